@@ -1,0 +1,1 @@
+"""Flight and ground software that answers questions about what a satellite sees."""

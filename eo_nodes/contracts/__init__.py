@@ -1,0 +1,1 @@
+"""What every room may know: plain values, ids, topic names, QoS. No ROS, no I/O."""
