@@ -1,4 +1,4 @@
-"""The error family of the project. Expected outcomes (reject, drop, late) are values, not errors."""
+"""The error family. Expected outcomes (reject, drop, late) are values, not errors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ImageError(EoError):
         self.reason = reason
 
 
-class CommandRejected(EoError):
+class CommandRejected(EoError):  # noqa: N818 - the name operators know
     """A task or command is refused; the reason goes back to the asker."""
 
     def __init__(self, reason: str) -> None:
