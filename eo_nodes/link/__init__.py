@@ -1,0 +1,1 @@
+"""Link between the segments: frames, space packets, CFDP class 2. Bytes in, values and bytes out."""
