@@ -25,6 +25,7 @@ class Scene:
 
     id: str = checked("", length(1, 128))
     stamp_ns: int = 0
+    capture_ns: int = 0
     sensor: str = checked("", length(1, 256))
     modality: str = checked("", one_of(*MODALITIES))
     place: str = checked("", length(0, 128))
@@ -51,6 +52,7 @@ class Task:
 
     id: str = checked("", length(1, 128))
     stamp_ns: int = 0
+    asked_ns: int = 0
     asker: str = checked("", length(0, 128))
     prompt: str = checked("", length(1, 2000))
     modality: str = checked("", one_of("", *MODALITIES))
