@@ -38,6 +38,15 @@ EVENTS: dict[str, EventKind] = {
     "BAD_MESSAGE": EventKind(
         Event.WARNING, "a message broke its contract", "repair the sender named in the fields"
     ),
+    "INPUT_FAILED": EventKind(
+        Event.WARNING, "an input could not be served; the next one is", "read the text"
+    ),
+    "INTERNAL_ERROR": EventKind(
+        Event.ERROR, "unexpected failure; the node goes on", "report it with the node's log"
+    ),
+    "TRANSITION_REFUSED": EventKind(
+        Event.ERROR, "a node refused to configure or activate", "repair what the text names"
+    ),
     "BAD_IMAGE": EventKind(
         Event.WARNING, "an image was quarantined", "look at the file in the quarantine folder"
     ),

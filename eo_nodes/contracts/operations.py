@@ -81,6 +81,7 @@ class Idle:
     sequence: int = 0
     clock_ns: int = 0
     wake_ns: int = 0
-    topics: tuple[str, ...] = ()
+    sent_topics: tuple[str, ...] = ()
     sent: tuple[int, ...] = ()
+    received_topics: tuple[str, ...] = ()
     received: tuple[int, ...] = ()

@@ -1,0 +1,515 @@
+"""The base of every node: lifecycle, topics by the table, time, jobs, lock-step accounting.
+
+Not here: anything a particular node decides. Everything runs in the executor's thread, apart
+from jobs given to `compute` in free mode, which run in one worker thread and come back.
+
+Time (design): with ``use_sim_time`` the node follows /clock, and never falls behind the stamp
+of a message it received, so that the order in which a message and the clock arrive does not
+matter. With ``lockstep`` a job advances simulated time by its duration: its result is handed
+over when the clock has got there.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from eo_nodes import __version__
+from eo_nodes.contracts.errors import ContractError, EoError
+from eo_nodes.contracts.events import EVENTS
+from eo_nodes.contracts.topics import TOPICS
+from eo_nodes.contracts.values import Compute, Event, Heartbeat, Idle, validate
+
+from .convert import message_type, to_message, to_value
+from .durations import Durations
+from .parameters import Parameter, declare
+from .qos import profile
+
+_UNCOUNTED = {"/clock", "/idle", "heartbeat", "diagnostics", "compute"}
+_HELD_AT_MOST = 1000
+
+
+class Wakeup:
+    """A call that will happen at a time; `cancel` undoes it."""
+
+    __slots__ = ("call", "due_ns")
+
+    def __init__(self, due_ns: int, call: Callable[[], None] | None) -> None:
+        self.due_ns = due_ns
+        self.call = call
+
+    def cancel(self) -> None:
+        """Forget the call."""
+        self.call = None
+
+
+class EoNode(LifecycleNode):
+    """Base class. Override `configure`, `activate`, `deactivate`, `cleanup`."""
+
+    PARAMETERS: tuple[Parameter, ...] = ()
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        declare(self, self.PARAMETERS)
+        self.incarnation = time.time_ns()
+        self.lockstep = bool(self.param("lockstep"))
+        self.simulated = bool(self.param("use_sim_time")) or self.lockstep
+        self._active = False
+        self._clock_ns = 0
+        self._wakeups: list[tuple[int, int, Wakeup]] = []
+        self._counter = 0
+        self._speakers: dict[str, Any] = {}
+        self._listeners: list[Any] = []
+        self._sent: dict[str, int] = {}
+        self._received: dict[str, int] = {}
+        self._held: deque[tuple[str, Any, Callable[[Any], None]]] = deque(maxlen=_HELD_AT_MOST)
+        self._qos_faults: list[str] = []
+        self._work = 0
+        self._idle_sequence = 0
+        self._idle_shown: tuple[Any, ...] = ()
+        self._jobs: deque[tuple[str, str, Any, Any, Any]] = deque()
+        self._job_running = False
+        self._pool: ThreadPoolExecutor | None = None
+        self._done: deque[Callable[[], None]] = deque()
+        self._done_signal = self.create_guard_condition(self._run_done)
+        self._wall_timer: Any = None
+        self._durations = Durations(
+            mode=self.param("compute_mode"),
+            file=self.param("compute_file"),
+            fixed_ns=int(self.param("compute_fixed_ms") * 1e6),
+        )
+        self._jump_handle = None
+        if self.simulated:
+            threshold = JumpThreshold(
+                min_forward=Duration(nanoseconds=1), min_backward=Duration(nanoseconds=-1)
+            )
+            self._jump_handle = self.get_clock().create_jump_callback(
+                threshold, post_callback=lambda _: self._on_clock()
+            )
+        self.speak("event", "heartbeat", "compute")
+        if self.lockstep:
+            self.speak("/idle")
+        self.create_timer(
+            float(self.param("heartbeat_s")),
+            self._beat,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+
+    # -- hooks -------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Create cores and topics. Raise `EoError` to refuse."""
+
+    def activate(self) -> None:
+        """Begin to work: recover, plan, set the first wake-up."""
+
+    def deactivate(self) -> None:
+        """Stop working; state stays."""
+
+    def cleanup(self) -> None:
+        """Give resources back."""
+
+    # -- parameters --------------------------------------------------------------------------
+
+    def param(self, name: str) -> Any:
+        """Return the value of a declared parameter."""
+        return self.get_parameter(name).value
+
+    @property
+    def segment(self) -> str:
+        """Name of the segment: the namespace without its slash."""
+        return self.get_namespace().strip("/") or "local"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the node is in the lifecycle state active."""
+        return self._active
+
+    # -- topics ------------------------------------------------------------------------------
+
+    def speak(self, *topics: str) -> None:
+        """Create the publishers of topics of the table."""
+        for topic in topics:
+            if topic in self._speakers:
+                continue
+            row = TOPICS[topic]
+            if topic not in _UNCOUNTED:
+                self._sent.setdefault(self.resolve_topic_name(topic), 0)
+            self._speakers[topic] = self.create_publisher(
+                self._type(row.type),
+                topic,
+                profile(row.qos),
+                event_callbacks=PublisherEventCallbacks(
+                    incompatible_qos=lambda info, t=topic: self._on_qos(t, info)
+                ),
+            )
+
+    def listen(self, topic: str, handler: Callable[[Any], None], *, name: str = "") -> None:
+        """Subscribe to a topic of the table; `handler` gets the validated plain value.
+
+        Args:
+            topic: row of the table.
+            handler: called with a value, or the message itself for foreign types.
+            name: topic name when it differs from the row's (another namespace).
+        """
+        row = TOPICS[topic]
+        own = "/" not in row.type
+        full = self.resolve_topic_name(name or topic)
+        if topic not in _UNCOUNTED:
+            self._received.setdefault(full, 0)
+
+        def callback(message: Any) -> None:
+            if topic not in _UNCOUNTED:
+                self._received[full] += 1
+            self._enter(topic, message, handler, own)
+
+        self._listeners.append(
+            self.create_subscription(
+                self._type(row.type),
+                name or topic,
+                callback,
+                profile(row.qos),
+                event_callbacks=SubscriptionEventCallbacks(
+                    incompatible_qos=lambda info: self._on_qos(topic, info)
+                ),
+            )
+        )
+
+    def publish(self, topic: str, value: Any) -> None:
+        """Publish a plain value (stamped with now) or a foreign message."""
+        if not hasattr(value, "get_fields_and_field_types"):
+            if hasattr(value, "stamp_ns"):
+                value = replace(value, stamp_ns=self.now_ns())
+            value = to_message(value)
+        if topic not in _UNCOUNTED:
+            self._sent[self.resolve_topic_name(topic)] += 1
+        self._speakers[topic].publish(value)
+
+    def count(self, name: str, *, sent: int = 0, received: int = 0) -> None:
+        """Count what travels outside DDS (datagrams), for lock-step.
+
+        The receiving end calls it once with ``received=0`` when it begins to listen.
+        """
+        if sent:
+            self._sent[name] = self._sent.get(name, 0) + sent
+        else:
+            self._received[name] = self._received.get(name, 0) + received
+
+    def emit(self, event_id: str, text: str, **fields: Any) -> None:
+        """Publish an event of the table; the fields become JSON."""
+        self.publish(
+            "event",
+            Event(
+                id=event_id,
+                severity=EVENTS[event_id].severity,
+                source=self.get_name(),
+                text=text[:1000],
+                fields_json=json.dumps(fields, default=str)[:4000] if fields else "",
+            ),
+        )
+
+    def _type(self, name: str) -> type:
+        package, _, short = name.rpartition("/")
+        if not package:
+            return message_type(name)
+        module = __import__(f"{package}.msg", fromlist=[short])
+        return getattr(module, short)
+
+    def _on_qos(self, topic: str, info: Any) -> None:
+        self._qos_faults.append(topic)
+        self.emit("QOS_INCOMPATIBLE", f"topic {topic}: policy {info.last_policy_kind}", topic=topic)
+
+    def _enter(self, topic: str, message: Any, handler: Callable[[Any], None], own: bool) -> None:
+        if own:
+            try:
+                message = to_value(message)
+                validate(message)
+            except (ContractError, UnicodeError, ValueError) as error:
+                self.emit("BAD_MESSAGE", f"{topic}: {error}", topic=topic)
+                self.settle()
+                return
+            if self.simulated:
+                self._advance(getattr(message, "stamp_ns", 0))
+        if not self._active:
+            self._held.append((topic, message, handler))
+            return
+        self.guarded(lambda: handler(message), f"handling {topic}")
+        self.settle()
+
+    def guarded(self, call: Callable[[], None], what: str) -> None:
+        """Run a call so that its failure is an event and the next input is served."""
+        self._work += 1
+        try:
+            call()
+        except EoError as error:
+            self.get_logger().warning(f"{what}: {error}")
+            self.emit("INPUT_FAILED", f"{what}: {error}", error=type(error).__name__)
+        except Exception as error:  # the node stays up; the trace goes to the log
+            self.get_logger().error(f"{what}: {traceback.format_exc()}")
+            self.emit("INTERNAL_ERROR", f"{what}: {error!r}", error=type(error).__name__)
+
+    # -- time --------------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        """Orbital time: simulated, or UTC of the machine."""
+        return self._clock_ns if self.simulated else time.time_ns()
+
+    def at(self, due_ns: int, call: Callable[[], None]) -> Wakeup:
+        """Call at a time (at once, from the executor, when it has passed)."""
+        wakeup = Wakeup(due_ns, call)
+        self._counter += 1
+        heapq.heappush(self._wakeups, (due_ns, self._counter, wakeup))
+        if not self.simulated:
+            self._arm()
+        return wakeup
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Wakeup:
+        """Call some seconds of orbital time from now."""
+        return self.at(self.now_ns() + int(seconds * 1e9), call)
+
+    def _advance(self, stamp_ns: int) -> None:
+        if stamp_ns > self._clock_ns:
+            self._clock_ns = stamp_ns
+
+    def _on_clock(self) -> None:
+        clock_ns = self.get_clock().now().nanoseconds
+        self._advance(clock_ns)
+        self.settle()
+
+    def settle(self) -> None:
+        """Run what is due and report to the lock-step; the end of every callback."""
+        self._run_due()
+        self._report_idle()
+
+    def _run_due(self) -> None:
+        if not self._active:
+            return
+        while self._wakeups and self._wakeups[0][0] <= self.now_ns():
+            wakeup = heapq.heappop(self._wakeups)[2]
+            if wakeup.call is not None:
+                self.guarded(wakeup.call, "timer")
+        if not self.simulated:
+            self._arm()
+
+    def _next_wake_ns(self) -> int:
+        while self._wakeups and self._wakeups[0][2].call is None:
+            heapq.heappop(self._wakeups)
+        return self._wakeups[0][0] if self._wakeups else 0
+
+    def _arm(self) -> None:
+        if self._wall_timer is not None:
+            self.destroy_timer(self._wall_timer)
+            self._wall_timer = None
+        due_ns = self._next_wake_ns()
+        if due_ns and self._active:
+            delay_s = max((due_ns - time.time_ns()) / 1e9, 1e-4)
+            self._wall_timer = self.create_timer(
+                delay_s, self._run_due, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            )
+
+    # -- jobs --------------------------------------------------------------------------------
+
+    def compute(
+        self,
+        job: str,
+        key: str,
+        work: Callable[[], Any],
+        then: Callable[[Any], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Run a job, one at a time; hand its result over when it is done in orbital time.
+
+        Args:
+            job: kind of job, for the record of durations.
+            key: what it is about; job and key are the same in a replay.
+            work: runs in the worker thread in free mode: touches nothing of the node.
+            then, failed: called with the result or the error, in the executor's thread.
+        """
+        self._jobs.append((job, key, work, then, failed))
+        self._start_job()
+
+    @property
+    def pending_jobs(self) -> int:
+        """Jobs waiting or running."""
+        return len(self._jobs) + self._job_running
+
+    def _start_job(self) -> None:
+        if self._job_running or not self._jobs:
+            return
+        self._job_running = True
+        job, key, work, then, failed = self._jobs.popleft()
+
+        def run() -> tuple[Callable[[], None], int]:
+            start = time.perf_counter_ns()
+            try:
+                result = work()
+                outcome = lambda: then(result)  # noqa: E731 - the branch decides which call
+            except Exception as error:  # handed to the node's own `failed`
+                fault = error
+                outcome = lambda: failed(fault)  # noqa: E731
+            return outcome, time.perf_counter_ns() - start
+
+        def finish(outcome: Callable[[], None], duration_ns: int) -> None:
+            self._job_running = False
+            self.publish("compute", self._record(job, key, duration_ns))
+            self.guarded(outcome, f"job {job}")
+            self._start_job()
+
+        if self.lockstep:
+            outcome, measured_ns = run()
+            duration_ns = self._durations.of(self.get_name(), job, key, measured_ns)
+            self.at(self.now_ns() + duration_ns, lambda: finish(outcome, duration_ns))
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix=self.get_name())
+
+        def work_and_return() -> None:
+            outcome, measured_ns = run()
+            self._done.append(lambda: finish(outcome, measured_ns))
+            self._done_signal.trigger()
+
+        self._pool.submit(work_and_return)
+
+    def _record(self, job: str, key: str, duration_ns: int) -> Compute:
+        return Compute(node=self.get_name(), job=job, key=key, duration_ns=duration_ns)
+
+    def _run_done(self) -> None:
+        while self._done:
+            self.guarded(self._done.popleft(), "job")
+
+    # -- reports -----------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        label = "active" if self._active else "inactive"
+        self.publish(
+            "heartbeat",
+            Heartbeat(
+                node=self.get_name(),
+                incarnation=self.incarnation,
+                state=label,
+                work=self._work,
+                pending=self.pending_jobs,
+                version=__version__,
+            ),
+        )
+
+    def _report_idle(self) -> None:
+        if not (self.lockstep and self._active):
+            return
+        shown = (
+            self.get_clock().now().nanoseconds,
+            self._next_wake_ns(),
+            tuple(self._sent),
+            tuple(self._sent.values()),
+            tuple(self._received),
+            tuple(self._received.values()),
+        )
+        if shown == self._idle_shown:
+            return
+        self._idle_shown = shown
+        self._idle_sequence += 1
+        self._speakers["/idle"].publish(
+            to_message(
+                Idle(
+                    node=self.get_fully_qualified_name(),
+                    incarnation=self.incarnation,
+                    sequence=self._idle_sequence,
+                    clock_ns=shown[0],
+                    wake_ns=shown[1],
+                    sent_topics=shown[2],
+                    sent=shown[3],
+                    received_topics=shown[4],
+                    received=shown[5],
+                )
+            )
+        )
+
+    # -- lifecycle ---------------------------------------------------------------------------
+
+    def _transition(self, hook: Callable[[], None], what: str) -> TransitionCallbackReturn:
+        try:
+            hook()
+        except EoError as error:
+            self.get_logger().error(f"{what} refused: {error}")
+            self.emit("TRANSITION_REFUSED", f"{what}: {error}")
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            self.get_logger().error(f"{what} failed: {traceback.format_exc()}")
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Create cores and topics."""
+        return self._transition(self.configure, "configure")
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to work; what arrived since configuring is handled now."""
+        if self._qos_faults:
+            self.get_logger().error(f"incompatible quality of service: {self._qos_faults}")
+            return TransitionCallbackReturn.FAILURE
+        result = self._transition(self._begin, "activate")
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._active = False
+            return result
+        return super().on_activate(state)
+
+    def _begin(self) -> None:
+        if self.simulated:
+            self._advance(self.get_clock().now().nanoseconds)
+        self._active = True
+        self.activate()
+        while self._held:
+            topic, message, handler = self._held.popleft()
+            self.guarded(lambda m=message, h=handler: h(m), f"handling {topic}")
+        self.emit("NODE_ACTIVE", f"{self.get_name()} is active")
+        self.settle()
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop working."""
+        result = self._transition(self.deactivate, "deactivate")
+        self._active = False
+        return (
+            result if result != TransitionCallbackReturn.SUCCESS else super().on_deactivate(state)
+        )
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give topics and resources back."""
+        for listener in self._listeners:
+            self.destroy_subscription(listener)
+        self._listeners.clear()
+        self._wakeups.clear()
+        return self._transition(self.cleanup, "cleanup")
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End: the same as cleanup."""
+        self._active = False
+        return self._transition(self.cleanup, "shutdown")
+
+    def destroy_node(self) -> None:
+        """Stop the worker before the node goes."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._jump_handle is not None:
+            self._jump_handle.unregister()
+        super().destroy_node()
+
+
+def state_folder(node: EoNode) -> str:
+    """Return the folder for durable state of a node's segment, created if missing."""
+    root = node.param("state_dir") or os.path.expanduser("~/.local/share/spaceverse")
+    path = os.path.join(root, node.segment)
+    os.makedirs(path, exist_ok=True)
+    return path

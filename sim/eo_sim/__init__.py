@@ -1,0 +1,1 @@
+"""Simulation around the flight and ground nodes: clock, channel, scenarios, demo."""

@@ -1,0 +1,1 @@
+"""The only simulation modules that know ROS."""
