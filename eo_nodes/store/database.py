@@ -1,0 +1,140 @@
+"""One SQLite file: WAL, ``synchronous=FULL``, CRC per row, quarantine (M24, M25, F7).
+
+A commit that returned survives a kill and a power loss. SQLite finds a damaged page, not a
+damaged byte in a value, so every row carries our own CRC-32 over table, key, flag and body.
+A row that fails is moved to `quarantine`, reported once and never used. Every failure of
+SQLite becomes `StorageError` with the transaction rolled back: the caller stays up.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eo_nodes.contracts.errors import StorageError
+
+SCHEMA_VERSION = 1
+Connect = Callable[..., sqlite3.Connection]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that failed its check on reading."""
+
+    table: str
+    key: str
+    reason: str
+
+
+def row_crc(*parts: str) -> int:
+    """CRC-32 of the parts of a row, in order."""
+    return zlib.crc32("\0".join(parts).encode("utf-8", "surrogatepass"))
+
+
+def _reporter(rows: list[Quarantined]) -> Callable[[Quarantined], None]:
+    return rows.append
+
+
+class Database:
+    """Open or create one database file.
+
+    Args:
+        path: the file, or ``:memory:``; its folder exists.
+        connect: stands in for `sqlite3.connect` in tests.
+        on_quarantine: called once for each row set aside, e.g. to emit an event.
+    Raises:
+        StorageError: not a database, damaged, of a newer version, or the disk refuses.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        connect: Connect = sqlite3.connect,
+        on_quarantine: Callable[[Quarantined], None] | None = None,
+    ) -> None:
+        self.quarantined: list[Quarantined] = []
+        self._report = on_quarantine or _reporter(self.quarantined)
+        self._lock = threading.RLock()
+        self._depth = 0
+        try:
+            # One writer at a time is held by the lock, whichever thread of the node calls.
+            self._connection = connect(
+                str(path), isolation_level=None, timeout=5.0, check_same_thread=False
+            )
+            self._open()
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot open {Path(path).name}: {error}") from error
+
+    def _open(self) -> None:
+        run = self._connection.execute
+        run("PRAGMA journal_mode=WAL")
+        run("PRAGMA synchronous=FULL")
+        run("PRAGMA foreign_keys=ON")
+        verdict = run("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise StorageError(f"database is damaged: {verdict}")
+        version = run("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StorageError(f"database has version {version}, known is {SCHEMA_VERSION}")
+        run(
+            "CREATE TABLE IF NOT EXISTS quarantine("
+            "source TEXT, key TEXT, body TEXT, crc INTEGER, reason TEXT)"
+        )
+        run(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows.
+
+        Raises:
+            StorageError: SQLite refused, for example because the disk is full.
+        """
+        with self._lock:
+            try:
+                return self._connection.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise StorageError(f"database: {error}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the writes inside one commit; nested uses join the outermost.
+
+        Raises:
+            StorageError: the commit failed; nothing of it is kept.
+        """
+        with self._lock:
+            if self._depth == 0:
+                self.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+                if self._depth == 1:
+                    self.execute("COMMIT")
+            except BaseException:
+                if self._depth == 1:
+                    # After some errors SQLite has rolled back already.
+                    with suppress(sqlite3.Error):
+                        self._connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth -= 1
+
+    def quarantine(self, table: str, key: str, body: str, crc: int, reason: str) -> None:
+        """Set a bad row aside, remove it from `table` and report it (F7)."""
+        with self.transaction():
+            self.execute(
+                "INSERT INTO quarantine VALUES(?,?,?,?,?)", (table, key, body, crc, reason)
+            )
+            self.execute(f"DELETE FROM {table} WHERE key=?", (key,))
+        self._report(Quarantined(table, key, reason))
+
+    def close(self) -> None:
+        """Close the file; a second call changes nothing."""
+        with self._lock:
+            self._connection.close()
