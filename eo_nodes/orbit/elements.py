@@ -106,7 +106,7 @@ def parse_tle(text: str, source: str) -> ElementFile:
                 stray, first = bool(first) or line.startswith("2 "), ""
                 name = line.removeprefix("0 ").strip()
                 if stray:
-                    raise ElementsError(source, number, "line 1 and line 2 do not follow each other")
+                    raise ElementsError(source, number, "line 1 and line 2 are not a pair")
         except ElementsError as error:
             errors.append(error)
     if first:
@@ -133,14 +133,11 @@ def parse_omm(text: str, source: str) -> ElementFile:
         messages = [messages]
     if not isinstance(messages, list):
         return ElementFile((), (ElementsError(source, 1, "is no list of messages"),))
-    sets: list[ElementSet] = []
-    errors: list[ElementsError] = []
-    for index, message in enumerate(messages, start=1):
-        try:
-            sets.append(_from_omm(message, source, index))
-        except ElementsError as error:
-            errors.append(error)
-    return ElementFile(tuple(sets), tuple(errors))
+    read = [_try_omm(message, source, index) for index, message in enumerate(messages, start=1)]
+    return ElementFile(
+        tuple(one for one in read if isinstance(one, ElementSet)),
+        tuple(one for one in read if isinstance(one, ElementsError)),
+    )
 
 
 def read_file(path: Path) -> ElementFile:
@@ -218,6 +215,13 @@ def _from_tle(name: str, line1: str, line2: str, source: str, at: int) -> Elemen
     except ValueError as error:
         raise ElementsError(source, at, f"is no element set: {error}") from error
     return _checked(name or line1[2:7].strip(), satrec, source, at)
+
+
+def _try_omm(message: Any, source: str, at: int) -> ElementSet | ElementsError:
+    try:
+        return _from_omm(message, source, at)
+    except ElementsError as error:
+        return error
 
 
 def _from_omm(message: Any, source: str, at: int) -> ElementSet:

@@ -81,9 +81,7 @@ class LookTable:
         dh = 6.0 * u * w
         dg0, dg1 = w * (1.0 - 3.0 * u), u * (3.0 * u - 2.0)
         ra, rb, va, vb = self._r[i], self._r[i + 1], self._v[i], self._v[i + 1]
-        east, north, up = (
-            h0 * ra[k] + h1 * rb[k] + g0 * va[k] + g1 * vb[k] for k in (0, 1, 2)
-        )
+        east, north, up = (h0 * ra[k] + h1 * rb[k] + g0 * va[k] + g1 * vb[k] for k in (0, 1, 2))
         v_east, v_north, v_up = (
             dh * (rb[k] - ra[k]) + dg0 * va[k] + dg1 * vb[k] for k in (0, 1, 2)
         )

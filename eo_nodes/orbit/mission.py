@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from eo_nodes.contracts.errors import ConfigError
+
+from .config_keys import Keys, pick, read_yaml
 
 BANDS = ("s", "x")
 
@@ -153,11 +153,11 @@ class Mission:
 
     def satellite(self, name: str) -> Satellite:
         """Look a satellite up; ConfigError names the known ones."""
-        return _known(self.satellites, name, "satellite")
+        return pick(self.satellites, name, "satellite")
 
     def station(self, name: str) -> Station:
         """Look a station up; ConfigError names the known ones."""
-        return _known(self.stations, name, "station")
+        return pick(self.stations, name, "station")
 
 
 def load_mission(folder: Path) -> Mission:
@@ -167,26 +167,26 @@ def load_mission(folder: Path) -> Mission:
         ConfigError: a file is absent or no YAML, or a key is unknown, missing or out of range.
     """
     return Mission(
-        satellites=parse_satellites(_yaml(folder / "satellites.yaml"), "satellites.yaml"),
-        stations=parse_stations(_yaml(folder / "stations.yaml"), "stations.yaml"),
+        satellites=parse_satellites(read_yaml(folder / "satellites.yaml"), "satellites.yaml"),
+        stations=parse_stations(read_yaml(folder / "stations.yaml"), "stations.yaml"),
     )
 
 
 def parse_satellites(tree: Any, where: str) -> dict[str, Satellite]:
     """Check the tree of satellites.yaml: `radios` (profiles) and `satellites` that name one."""
-    top = _Keys(tree, where)
+    top = Keys(tree, where)
     radios = {
-        name: _radio(name, _Keys(value, f"{where}: radios.{name}"))
+        name: _radio(name, Keys(value, f"{where}: radios.{name}"))
         for name, value in top.table("radios").items()
     }
     satellites = {}
     for name, value in top.table("satellites").items():
-        keys = _Keys(value, f"{where}: satellites.{name}")
+        keys = Keys(value, f"{where}: satellites.{name}")
         satellites[name] = Satellite(
             name=name,
             norad_id=int(keys.number("norad_id", 1, 339_999)),
             title=keys.text("title"),
-            radio=_known(radios, keys.text("radio"), f"{keys.where}.radio"),
+            radio=pick(radios, keys.text("radio"), f"{keys.where}.radio"),
         )
         keys.done()
     top.done()
@@ -194,20 +194,20 @@ def parse_satellites(tree: Any, where: str) -> dict[str, Satellite]:
 
 
 def parse_stations(tree: Any, where: str) -> dict[str, Station]:
-    """Check the tree of stations.yaml: `antennas` and `weather` classes, `stations` that name them."""
-    top = _Keys(tree, where)
+    """Check the tree of stations.yaml: `antennas`, `weather`, and `stations` that name them."""
+    top = Keys(tree, where)
     antennas = {
-        name: _antenna(_Keys(value, f"{where}: antennas.{name}"))
+        name: _antenna(Keys(value, f"{where}: antennas.{name}"))
         for name, value in top.table("antennas").items()
     }
     weather = {
-        name: _weather(_Keys(value, f"{where}: weather.{name}"))
+        name: _weather(Keys(value, f"{where}: weather.{name}"))
         for name, value in top.table("weather").items()
     }
     stations = {}
     for name, value in top.table("stations").items():
-        keys = _Keys(value, f"{where}: stations.{name}")
-        gas, rain = _known(weather, keys.text("weather"), f"{keys.where}.weather")
+        keys = Keys(value, f"{where}: stations.{name}")
+        gas, rain = pick(weather, keys.text("weather"), f"{keys.where}.weather")
         stations[name] = Station(
             name=name,
             title=keys.text("title"),
@@ -217,7 +217,7 @@ def parse_stations(tree: Any, where: str) -> dict[str, Station]:
             lon_deg=keys.number("lon_deg", -180, 180),
             alt_m=keys.number("alt_m", -500, 6000),
             mask_deg=keys.number("mask_deg", 0, 89),
-            antennas=_known(antennas, keys.text("antenna"), f"{keys.where}.antenna"),
+            antennas=pick(antennas, keys.text("antenna"), f"{keys.where}.antenna"),
             gas_zenith_db=gas,
             rain_margin_db=rain,
         )
@@ -226,7 +226,7 @@ def parse_stations(tree: Any, where: str) -> dict[str, Station]:
     return stations
 
 
-def _radio(name: str, keys: _Keys) -> Radio:
+def _radio(name: str, keys: Keys) -> Radio:
     down, up = keys.child("downlink"), keys.child("uplink")
     radio = Radio(
         name=name,
@@ -244,13 +244,13 @@ def _radio(name: str, keys: _Keys) -> Radio:
     return radio
 
 
-def _carrier(keys: _Keys) -> Carrier:
+def _carrier(keys: Keys) -> Carrier:
     band = keys.text("band")
     if band not in BANDS:
         raise ConfigError(f"{keys.where}.band: {band!r} is none of {', '.join(BANDS)}")
     rungs = []
     for index, value in enumerate(keys.items("ladder")):
-        rung = _Keys(value, f"{keys.where}.ladder[{index}]")
+        rung = Keys(value, f"{keys.where}.ladder[{index}]")
         rungs.append(
             ModCod(
                 name=rung.text("name"),
@@ -271,7 +271,7 @@ def _carrier(keys: _Keys) -> Carrier:
     )
 
 
-def _antenna(keys: _Keys) -> dict[str, Antenna]:
+def _antenna(keys: Keys) -> dict[str, Antenna]:
     bands = {}
     for band in BANDS:
         if keys.has(band):
@@ -285,7 +285,7 @@ def _antenna(keys: _Keys) -> dict[str, Antenna]:
     return bands
 
 
-def _weather(keys: _Keys) -> tuple[dict[str, float], dict[str, float]]:
+def _weather(keys: Keys) -> tuple[dict[str, float], dict[str, float]]:
     gas, rain = keys.child("gas_zenith_db"), keys.child("rain_margin_db")
     read = (
         {band: gas.number(band, 0, 10) for band in BANDS},
@@ -294,70 +294,3 @@ def _weather(keys: _Keys) -> tuple[dict[str, float], dict[str, float]]:
     for one in (gas, rain, keys):
         one.done()
     return read
-
-
-class _Keys:
-    """Reads a mapping key by key, and refuses what nobody asked for."""
-
-    def __init__(self, tree: Any, where: str) -> None:
-        if not isinstance(tree, Mapping):
-            raise ConfigError(f"{where}: is no mapping")
-        self._left = dict(tree)
-        self.where = where
-
-    def has(self, key: str) -> bool:
-        return key in self._left
-
-    def take(self, key: str) -> Any:
-        if key not in self._left:
-            raise ConfigError(f"{self.where}: lacks {key}")
-        return self._left.pop(key)
-
-    def table(self, key: str) -> Mapping[str, Any]:
-        value = self.take(key)
-        if not isinstance(value, Mapping) or not value:
-            raise ConfigError(f"{self.where}: {key} is no mapping with entries")
-        return {str(name): entry for name, entry in value.items()}
-
-    def child(self, key: str) -> _Keys:
-        return _Keys(self.take(key), f"{self.where}.{key}")
-
-    def items(self, key: str) -> list[Any]:
-        value = self.take(key)
-        if not isinstance(value, list) or not value:
-            raise ConfigError(f"{self.where}.{key}: is no list with entries")
-        return value
-
-    def text(self, key: str) -> str:
-        value = self.take(key)
-        if not isinstance(value, str) or not value.strip():
-            raise ConfigError(f"{self.where}.{key}: is no text")
-        return value.strip()
-
-    def number(self, key: str, low: float, high: float) -> float:
-        value = self.take(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConfigError(f"{self.where}.{key}: {value!r} is no number")
-        if not low <= value <= high:  # NaN is outside too
-            raise ConfigError(f"{self.where}.{key}: {value} is outside {low} to {high}")
-        return float(value)
-
-    def optional_number(self, key: str, low: float, high: float) -> float | None:
-        return self.number(key, low, high) if self.has(key) else None
-
-    def done(self) -> None:
-        if self._left:
-            raise ConfigError(f"{self.where}: unknown key {', '.join(sorted(map(str, self._left)))}")
-
-
-def _known(table: Mapping[str, Any], name: str, where: str) -> Any:
-    if name not in table:
-        raise ConfigError(f"{where}: {name!r} is none of {', '.join(table)}")
-    return table[name]
-
-
-def _yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path.name}: cannot be read: {error}") from error

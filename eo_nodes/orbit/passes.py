@@ -146,7 +146,7 @@ def _evaluate(
 def _roots(
     value: _Rate, which: npt.NDArray[np.intp], low_ns: IntArray, high_ns: IntArray
 ) -> IntArray:
-    """Refine brackets with a sign change to times, all at once (Illinois variant of false position).
+    """Refine brackets with a sign change to times, all at once, by the Illinois method.
 
     Args:
         value: gives the function at (t_ns, which), both (N,).

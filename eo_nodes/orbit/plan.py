@@ -3,8 +3,8 @@
 Flight and ground run the same planner on the same element sets, so both hold the same plan.
 
 Overlap rule (one link at a time): passes are taken by capacity, greatest first, equal ones by AOS
-and station name. A pass that overlaps a taken one keeps its longest free part, if that part still
-lasts `min_contact_s`; else it is dropped. The rule is applied to whole passes, and the contacts
+and station name. A pass that overlaps a taken one keeps its longest part that stays `handover_s`
+away from every taken one, if that part still lasts `min_contact_s`; else it is dropped. The rule is applied to whole passes, and the contacts
 are cut to the window afterwards, so a plan made in the middle of a pass does not change its mind.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from eo_nodes.contracts.delivery import Contact, ContactPlan
 
 from .elements import Selection
+from .errors import OrbitError
 from .geometry import look
 from .link_budget import LinkBudget, downlink_budget, uplink_budget
 from .mission import Satellite, Station
@@ -49,6 +50,7 @@ def plan_contacts(
     horizon_ns: int,
     *,
     min_contact_s: float = 30.0,
+    handover_s: float = 5.0,
 ) -> tuple[Contact, ...]:
     """Plan the contacts of one satellite.
 
@@ -59,6 +61,7 @@ def plan_contacts(
         start_ns: UTC ns since 1970.
         horizon_ns: length of the window, > 0 ns.
         min_contact_s: shorter whole contacts are not planned, >= 0 s.
+        handover_s: between two contacts, to turn to the next station, >= 0 s.
     Returns:
         Contacts by AOS, none overlapping. `id` is "SATELLITE-STATION-AOS", AOS in whole seconds
         since 1970 of the whole pass, so the id stays when the window moves. `capacity_bytes` is
@@ -68,6 +71,8 @@ def plan_contacts(
     Raises:
         OrbitError: horizon_ns <= 0.  PropagationError: SGP4 refuses a time.
     """
+    if horizon_ns <= 0:
+        raise OrbitError(f"the horizon of {horizon_ns} ns is empty")
     end_ns = start_ns + horizon_ns
     budgets = {
         station.name: (down, uplink_budget(satellite, station))
@@ -77,16 +82,15 @@ def plan_contacts(
     able = [station for station in stations if station.name in budgets]
     by_name = {station.name: station for station in able}
     named = Orbit(orbit.elements, satellite.name)
-    found = (
-        find_passes(named, able, start_ns - _WIDEN_NS, end_ns + _WIDEN_NS) if horizon_ns > 0 else []
-    )
+    found = find_passes(named, able, start_ns - _WIDEN_NS, end_ns + _WIDEN_NS)
     whole = [
         _candidate(named, by_name[one.station], one, *budgets[one.station])
         for one in found
         if not (one.is_cut_at_start or one.is_cut_at_end)
     ]
     contacts = []
-    for candidate, from_ns, to_ns in _without_overlap(whole, round(min_contact_s * S_NS)):
+    min_ns, gap_ns = round(min_contact_s * S_NS), round(handover_s * S_NS)
+    for candidate, from_ns, to_ns in _without_overlap(whole, min_ns, gap_ns):
         from_ns, to_ns = max(from_ns, start_ns), min(to_ns, end_ns)
         if from_ns < to_ns:
             contact = _contact(candidate, from_ns, to_ns)
@@ -103,6 +107,7 @@ def make_plan(
     horizon_ns: int,
     *,
     min_contact_s: float = 30.0,
+    handover_s: float = 5.0,
 ) -> ContactPlan:
     """Plan from a chosen element set, and report its age with the plan."""
     contacts = plan_contacts(
@@ -112,6 +117,7 @@ def make_plan(
         start_ns,
         horizon_ns,
         min_contact_s=min_contact_s,
+        handover_s=handover_s,
     )
     return ContactPlan(
         satellite=satellite.name,
@@ -140,7 +146,7 @@ def _candidate(
 
 
 def _without_overlap(
-    whole: Sequence[_Candidate], min_ns: int
+    whole: Sequence[_Candidate], min_ns: int, gap_ns: int
 ) -> list[tuple[_Candidate, int, int]]:
     ranked = sorted(
         whole,
@@ -154,7 +160,7 @@ def _without_overlap(
             free = [
                 part
                 for lo, hi in free
-                for part in ((lo, min(hi, a)), (max(lo, b), hi))
+                for part in ((lo, min(hi, a - gap_ns)), (max(lo, b + gap_ns), hi))
                 if part[0] < part[1]
             ]
         longest = max(free, key=lambda part: part[1] - part[0], default=(0, 0))

@@ -35,11 +35,14 @@ class StationFrame:
     def sin_elevation(self, r_itrf_m: FloatArray) -> FloatArray:
         """Sine of the geometric elevation, (N,), of positions (N, 3)."""
         d = r_itrf_m - self.r_itrf_m
-        return (d @ self.enu[2]) / np.sqrt(np.einsum("ij,ij->i", d, d))
+        sine: FloatArray = (d @ self.enu[2]) / np.sqrt(np.einsum("ij,ij->i", d, d))
+        return sine
 
     def sin_elevation_rate(self, r_itrf_m: FloatArray, v_itrf_m_s: FloatArray) -> FloatArray:
         """Time derivative of `sin_elevation`, (N,) 1/s, of positions and velocities (N, 3)."""
         d = r_itrf_m - self.r_itrf_m
         range_m = np.sqrt(np.einsum("ij,ij->i", d, d))
         range_rate_m_s = np.einsum("ij,ij->i", d, v_itrf_m_s) / range_m
-        return (v_itrf_m_s @ self.enu[2] - (d @ self.enu[2]) * range_rate_m_s / range_m) / range_m
+        height_m, climb_m_s = d @ self.enu[2], v_itrf_m_s @ self.enu[2]
+        rate: FloatArray = (climb_m_s - height_m * range_rate_m_s / range_m) / range_m
+        return rate
