@@ -5,7 +5,7 @@ Field units and ranges stand in ``msg/*.msg``; the rules here are what a node ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .rules import MODALITIES, between, checked, finite, length, one_of, outline, pixel_window
 
@@ -75,6 +75,7 @@ class Request:
     id: str = checked("", length(1, 128))
     task_id: str = checked("", length(1, 128))
     scene_id: str = checked("", length(1, 128))
+    scene: Scene = field(default_factory=Scene)
     stamp_ns: int = 0
     capture_ns: int = 0
     prompt: str = checked("", length(1, 2000))

@@ -116,6 +116,8 @@ def validate(value: Any, path: str = "") -> None:
         rule = item.metadata.get("rule")
         if rule is not None and (fault := rule(content)):
             raise ContractError(name, fault)
-        if isinstance(content, tuple) and content and is_dataclass(content[0]):
+        if is_dataclass(content):
+            validate(content, f"{name}.")
+        elif isinstance(content, tuple) and content and is_dataclass(content[0]):
             for index, part in enumerate(content):
                 validate(part, f"{name}[{index}].")

@@ -68,6 +68,7 @@ class EoNode(LifecycleNode):
         self.lockstep = bool(self.param("lockstep"))
         self.simulated = bool(self.param("use_sim_time")) or self.lockstep
         self._active = False
+        self._is_waiting_for_clock = False
         self._clock_ns = 0
         self._wakeups: list[tuple[int, int, Wakeup]] = []
         self._counter = 0
@@ -243,7 +244,7 @@ class EoNode(LifecycleNode):
                 return
             if self.simulated:
                 self._advance(getattr(message, "stamp_ns", 0))
-        if not self._active:
+        if not self._active or self._is_waiting_for_clock:
             self._held.append((topic, message, handler))
             return
         self.guarded(lambda: handler(message), f"handling {topic}")
@@ -287,6 +288,8 @@ class EoNode(LifecycleNode):
     def _on_clock(self) -> None:
         clock_ns = self.get_clock().now().nanoseconds
         self._advance(clock_ns)
+        if self._is_waiting_for_clock and self._active:
+            self.guarded(self._begin, "activate")
         self.settle()
 
     def settle(self) -> None:
@@ -295,7 +298,7 @@ class EoNode(LifecycleNode):
         self._report_idle()
 
     def _run_due(self) -> None:
-        if not self._active:
+        if not self._active or self._is_waiting_for_clock:
             return
         while self._wakeups and self._wakeups[0][0] <= self.now_ns():
             wakeup = heapq.heappop(self._wakeups)[2]
@@ -407,7 +410,7 @@ class EoNode(LifecycleNode):
         )
 
     def _report_idle(self) -> None:
-        if not (self.lockstep and self._active):
+        if not (self.lockstep and self._active) or self._is_waiting_for_clock:
             return
         shown = (
             self.get_clock().now().nanoseconds,
@@ -467,9 +470,13 @@ class EoNode(LifecycleNode):
         return super().on_activate(state)
 
     def _begin(self) -> None:
+        self._active = True
         if self.simulated:
             self._advance(self.get_clock().now().nanoseconds)
-        self._active = True
+            if not self._clock_ns:
+                self._is_waiting_for_clock = True  # the first /clock begins the work
+                return
+        self._is_waiting_for_clock = False
         self.activate()
         while self._held:
             topic, message, handler = self._held.popleft()

@@ -12,7 +12,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from rosidl_parser.definition import AbstractNestedType, BasicType
+from rosidl_parser.definition import AbstractNestedType, BasicType, NamespacedType
 from spaceverse import msg as messages
 
 from eo_nodes.contracts import values
@@ -56,6 +56,8 @@ def _reader(cls: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
                 plan.append((item.name, lambda seq: tuple(to_value(part) for part in seq)))
             else:
                 plan.append((item.name, tuple))
+        elif hint.__name__ in values.VALUES:
+            plan.append((item.name, to_value))
         else:
             plan.append((item.name, _identity))
     return tuple(plan)
@@ -84,11 +86,13 @@ def _writer(cls: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     names = message.get_fields_and_field_types()
     plan: list[tuple[str, Callable[[Any], Any]]] = []
     for name, slot in zip(names, message.SLOT_TYPES, strict=True):
-        if not isinstance(slot, AbstractNestedType):
+        if isinstance(slot, NamespacedType):
+            plan.append((name, to_message))
+        elif not isinstance(slot, AbstractNestedType):
             plan.append((name, _identity))
         elif isinstance(slot.value_type, BasicType):
             plan.append((name, _typed_array(_TYPECODES[slot.value_type.typename])))
-        elif hasattr(slot.value_type, "namespaces"):
+        elif isinstance(slot.value_type, NamespacedType):
             plan.append((name, lambda seq: [to_message(part) for part in seq]))
         else:
             plan.append((name, list))

@@ -1,0 +1,68 @@
+"""contact_planner: own passes from elements and time, in each segment, as in flight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from eo_nodes.graph.paths import project_file
+from eo_nodes.orbit import load_catalogue, load_mission, make_plan
+
+from .base import EoNode
+from .parameters import Parameter
+from .runner import main_of
+
+
+class ContactPlanner(EoNode):
+    """Plan at the start, then every `replan_s`."""
+
+    PARAMETERS = (
+        Parameter("stations", [""], "stations that may be used; empty: all of the mission"),
+        Parameter("horizon_h", 24.0, "how far ahead contacts are planned, h", 1.0, 240.0),
+        Parameter("replan_s", 21600.0, "period of planning, orbital s", 60.0, 1e6),
+        Parameter("min_contact_s", 30.0, "shorter contacts are not planned, s", 0.0, 600.0),
+        Parameter("elements_dir", "", "folder of element sets; empty: config/mission/elements"),
+    )
+
+    def __init__(self, name: str = "contact_planner", **options: Any) -> None:
+        super().__init__(name, **options)
+
+    def configure(self) -> None:
+        """Load mission and elements."""
+        self._mission = load_mission(project_file("config/mission"))
+        self._satellite = self._mission.satellite(self.param("satellite"))
+        names = [name for name in self.param("stations") if name]
+        self._sites = [self._mission.station(name) for name in names or self._mission.stations]
+        self.speak("contact_plan")
+
+    def activate(self) -> None:
+        """Plan now."""
+        self._replan()
+
+    def _replan(self) -> None:
+        # Read again each time: newer elements may have been filed or uplinked.
+        folder = self.param("elements_dir") or project_file("config/mission/elements")
+        catalogue, faults = load_catalogue(Path(folder))
+        for fault in faults:
+            self.emit("INPUT_FAILED", f"element set: {fault}")
+        now_ns = self.now_ns()
+        selection = catalogue.select(self._satellite.norad_id, now_ns)
+        if selection.is_stale:
+            self.emit("ELEMENTS_OLD", f"{self._satellite.name}: {selection.age_days:.1f} days")
+        plan = make_plan(
+            self._satellite,
+            selection,
+            self._sites,
+            now_ns,
+            round(self.param("horizon_h") * 3600e9),
+            min_contact_s=self.param("min_contact_s"),
+        )
+        self.publish("contact_plan", plan)
+        self.emit("PLAN_UPDATED", f"{len(plan.contacts)} contacts", satellite=plan.satellite)
+        self.after(self.param("replan_s"), self._replan)
+
+
+main = main_of(ContactPlanner)
+
+if __name__ == "__main__":
+    main()

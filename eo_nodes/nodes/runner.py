@@ -1,0 +1,58 @@
+"""Process entry of the nodes: one executor, signals end it with status 0."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+
+def make_executor(**options: Any) -> Any:
+    """Return the executor that all processes use."""
+    return SingleThreadedExecutor(**options)
+
+
+def spin(nodes: Sequence[Node], executor: Any) -> None:
+    """Spin nodes until the context ends; what a signal raises on the way is no error."""
+    context = nodes[0].context
+    try:
+        for node in nodes:
+            executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Exception:
+        # A signal can end the context inside the executor, which then raises an RCLError
+        # in place of ExternalShutdownException.
+        if context.ok():
+            raise
+
+
+def run(factories: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
+    """Run nodes in this process until SIGINT or SIGTERM; return the exit status."""
+    rclpy.init(args=args)
+    nodes: list[Node] = []
+    try:
+        for factory in factories:
+            nodes.append(factory())
+        spin(nodes, make_executor())
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for node in reversed(nodes):
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def main_of(factory: Callable[[], Node]) -> Callable[[], None]:
+    """Make the console entry point of one node."""
+
+    def main() -> None:
+        sys.exit(run([factory]))
+
+    return main

@@ -1,0 +1,105 @@
+"""The true geometry of the link: which contact, which rates, how far. For the channel only.
+
+Flight software plans with element sets of its own; the channel uses these. By default both are
+the same file, and a scenario may give the truth other elements.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+
+from eo_nodes.contracts.values import Contact
+from eo_nodes.orbit import (
+    LookTable,
+    Mission,
+    Orbit,
+    downlink_budget,
+    load_catalogue,
+    plan_contacts,
+    uplink_budget,
+)
+
+S_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTruth:
+    """The link at one time; rates 0 outside a contact."""
+
+    contact: Contact | None
+    downlink_bps: int
+    uplink_bps: int
+    delay_ns: int
+
+
+_SILENT = LinkTruth(None, 0, 0, 0)
+
+
+class Truth:
+    """Contacts of one satellite over a scenario, with rate and range at any time.
+
+    Args:
+        mission: satellites and stations.
+        elements_folder: element sets of the truth.
+        satellite: name in the mission.
+        stations: names of the stations that take part.
+        start_ns, end_ns: window of the scenario, orbital time.
+    """
+
+    def __init__(
+        self,
+        mission: Mission,
+        elements_folder: Path,
+        satellite: str,
+        stations: tuple[str, ...],
+        start_ns: int,
+        end_ns: int,
+    ) -> None:
+        self.satellite = mission.satellite(satellite)
+        catalogue, _ = load_catalogue(elements_folder)
+        selection = catalogue.select(self.satellite.norad_id, start_ns)
+        self.orbit = Orbit(selection.elements, satellite)
+        sites = [mission.station(name) for name in stations]
+        self.contacts = plan_contacts(
+            self.satellite, self.orbit, sites, start_ns, end_ns - start_ns
+        )
+        self._sites = {site.name: site for site in sites}
+        self._aos = [contact.aos_ns for contact in self.contacts]
+        self._tables: dict[str, LookTable] = {}
+
+    def at(self, t_ns: int) -> LinkTruth:
+        """Return the link at a time."""
+        contact = self.contact_at(t_ns)
+        if contact is None:
+            return _SILENT
+        table = self._tables.get(contact.id)
+        site = self._sites[contact.station]
+        if table is None:
+            table = LookTable(self.orbit, site, contact.aos_ns, contact.los_ns)
+            self._tables[contact.id] = table
+        point = table.at(t_ns)
+        down = downlink_budget(self.satellite, site)
+        up = uplink_budget(self.satellite, site)
+        return LinkTruth(
+            contact,
+            int(down.rate_bps(point.range_m, point.elevation_deg)[0]) if down else 0,
+            int(up.rate_bps(point.range_m, point.elevation_deg)[0]) if up else 0,
+            round(point.light_time_s * S_NS),
+        )
+
+    def contact_at(self, t_ns: int) -> Contact | None:
+        """Return the contact that a time lies in."""
+        index = bisect_right(self._aos, t_ns) - 1
+        if index < 0 or t_ns >= self.contacts[index].los_ns:
+            return None
+        return self.contacts[index]
+
+    def next_change_ns(self, t_ns: int) -> int | None:
+        """Return the next AOS or LOS after a time."""
+        contact = self.contact_at(t_ns)
+        if contact is not None:
+            return contact.los_ns
+        index = bisect_right(self._aos, t_ns)
+        return self._aos[index] if index < len(self._aos) else None
