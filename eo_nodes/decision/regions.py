@@ -1,0 +1,167 @@
+"""Choose which regions of a window to keep, downsample or drop, under a byte budget.
+
+Theory of operation: the window is cut into a grid. Two thresholds on relevance give each cell a
+first action. When the bytes do not fit, cells are cut back along one fixed chain, least relevant
+first: first downsampled cells are dropped, then kept cells are downsampled, then those are dropped.
+The first step of the chain that fits is taken. So a more relevant cell is never treated worse than
+a less relevant one, and more budget never takes anything away.
+
+How the node uses it (`estimate` is exact when it codes the cell; the overview is outside)::
+
+    cells = allocate(relevance, request.window, (8, 8), keep_at=0.5, drop_below=0.15,
+                     bytes_budget=budget - len(overview), downsample_scale=0.5,
+                     estimate=lambda r: len(code_region(frame, r).data))
+    coded = [code_region(frame, cell) for cell in cells]
+    product = write_container(header, overview, coded)
+
+Source: two thresholds and greedy by relevance; own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eo_nodes.contracts.errors import ConfigError
+from eo_nodes.contracts.values import Region
+
+Estimate = Callable[[Region], int]
+_ACTIONS = ("drop", "downsample", "keep")
+
+
+def allocate(
+    relevance: NDArray[np.floating] | Sequence[Sequence[float]],
+    window: Sequence[int],
+    grid: tuple[int, int],
+    *,
+    keep_at: float,
+    drop_below: float,
+    bytes_budget: int | None,
+    estimate: Estimate,
+    downsample_scale: float = 0.5,
+) -> tuple[Region, ...]:
+    """Choose an action for every cell.
+
+    Args:
+        relevance: (rows, columns) in [0, 1] over the window, any size; NaN counts as 0.
+        window: x, y, w, h in scene pixels.
+        grid: rows and columns of cells, at most one cell a pixel.
+        keep_at: keep at or above.
+        drop_below: drop below; in between the cell is downsampled.
+        bytes_budget: what all cells together may take; None for no limit.
+        estimate: coded bytes of a region that is not dropped.
+        downsample_scale: side length after downsampling, in (0, 1).
+    Returns:
+        Regions, row major, that tile the window; the sum of their estimates is within the budget.
+    Raises:
+        ConfigError: thresholds or scale out of order, empty relevance or window.
+    """
+    if not 0 <= drop_below <= keep_at <= 1 or not 0 < downsample_scale < 1:
+        raise ConfigError(f"regions: drop_below {drop_below}, keep_at {keep_at}")
+    windows = cells(window, grid)
+    shape = _fitting(window, grid)
+    scores = pool(np.asarray(relevance, np.float64), shape).ravel()
+    levels = np.where(scores >= keep_at, 2, np.where(scores >= drop_below, 1, 0))
+    costs = _Costs(windows, scores, estimate, downsample_scale)
+    if bytes_budget is not None:
+        _cut(levels, scores, bytes_budget, costs)
+    return tuple(costs.region(i, int(level)) for i, level in enumerate(levels))
+
+
+def _cut(
+    levels: NDArray[np.int64], scores: NDArray[np.float64], budget: int, costs: _Costs
+) -> None:
+    """Walk down the chain in place until the bytes fit."""
+    total = sum(costs.bytes(i, int(level)) for i, level in enumerate(levels))
+    # Among equals the later cell goes first, so that the order is fixed.
+    order = sorted(range(len(levels)), key=lambda i: (scores[i], -i))
+    for level, lower in ((1, 0), (2, 1), (1, 0)):
+        for i in order:
+            if total <= budget:
+                return
+            if levels[i] == level:
+                total += costs.bytes(i, lower) - costs.bytes(i, level)
+                levels[i] = lower
+
+
+class _Costs:
+    """Estimated bytes per cell and level, each asked for once."""
+
+    def __init__(
+        self,
+        windows: Sequence[tuple[int, int, int, int]],
+        scores: NDArray[np.float64],
+        estimate: Estimate,
+        scale: float,
+    ) -> None:
+        self._windows, self._scores, self._estimate = windows, scores, estimate
+        self._scales = (0.0, scale, 1.0)
+        self._known: dict[tuple[int, int], int] = {}
+
+    def region(self, index: int, level: int) -> Region:
+        return Region(
+            window=self._windows[index],
+            action=_ACTIONS[level],
+            scale=self._scales[level],
+            relevance=float(self._scores[index]),
+        )
+
+    def bytes(self, index: int, level: int) -> int:
+        if level == 0:
+            return 0
+        key = (index, level)
+        if key not in self._known:
+            self._known[key] = self._estimate(self.region(index, level))
+        return self._known[key]
+
+
+def cells(window: Sequence[int], grid: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+    """Windows of the grid's cells, row major, in scene pixels; they tile the window exactly.
+
+    Raises:
+        ConfigError: an empty window or grid.
+    """
+    x, y, width, height = window
+    rows, columns = _fitting(window, grid)
+    ys = [y + height * i // rows for i in range(rows + 1)]
+    xs = [x + width * i // columns for i in range(columns + 1)]
+    return [
+        (x0, y0, x1 - x0, y1 - y0)
+        for y0, y1 in pairwise(ys)
+        for x0, x1 in pairwise(xs)
+    ]
+
+
+def _fitting(window: Sequence[int], grid: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the grid, at most one cell a pixel."""
+    rows, columns = min(grid[0], window[3]), min(grid[1], window[2])
+    if min(rows, columns) < 1:
+        raise ConfigError(f"regions: window {tuple(window)}, grid {grid}")
+    return rows, columns
+
+
+def pool(relevance: NDArray[np.float64], grid: tuple[int, int]) -> NDArray[np.float64]:
+    """Relevance of each grid cell: the highest of the model's cells that it touches.
+
+    The highest, not the mean: a small object must not drown in its surroundings.
+
+    Raises:
+        ConfigError: empty or not two-dimensional.
+    """
+    if relevance.ndim != 2 or 0 in relevance.shape or min(grid) < 1:
+        raise ConfigError(f"regions: relevance of shape {relevance.shape}, grid {grid}")
+    clean = np.clip(np.nan_to_num(relevance, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
+    out = np.empty(grid)
+    for row in range(grid[0]):
+        top, bottom = _span(row, grid[0], clean.shape[0])
+        for column in range(grid[1]):
+            left, right = _span(column, grid[1], clean.shape[1])
+            out[row, column] = clean[top:bottom, left:right].max()
+    return out
+
+
+def _span(index: int, count: int, size: int) -> tuple[int, int]:
+    return index * size // count, -(-(index + 1) * size // count)

@@ -1,0 +1,162 @@
+"""Code and decode blocks of pixels: any number of frames and bands, 8 and 16 bit, dB and kelvin.
+
+Theory of operation: a block (F, H, W, C) becomes F * C planes of unsigned 8 or 16 bit,
+``level = (value - offset) / step`` rounded, coded losslessly: HTJ2K and JPEG 2000 as one
+codestream of F * C components without a colour transform, PNG with the planes one below the other.
+With ``max_error`` 0 integers come back exactly. A larger ``max_error`` widens the step, so the
+error stays below it for every sample; the irreversible wavelets give no such bound, and the
+installed HTJ2K encoder lets bright samples wrap around there. Float blocks (SAR in dB, kelvin)
+are always quantised, at worst to 1/65535 of their range.
+
+Layout: head (little endian, ``_HEAD``) and the coded planes. Decoding is total: any bytes give an
+array of the size that the head states, or `ImageError`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from eo_nodes.contracts.errors import ImageError
+
+from . import formats
+from .sensors import DTYPES
+
+Array = NDArray[Any]
+CODECS = ("htj2k", "jpeg2000", "png", "raw")
+DEFAULT_CODEC = "htj2k"
+# version, codec, dtype, bytes per level, frames, height, width, bands, step, offset
+_HEAD = struct.Struct("<BBBBHHHHdd")
+_VERSION = 1
+HEAD_BYTES = _HEAD.size
+# JPEG 2000 allows 16,384 components (ISO/IEC 15444-1 A.5.1).
+_MAX_PLANES = 16_384
+
+
+def encode(values: Array, codec: str = DEFAULT_CODEC, *, max_error: float = 0.0) -> bytes:
+    """Code a block.
+
+    Args:
+        values: (F, H, W, C) uint8, uint16, int16 or float32, finite, sides 1 to 65535.
+        codec: one of ``CODECS``.
+        max_error: bound of the absolute error per sample, in units of the samples, >= 0;
+            for floats the bound can not be finer than 1/131070 of the block's range.
+    Raises:
+        ImageError: wrong_layout, wrong_dtype, not_finite, unknown_codec.
+    """
+    if codec not in CODECS:
+        raise ImageError("unknown_codec", f"{codec[:40]!r}")
+    if values.ndim != 4 or not all(1 <= side <= 65535 for side in values.shape):
+        raise ImageError("wrong_layout", f"block of shape {values.shape}")
+    frames, height, width, bands = values.shape
+    if frames * bands > _MAX_PLANES:
+        raise ImageError("wrong_layout", f"{frames * bands} planes, limit {_MAX_PLANES}")
+    if values.dtype.name not in DTYPES:
+        raise ImageError("wrong_dtype", f"block of {values.dtype}")
+    levels, step, offset = _quantise(values, max_error)
+    planes = np.ascontiguousarray(np.moveaxis(levels, 3, 1).reshape(-1, height, width))
+    head = _HEAD.pack(
+        _VERSION, CODECS.index(codec), DTYPES.index(values.dtype.name), planes.itemsize,
+        frames, height, width, bands, step, offset,
+    )  # fmt: skip
+    return head + _code_planes(planes, codec)
+
+
+def decode(blob: bytes, *, max_samples: int = 256_000_000) -> Array:
+    """Decode a block to (F, H, W, C) in its first dtype.
+
+    Args:
+        max_samples: F * H * W * C that may be allocated.
+    Raises:
+        ImageError: truncated, corrupt, too_large.
+    """
+    if len(blob) < _HEAD.size:
+        raise ImageError("truncated", f"coded block of {len(blob)} bytes")
+    version, codec, kind, item, frames, height, width, bands, step, offset = _HEAD.unpack_from(blob)
+    if version != _VERSION or codec >= len(CODECS) or kind >= len(DTYPES) or item not in (1, 2):
+        raise ImageError("corrupt", "head of a coded block")
+    if min(frames, height, width, bands) < 1 or frames * bands > _MAX_PLANES:
+        raise ImageError("corrupt", f"coded block of {(frames, height, width, bands)}")
+    if frames * height * width * bands > max_samples:
+        raise ImageError("too_large", f"coded block of {(frames, height, width, bands)}")
+    if not (np.isfinite(step) and np.isfinite(offset) and 0 < step < 1e30 and abs(offset) < 1e30):
+        raise ImageError("corrupt", "step or offset of a coded block")
+    shape = (frames * bands, height, width)
+    level = np.dtype("<u1" if item == 1 else "<u2")
+    planes = _decode_planes(blob[_HEAD.size :], CODECS[codec], shape, level)
+    levels = np.moveaxis(planes.reshape(frames, bands, height, width), 1, -1)
+    dtype = np.dtype(DTYPES[kind])
+    values = levels.astype(np.float64) * step + offset
+    if dtype.kind in "ui":
+        limits = np.iinfo(dtype)
+        values = np.clip(values, limits.min, limits.max)
+    return np.ascontiguousarray(values.astype(dtype))
+
+
+def _quantise(values: Array, max_error: float) -> tuple[Array, float, float]:
+    """Levels uint8 or uint16, step and offset."""
+    if values.dtype == np.float32:
+        if not np.isfinite(values).all():
+            raise ImageError("not_finite", "block with NaN or infinity")
+        low, high = float(values.min()), float(values.max())
+        step = max(2 * max_error, (high - low) / 65535)
+        if step == 0:
+            step = 1.0
+        levels = np.rint((values.astype(np.float64) - low) / step)
+    else:
+        low = float(values.min()) if values.dtype == np.int16 else 0.0
+        step = 2.0 * int(max_error) + 1.0
+        levels = np.rint((values.astype(np.float64) - low) / step)
+    narrow = levels.max() < 256
+    return levels.astype(np.uint8 if narrow else np.uint16), step, low
+
+
+def _code_planes(planes: Array, codec: str) -> bytes:
+    if codec == "htj2k":
+        return bytes(imagecodecs.htj2k_encode(planes, planar=True, rgb=False, reversible=True))
+    if codec == "jpeg2000":
+        return bytes(imagecodecs.jpeg2k_encode(planes, planar=True, mct=False, reversible=True))
+    if codec == "png":
+        return bytes(imagecodecs.png_encode(planes.reshape(-1, planes.shape[2])))
+    return planes.astype(planes.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _decode_planes(
+    data: bytes, codec: str, shape: tuple[int, int, int], level: np.dtype[Any]
+) -> Array:
+    if codec == "raw":
+        if len(data) != int(np.prod(shape)) * level.itemsize:
+            raise ImageError("truncated", f"{len(data)} bytes for planes {shape}")
+        return np.frombuffer(data, level).reshape(shape)
+    stated = _stated_shape(data, codec)
+    if stated != (shape if codec != "png" else (1, shape[0] * shape[1], shape[2])):
+        raise ImageError("corrupt", f"codestream of {stated} planes, the head says {shape}")
+    try:
+        if codec == "htj2k":
+            planes = imagecodecs.htj2k_decode(data, planar=True)
+        elif codec == "jpeg2000":
+            planes = imagecodecs.jpeg2k_decode(data, planar=True)
+        else:
+            planes = imagecodecs.png_decode(data)
+    except (RuntimeError, ValueError, TypeError, MemoryError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ImageError("corrupt", f"{codec}: {reason}") from error
+    if planes.size != int(np.prod(shape)) or planes.dtype != level.newbyteorder("="):
+        raise ImageError("corrupt", f"{codec} gave {planes.shape} {planes.dtype}")
+    return np.asarray(planes).reshape(shape)
+
+
+def _stated_shape(data: bytes, codec: str) -> tuple[int, int, int]:
+    """(planes, height, width) that a codestream claims, before its decoder allocates it."""
+    kind = formats.sniff(data)
+    if kind != ("png" if codec == "png" else "jp2"):
+        raise ImageError("corrupt", f"{codec} block holds {kind}")
+    if kind == "png":
+        height, width, channels = formats.png_size(data)
+    else:
+        height, width, channels = formats.jp2_size(data)
+    return channels, height, width

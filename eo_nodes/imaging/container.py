@@ -1,0 +1,292 @@
+"""The product file: one request's regions and overview, self-describing, safe to read.
+
+Layout: ``EOPC``, version (1 byte), 3 zero bytes, header length and header CRC-32 (little endian,
+4 bytes each), header JSON in UTF-8 as a zlib stream, then the blobs without gaps: the overview if there is one,
+then each region that is not dropped, in header order. The header holds length and CRC-32 of every
+blob. So a reader needs nothing but the file; it allocates only what the bytes can hold, and any
+bytes give content or `ImageError`.
+Non-purpose: authentication and transfer, which are the link's.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eo_nodes.contracts.errors import ContractError, ImageError
+from eo_nodes.contracts.rules import MODALITIES
+from eo_nodes.contracts.values import Region, View, validate
+
+from . import codecs
+from .prepare import resize, views_of
+from .sensors import DTYPES
+
+Array = NDArray[Any]
+MAGIC = b"EOPC"
+_VERSION = 1
+_PREFIX = struct.Struct("<4sB3xII")
+_MAX_HEADER_BYTES = 4 << 20
+_MAX_REGIONS = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductHeader:
+    """What the ground must know to answer without asking back.
+
+    Attributes:
+        window: x, y, w, h in scene pixels; regions lie inside it.
+        provisional: answer given on board so far, with its confidence in [0, 1].
+        visual_prompts: (kind, x and y of each vertex, label), as `VisualPrompt`.
+        raw_bytes: samples of the window before any reduction.
+    """
+
+    request_id: str
+    task_id: str = ""
+    scene_id: str = ""
+    prompt: str = ""
+    sensor: str = ""
+    modality: str = "optical"
+    place: str = ""
+    capture_ns: int = 0
+    window: tuple[int, ...] = ()
+    frames: int = 1
+    dtype: str = "uint8"
+    band_names: tuple[str, ...] = ()
+    gsd_m: float = 0.0
+    provisional: str = ""
+    confidence: float = 0.0
+    visual_prompts: tuple[tuple[str, tuple[float, ...], str], ...] = ()
+    raw_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CodedRegion:
+    """A region and its coded block; ``data`` is empty when the region was dropped."""
+
+    region: Region
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerContent:
+    """What a product file holds; ``overview`` is the coded block of the whole window or empty."""
+
+    header: ProductHeader
+    overview: bytes
+    regions: tuple[CodedRegion, ...]
+
+
+def code_region(
+    frame: Array, region: Region, *, codec: str = codecs.DEFAULT_CODEC, max_error: float = 0.0
+) -> CodedRegion:
+    """Cut a region from the scene (F, H, W, C), scale it by its action and code it.
+
+    Returns:
+        The region with ``codec`` and ``coded_bytes`` filled in, and its block.
+    Raises:
+        ImageError: the window lies outside the scene, or as `codecs.encode`.
+    """
+    facts = asdict(region)
+    if region.action == "drop":
+        return CodedRegion(Region(**{**facts, "scale": 0.0, "codec": "", "coded_bytes": 0}))
+    x, y, w, h = region.window
+    block = frame[:, y : y + h, x : x + w, :]
+    if block.shape[1:3] != (h, w):
+        raise ImageError("empty", f"region {region.window} outside {frame.shape}")
+    if region.action == "downsample":
+        block = resize(block, max(1, round(h * region.scale)), max(1, round(w * region.scale)))
+    data = codecs.encode(block, codec, max_error=max_error)
+    return CodedRegion(Region(**{**facts, "codec": codec, "coded_bytes": len(data)}), data)
+
+
+def write_container(
+    header: ProductHeader, overview: bytes, regions: Sequence[CodedRegion]
+) -> bytes:
+    """Write a product file.
+
+    Args:
+        overview: block from `codecs.encode` of the window at any size, or empty.
+        regions: from `code_region`.
+    """
+    blobs = [overview] if overview else []
+    blobs += [r.data for r in regions if r.data]
+    tree = {
+        "product": asdict(header),
+        "overview": {"length": len(overview), "crc32": zlib.crc32(overview)},
+        "regions": [
+            {**asdict(r.region), "length": len(r.data), "crc32": zlib.crc32(r.data)}
+            for r in regions
+        ],
+    }
+    text = zlib.compress(json.dumps(tree, separators=(",", ":"), allow_nan=False).encode(), 9)
+    prefix = _PREFIX.pack(MAGIC, _VERSION, len(text), zlib.crc32(text))
+    return b"".join([prefix, text, *blobs])
+
+
+def read_container(data: bytes) -> ContainerContent:
+    """Read a product file; total against any bytes.
+
+    Raises:
+        ImageError: not_a_product, truncated, corrupt.
+    """
+    if len(data) < _PREFIX.size or not data.startswith(MAGIC):
+        raise ImageError("not_a_product", f"{len(data)} bytes, no product file")
+    _, version, length, crc = _PREFIX.unpack_from(data)
+    if version != _VERSION:
+        raise ImageError("not_a_product", f"product file of version {version}")
+    if length > _MAX_HEADER_BYTES:
+        raise ImageError("corrupt", f"product header of {length} bytes")
+    text = data[_PREFIX.size : _PREFIX.size + length]
+    if len(text) < length:
+        raise ImageError("truncated", "product header is cut")
+    if zlib.crc32(text) != crc:
+        raise ImageError("corrupt", "product header does not match its CRC")
+    try:
+        tree = json.loads(_inflate(text))
+        header = _header(tree["product"])
+        entries = [tree["overview"], *tree["regions"]]
+        if len(entries) > _MAX_REGIONS:
+            raise ImageError("corrupt", f"{len(entries)} regions")
+        blobs = _blobs(data, _PREFIX.size + length, entries)
+        regions = tuple(
+            CodedRegion(_region(entry, header, blob), blob)
+            for entry, blob in zip(entries[1:], blobs[1:], strict=True)
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ContractError,
+            OverflowError, zlib.error) as error:  # fmt: skip
+        raise ImageError("corrupt", f"product header: {str(error)[:200]}") from error
+    return ContainerContent(header, blobs[0], regions)
+
+
+def _inflate(text: bytes) -> bytes:
+    """Inflate the header; a small stream must not claim gigabytes."""
+    stream = zlib.decompressobj()
+    plain = stream.decompress(text, _MAX_HEADER_BYTES)
+    if not stream.eof or stream.unused_data:
+        raise ImageError("corrupt", "product header does not end where it should")
+    return plain
+
+
+def _blobs(data: bytes, start: int, entries: Sequence[dict[str, Any]]) -> list[bytes]:
+    blobs, at = [], start
+    for entry in entries:
+        length, crc = entry["length"], entry["crc32"]
+        if type(length) is not int or length < 0:
+            raise ImageError("corrupt", "blob without a length")
+        blob = data[at : at + length]
+        at += length
+        if len(blob) < length:
+            raise ImageError("truncated", f"product file ends {at - len(data)} bytes early")
+        if zlib.crc32(blob) != crc:
+            raise ImageError("corrupt", "blob does not match its CRC")
+        blobs.append(blob)
+    if at != len(data):
+        raise ImageError("corrupt", f"{len(data) - at} bytes behind the last blob")
+    return blobs
+
+
+def _header(tree: dict[str, Any]) -> ProductHeader:
+    allowed = {f.name for f in fields(ProductHeader)}
+    known = {key: value for key, value in tree.items() if key in allowed}
+    for name in ("window", "band_names"):
+        known[name] = tuple(known.get(name, ()))
+    prompts = known.get("visual_prompts", ())
+    known["visual_prompts"] = tuple((str(k), tuple(map(float, xy)), str(t)) for k, xy, t in prompts)
+    header = ProductHeader(**known)
+    texts = (header.request_id, header.task_id, header.scene_id, header.prompt, header.sensor,
+             header.place, header.provisional, *header.band_names)  # fmt: skip
+    counts = (*header.window, header.frames, header.capture_ns, header.raw_bytes)
+    if not all(isinstance(t, str) for t in texts) or not all(type(c) is int for c in counts):
+        raise ImageError("corrupt", "product header with a field of the wrong type")
+    _check_geometry(header)
+    if not 0.0 <= float(header.confidence) <= 1.0 or not 0.0 <= float(header.gsd_m) < 1e7:
+        raise ImageError("corrupt", "confidence or gsd_m out of range")
+    return header
+
+
+def _check_geometry(header: ProductHeader) -> None:
+    if header.modality not in MODALITIES or header.dtype not in DTYPES:
+        raise ImageError("corrupt", f"modality {header.modality!r}, dtype {header.dtype!r}")
+    if len(header.window) != 4 or min(header.window[:2]) < 0 or min(header.window[2:]) < 1:
+        raise ImageError("corrupt", f"window {header.window}")
+    if max(*header.window, header.frames) > 65535 or header.frames < 1 or not header.band_names:
+        raise ImageError("corrupt", "window, frames or bands out of range")
+
+
+def _region(entry: dict[str, Any], header: ProductHeader, blob: bytes) -> Region:
+    known = {f.name: entry[f.name] for f in fields(Region)}
+    known["window"] = tuple(known["window"])
+    region = Region(**known)
+    validate(region)
+    if not all(type(v) is int for v in region.window) or not isinstance(region.codec, str):
+        raise ImageError("corrupt", "region with a field of the wrong type")
+    x, y, w, h = region.window
+    x0, y0, width, height = header.window
+    if x < x0 or y < y0 or x + w > x0 + width or y + h > y0 + height:
+        raise ImageError("corrupt", f"region {region.window} outside {header.window}")
+    if (region.action == "drop") != (not blob) or region.coded_bytes != len(blob):
+        raise ImageError("corrupt", f"region {region.window} with {len(blob)} bytes")
+    return region
+
+
+def compose(*contents: ContainerContent, max_samples: int = 256_000_000) -> Array:
+    """Put the window together: the overview enlarged below the regions, later files on top.
+
+    Args:
+        contents: products of one request (overview, regions, refinements), same window.
+        max_samples: F * h * w * C that may be allocated.
+    Returns:
+        (F, h, w, C) in the scene's dtype; zeros where nothing was sent.
+    Raises:
+        ImageError: wrong_layout, too_large, or as `codecs.decode`.
+    """
+    if not contents:
+        raise ImageError("wrong_layout", "no product to compose")
+    header = contents[0].header
+    if any(_shape(c.header) != _shape(header) for c in contents[1:]):
+        raise ImageError("wrong_layout", "products of different windows")
+    x0, y0, width, height = header.window
+    shape = (header.frames, height, width, len(header.band_names))
+    if int(np.prod(shape, dtype=object)) > max_samples:
+        raise ImageError("too_large", f"window of {shape}")
+    mosaic = np.zeros(shape, header.dtype)
+    for content in contents:
+        if content.overview:
+            mosaic = resize(_block(content.overview, header, max_samples), height, width)
+    for content in contents:
+        for part in content.regions:
+            if part.data:
+                x, y, w, h = part.region.window
+                block = resize(_block(part.data, header, max_samples), h, w)
+                mosaic[:, y - y0 : y - y0 + h, x - x0 : x - x0 + w, :] = block
+    return mosaic
+
+
+def _shape(header: ProductHeader) -> tuple[Any, ...]:
+    return header.window, header.frames, header.dtype, header.band_names
+
+
+def _block(data: bytes, header: ProductHeader, max_samples: int) -> Array:
+    block = codecs.decode(data, max_samples=max_samples)
+    if (block.shape[0], block.shape[3]) != (header.frames, len(header.band_names)):
+        raise ImageError("corrupt", f"block of {block.shape}")
+    if block.dtype.name != header.dtype:
+        raise ImageError("corrupt", f"block of {block.dtype}, product of {header.dtype}")
+    return block
+
+
+def views_from(
+    *contents: ContainerContent, overview_px: int = 448, zoom: bool = False
+) -> list[View]:
+    """Views for the ground model from the products of one request; as `prepare.prepare_views`."""
+    pixels = compose(*contents)
+    x, y, w, h = contents[0].header.window
+    names = contents[0].header.band_names
+    return views_of(pixels, (x, y, w, h), names, overview_px=overview_px, zoom=zoom)
