@@ -7,6 +7,7 @@ beside the older ones. A bad set is a named error and the others of its file are
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,17 @@ from .timescale import DAY_NS
 
 _JD_1970 = 2_440_587.5
 _TLE_LINE_CHARS = 69
+# sgp4 reads columns leniently (letters become zeros), so their form is checked first.
+_TLE_FORMS = (
+    re.compile(
+        r"1 [ \dA-Z][ \d]{4}[UCS ] [ \dA-Z]{8} [ \d]{5}\.\d{8} [ +-]\.\d{8} "
+        r"[ +-][ \d]{5}[+-]\d [ +-][ \d]{5}[+-]\d [ \d] [ \d]{4}\d"
+    ),
+    re.compile(
+        r"2 [ \dA-Z][ \d]{4} [ \d]{3}\.\d{4} [ \d]{3}\.\d{4} \d{7} [ \d]{3}\.\d{4} "
+        r"[ \d]{3}\.\d{4} [ \d]{2}\.\d{8}[ \d]{5}\d"
+    ),
+)
 _OMM_KEYS = (
     "OBJECT_NAME", "OBJECT_ID", "EPOCH", "MEAN_MOTION", "ECCENTRICITY", "INCLINATION",
     "RA_OF_ASC_NODE", "ARG_OF_PERICENTER", "MEAN_ANOMALY", "NORAD_CAT_ID", "BSTAR",
@@ -203,11 +215,13 @@ def load_catalogue(folder: Path) -> tuple[Catalogue, tuple[ElementsError, ...]]:
 
 
 def _from_tle(name: str, line1: str, line2: str, source: str, at: int) -> ElementSet:
-    for line in (line1, line2):
+    for line, form in zip((line1, line2), _TLE_FORMS, strict=True):
         if len(line) != _TLE_LINE_CHARS or not line.isascii():
             raise ElementsError(source, at, f"line has {len(line)} ASCII characters, not 69")
         if not line[68].isdigit() or int(line[68]) != compute_checksum(line):
             raise ElementsError(source, at, f"checksum of line {line[0]} is wrong")
+        if not form.fullmatch(line):
+            raise ElementsError(source, at, f"columns of line {line[0]} are not those of a set")
     if line1[2:7] != line2[2:7]:
         raise ElementsError(source, at, f"line 1 is of {line1[2:7]}, line 2 of {line2[2:7]}")
     try:
@@ -248,5 +262,7 @@ def _checked(name: str, satrec: Satrec, source: str, at: int) -> ElementSet:
     if code:
         raise ElementsError(source, at, f"SGP4 refuses the elements: {SGP4_ERRORS[code]}")
     days, fraction = divmod(satrec.jdsatepoch - _JD_1970, 1.0)
-    epoch_ns = int(days) * DAY_NS + round((fraction + satrec.jdsatepochF) * DAY_NS)
+    # To the microsecond: what OMM states, and the last digit that the two floats hold.
+    epoch_us = round((fraction + satrec.jdsatepochF) * (DAY_NS // 1000))
+    epoch_ns = int(days) * DAY_NS + epoch_us * 1000
     return ElementSet(name, int(satrec.satnum), epoch_ns, source, satrec)

@@ -10,6 +10,7 @@ Elevation is geometric: no light time, no refraction, as skyfield's `altaz` with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ _STEP_NS = 30 * S_NS
 # Times are rounded to 1 ms, far above the refinement error (below 0.1 ms) and far below what any
 # element set predicts, so that another search window gives the same integers.
 _ROUND_NS = 1_000_000
-_ROOT_NS = 20_000.0
+_ROOT_NS = 2_000.0
 _MAX_ITERATIONS = 60
 
 _Rate = Callable[[IntArray, npt.NDArray[np.intp]], FloatArray]
@@ -41,7 +42,7 @@ class Pass:
         satellite, station: names.
         aos_ns, los_ns: first and last time at or above the mask, UTC ns since 1970.
         tca_ns: time of the highest elevation in [aos_ns, los_ns].
-        max_elevation_deg: elevation then, geometric.
+        max_elevation_deg: elevation then, geometric, rounded to 1e-6 deg.
         is_cut_at_start: already above the mask at the start of the window; aos_ns is that start.
         is_cut_at_end: still above the mask at the end of the window; los_ns is that end.
     """
@@ -163,15 +164,20 @@ def _roots(
     b = (high_ns - low_ns).astype(np.float64)
     fa, fb = value(low_ns, which), value(high_ns, which)
     middle = b / 2
+    done = np.zeros(low_ns.size, dtype=bool)
     for _ in range(_MAX_ITERATIONS):
         spread = fb - fa
         flat = spread == 0
-        middle_new = np.where(flat, (a + b) / 2, b - fb * (b - a) / np.where(flat, 1.0, spread))
-        moved = np.abs(middle_new - middle)
-        middle = middle_new
-        if np.all((moved < _ROOT_NS) | (b - a < _ROOT_NS)):
+        guess = np.where(flat, (a + b) / 2, b - fb * (b - a) / np.where(flat, 1.0, spread))
+        # A root that is done stays: it must not depend on which others are refined with it.
+        guess = np.where(done, middle, guess)
+        done |= (np.abs(guess - middle) < _ROOT_NS) | (b - a < _ROOT_NS)
+        middle = guess
+        if done.all():
             break
-        fm = value(origin_ns + np.rint(middle).astype(np.int64), which)
+        todo = ~done
+        fm = fb.copy()
+        fm[todo] = value((origin_ns + np.rint(middle).astype(np.int64))[todo], which[todo])
         replaces_a = np.signbit(fm) == np.signbit(fa)
         # Illinois: the end that stays gets half its value, or it would stay for ever.
         fb = np.where(replaces_a, fb / 2, fm)
@@ -198,7 +204,7 @@ def _assemble(
         if aos_ns >= los_ns or inside.size == 0:
             continue  # a touch of the mask, shorter than the rounding
         best = int(inside[np.argmax(margin[inside])])
-        elevation = np.degrees(np.arcsin(min(1.0, margin[best] + frame.sin_mask)))
+        elevation_deg = math.degrees(math.asin(min(1.0, margin[best] + frame.sin_mask)))
         passes.append(
             Pass(
                 satellite=satellite,
@@ -206,7 +212,7 @@ def _assemble(
                 aos_ns=aos_ns,
                 tca_ns=int(times_ns[best]),
                 los_ns=los_ns,
-                max_elevation_deg=float(elevation),
+                max_elevation_deg=round(elevation_deg, 6),
                 is_cut_at_start=cut_start and aos_ns == start_ns,
                 is_cut_at_end=cut_end and los_ns == end_ns,
             )

@@ -4,8 +4,9 @@ Flight and ground run the same planner on the same element sets, so both hold th
 
 Overlap rule (one link at a time): passes are taken by capacity, greatest first, equal ones by AOS
 and station name. A pass that overlaps a taken one keeps its longest part that stays `handover_s`
-away from every taken one, if that part still lasts `min_contact_s`; else it is dropped. The rule is applied to whole passes, and the contacts
-are cut to the window afterwards, so a plan made in the middle of a pass does not change its mind.
+away from every taken one, if that part still lasts `min_contact_s`; else it is dropped. The rule
+is applied to whole passes, and the contacts are cut to the window afterwards, so a plan made in the
+middle of a pass does not change its mind.
 """
 
 from __future__ import annotations
