@@ -55,7 +55,13 @@ class LinkBudget:
     rain_margin_db: float
 
     def c_n0_dbhz(self, range_m: npt.ArrayLike, elevation_deg: npt.ArrayLike) -> FloatArray:
-        """Carrier over noise density, dBHz, of ranges (m, > 0) and elevations (deg)."""
+        """Carrier over noise density, dBHz.
+
+        Args:
+            range_m: (N,) or scalar, > 0.  elevation_deg: (N,) or scalar, degrees.
+        Returns:
+            (N,) float64; scalars count as length 1.
+        """
         carrier = self.carrier
         fixed_db = (
             self.eirp_dbw + self.g_over_t_db_k - BOLTZMANN_DBW_K_HZ - self.rain_margin_db
@@ -63,7 +69,7 @@ class LinkBudget:
         )  # fmt: skip
         slant = np.maximum(np.sin(np.radians(elevation_deg)), _LOWEST_SLANT_SIN)
         loss_db = free_space_loss_db(range_m, carrier.frequency_hz) + self.gas_zenith_db / slant
-        return np.asarray(fixed_db - loss_db, dtype=np.float64)
+        return np.atleast_1d(fixed_db - loss_db)
 
     def required_dbhz(self, rung: ModCod) -> float:
         """C/N0 at which a rung holds, losses and margin included, dBHz."""
@@ -74,17 +80,17 @@ class LinkBudget:
 
     def rung(self, range_m: float, elevation_deg: float) -> ModCod | None:
         """The fastest rung that holds, or None when not even the slowest does."""
-        c_n0 = float(self.c_n0_dbhz(range_m, elevation_deg))
+        c_n0 = float(self.c_n0_dbhz(range_m, elevation_deg)[0])
         holding = [r for r in self.carrier.ladder if self.required_dbhz(r) <= c_n0]
         return max(holding, key=lambda r: r.rate_bps) if holding else None
 
     def rate_bps(self, range_m: npt.ArrayLike, elevation_deg: npt.ArrayLike) -> FloatArray:
-        """Information rate, bit/s, at ranges and elevations; 0 where no rung holds.
+        """Information rate at ranges and elevations.
 
         Args:
-            range_m: (N,) or scalar, > 0.  elevation_deg: the same shape.
+            range_m: (N,) or scalar, > 0.  elevation_deg: (N,) or scalar, degrees.
         Returns:
-            float64 of that shape.
+            (N,) float64, bit/s, 0 where no rung holds; scalars count as length 1.
         """
         c_n0 = self.c_n0_dbhz(range_m, elevation_deg)
         best = np.zeros_like(c_n0)
