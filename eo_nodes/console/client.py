@@ -19,6 +19,12 @@ from eo_nodes.contracts.values import Answer, Command, Task, validate
 from .participant import DdsError, Participant, Reader, Writer
 
 _POLL_S = 0.02
+_CLOCK_S = 1.0  # a simulation sends /clock more often than this; in flight there is none
+
+
+def _check_before_time(task: Task) -> None:
+    """Refuse what needs no clock to refuse, before waiting for one."""
+    validate(replace(task, id=task.id or "task"))
 
 
 class GroundConsole:
@@ -68,21 +74,37 @@ class GroundConsole:
                 return self._clock_ns or time.time_ns()
             time.sleep(_POLL_S)
 
-    def send_task(self, task: Task, *, match_s: float = 5.0) -> Task:
-        """Fill in id, asker and stamp where empty, check the task, publish it.
+    def ask(
+        self,
+        task: Task,
+        *,
+        deadline: Callable[[int], int] = lambda _: 0,
+        valid_from: Callable[[int], int] = lambda _: 0,
+        match_s: float = 5.0,
+    ) -> Task:
+        """Complete a task with what only the moment of sending knows, check it, publish it.
 
+        Args:
+            task: id, asker and asked_ns are filled in where empty.
+            deadline, valid_from: orbital time now -> orbital time wanted, 0 for none.
+            match_s: how long to wait for somebody who listens.
         Returns:
             The task as sent.
         Raises:
             ContractError: the task breaks its contract; nothing was sent.
             DdsError: nobody listens.
         """
-        now_ns = task.stamp_ns or self.now_ns()
+        _check_before_time(task)
+        self.reader("final")  # subscribe first: no answer may slip by
+        now_ns = self.now_ns(wait_s=_CLOCK_S)
         task = replace(
             task,
             id=task.id or self._ids.new("task", now_ns),
             asker=task.asker or self.name,
             stamp_ns=now_ns,
+            asked_ns=task.asked_ns or now_ns,
+            deadline_ns=task.deadline_ns or deadline(now_ns),
+            valid_from_ns=task.valid_from_ns or valid_from(now_ns),
         )
         validate(task)
         self._send("task", task, match_s)

@@ -1,0 +1,41 @@
+"""`spaceverse demo` and `spaceverse up`: run the whole graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import guarded
+
+
+@guarded
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/demo"),
+    scenario: Annotated[
+        Path | None, typer.Option(help="Scenario file; default: the demo of config/scenarios.")
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(min=0.0, help="Orbital seconds per second; 0: as fast as possible.")
+    ] = 0.0,
+    record: Annotated[Path | None, typer.Option(help="Also record an MCAP bag here.")] = None,
+) -> None:
+    """Fly the demo: satellite, stations, contacts, questions, answers; then write the report.
+
+    Example: spaceverse demo --out build/demo --record build/demo/demo.mcap
+    """
+    from eo_sim import demo as driver
+
+    raise typer.Exit(driver.main(out_dir=out, scenario=scenario, rate=rate, record=record))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    import importlib.util
+
+    app.command()(demo)
+    if importlib.util.find_spec("eo_nodes.cli.up"):
+        from .up import up
+
+        app.command()(guarded(up))
