@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from eo_nodes.graph.paths import project_file
+
 from eo_nodes.contracts import modem
 from eo_nodes.contracts.values import LinkState
-from eo_nodes.graph.paths import project_file
 from eo_nodes.nodes.base import EoNode, state_folder
 from eo_nodes.nodes.datagrams import DatagramSocket
 from eo_nodes.nodes.parameters import Parameter

@@ -1,0 +1,193 @@
+"""compact_lvlm: the on-board model; its decoder pauses at each tap for a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from eo_nodes.contracts import ids
+from eo_nodes.contracts.values import Answer, Verdict, Views
+from eo_nodes.graph.paths import project_file
+from eo_nodes.lvlm import load_model
+
+from .base import EoNode, Wakeup
+from .lvlm_values import tap_of, tensors_of
+from .parameters import Parameter
+from .runner import main_of
+
+
+@dataclass(slots=True)
+class _Current:
+    """The request whose decoder stands at a tap or runs."""
+
+    views: Views
+    session: Any = None
+    stage: int = 0
+    is_waiting: bool = False
+    timeout: Wakeup | None = None
+    confidences: tuple[float, ...] = ()
+    is_gated: bool = True  # false once a verdict said: answer
+
+
+class CompactLvlm(EoNode):
+    """One model, one request at a time."""
+
+    PARAMETERS = (
+        Parameter("model_dir", "models/compact", "model folder"),
+        Parameter("threads", 1, "threads of the runtime", 1, 64),
+        Parameter("max_tokens", 32, "longest answer, tokens", 1, 512),
+        Parameter("tap2_tokens", 3, "tokens decoded before the second tap", 1, 64),
+        Parameter("verdict_timeout_s", 5.0, "without a verdict the decoder goes on, s", 0.1, 600.0),
+        Parameter("queue_limit", 200, "requests waiting at most", 1, 100_000),
+    )
+
+    def __init__(self, name: str = "compact_lvlm", **options: Any) -> None:
+        super().__init__(name, **options)
+
+    def configure(self) -> None:
+        """Load the model: digest and self test (M30)."""
+        self._model = load_model(
+            project_file(self.param("model_dir")), threads=self.param("threads")
+        )
+        self._waiting: deque[Views] = deque()
+        self._current: _Current | None = None
+        self.speak("tap", "answer")
+        self.listen("views", self._on_views)
+        self.listen("verdict", self._on_verdict)
+
+    def activate(self) -> None:
+        """Say which model flies."""
+        self.emit("MODEL_LOADED", self._model.id, digest=self._model.digest)
+
+    def _on_views(self, views: Views) -> None:
+        if len(self._waiting) >= self.param("queue_limit"):
+            # The ledger issues it again when nothing comes of it.
+            self.emit("INFERENCE_FAILED", "queue is full", request=views.request_id)
+            return
+        self._waiting.append(views)
+        self._next()
+
+    def _next(self) -> None:
+        if self._current is not None or not self._waiting:
+            return
+        current = self._current = _Current(self._waiting.popleft())
+        views = current.views
+
+        def work() -> Any:
+            return self._model.start(
+                tensors_of(views), views.prompt, max_tokens=self.param("max_tokens")
+            )
+
+        def then(session: Any) -> None:
+            current.session = session
+            self._pause(current, 1)
+
+        self.compute("vision", f"{views.request_id}/{views.attempt}", work, then, self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        views = self._current.views if self._current else None
+        self._current = None
+        self._next()
+        self.emit("INFERENCE_FAILED", repr(error), request=views.request_id if views else "")
+
+    def _pause(self, current: _Current, stage: int) -> None:
+        current.stage = stage
+        views = current.views
+        tap = tap_of(current.session, self._model, views.request_id, views.attempt, stage)
+        current.confidences += (tap.confidence,)
+        if not current.is_gated:
+            if stage == 3:
+                self._answer(current, 3)
+            else:
+                self._go_on(current)
+            return
+        current.is_waiting = True
+        current.timeout = self.after(
+            self.param("verdict_timeout_s"), lambda: self._on_timeout(current)
+        )
+        self.publish("tap", tap)
+
+    def _on_timeout(self, current: _Current) -> None:
+        if current is not self._current or not current.is_waiting:
+            return
+        self.emit("VERDICT_TIMEOUT", f"stage {current.stage}", request=current.views.request_id)
+        current.is_waiting = False
+        if current.stage == 3:
+            self._answer(current, 3)
+        else:
+            self._go_on(current)
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        current = self._current
+        if (
+            current is None
+            or not current.is_waiting
+            or verdict.request_id != current.views.request_id
+            or verdict.attempt != current.views.attempt
+            or verdict.stage != current.stage
+        ):
+            return  # late or of an earlier run
+        current.is_waiting = False
+        if current.timeout is not None:
+            current.timeout.cancel()
+        if verdict.decision == Verdict.OFFLOAD:
+            if current.stage == 3:
+                self._answer(current, 3)  # provisional: what the ground will improve on
+            else:
+                self._finish()
+        elif verdict.decision == Verdict.ANSWER and current.stage == 3:
+            self._answer(current, 3)
+        else:
+            current.is_gated = verdict.decision == Verdict.CONTINUE
+            self._go_on(current)
+
+    def _go_on(self, current: _Current) -> None:
+        session, views = current.session, current.views
+        stage = current.stage + 1
+        tokens = self.param("tap2_tokens") if stage == 2 else self.param("max_tokens")
+
+        def then(_: Any) -> None:
+            # A short answer that is complete at the second tap is at its end.
+            self._pause(current, 3 if session.is_finished or stage == 3 else 2)
+
+        self.compute(
+            "decode",
+            f"{views.request_id}/{views.attempt}/{stage}",
+            lambda: session.decode(tokens),
+            then,
+            self._failed,
+        )
+
+    def _answer(self, current: _Current, stage: int) -> None:
+        views, session = current.views, current.session
+        self.publish(
+            "answer",
+            Answer(
+                id=ids.answer_id(views.request_id, "onboard", views.attempt),
+                request_id=views.request_id,
+                scene_id=views.scene_id,
+                version=views.attempt,
+                status=Answer.PROVISIONAL,
+                prompt=views.prompt,
+                text=session.text,
+                confidence=tuple(c for c in current.confidences if math.isfinite(c)),
+                model_id=self._model.id,
+                model_digest=self._model.digest,
+                origin="onboard",
+                stage=stage,
+                regions_used=len(views.views),
+            ),
+        )
+        self._finish()
+
+    def _finish(self) -> None:
+        self._current = None
+        self._next()
+
+
+main = main_of(CompactLvlm)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Between the values of the graph and those of the model, for both model nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from eo_nodes.contracts.values import Tap, View, Views
+from eo_nodes.imaging.prepare import view_array
+from eo_nodes.lvlm import DecodeSession, LvlmModel, ViewTensor
+
+
+def tensors_of_views(views: Sequence[View], modality: str) -> list[ViewTensor]:
+    """Return the model's inputs of views, the overview first."""
+    return [
+        ViewTensor(
+            values=view_array(view),
+            bands=tuple(view.band_names),
+            modality=modality,
+            window=tuple(view.window),
+            kind=view.kind,
+        )
+        for view in views
+    ]
+
+
+def tensors_of(message: Views) -> list[ViewTensor]:
+    """Return the model's inputs of a Views value."""
+    return tensors_of_views(message.views, message.modality)
+
+
+def tap_of(
+    session: DecodeSession, model: LvlmModel, request_id: str, attempt: int, stage: int
+) -> Tap:
+    """Return the Tap value of a decoder's present state.
+
+    Args:
+        session: paused.
+        model: for id, digest and calibration.
+        stage: of the graph; a complete answer is at stage 3 whatever its length.
+    """
+    state = session.tap()
+    relevance = np.asarray(state.relevance, np.float32)
+    rows, columns = relevance.shape if relevance.ndim == 2 else (0, 0)
+    return Tap(
+        request_id=request_id,
+        attempt=attempt,
+        stage=stage,
+        tokens=int(state.tokens),
+        mean_logprob=float(min(state.mean_logprob, 0.0)),
+        min_logprob=float(min(state.min_logprob, 0.0)),
+        entropy=float(state.entropy_mean),
+        margin=float(state.first_token_margin),
+        confidence=model.calibration[stage].confidence(state),
+        features=tuple(np.asarray(state.features, np.float32).tolist()),
+        rows=rows,
+        columns=columns,
+        relevance=tuple(relevance.ravel().tolist()) if rows else (),
+        text=session.text,
+        model_id=model.id,
+        model_digest=model.digest,
+    )

@@ -1,0 +1,215 @@
+"""preprocess: views for the model; for what is offloaded, the reduced product.
+
+`prepare` crops and resamples; `reduce` lets the decision choose regions by the tap's relevance
+and codes them. Both run as jobs, one at a time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eo_nodes.contracts import ids
+from eo_nodes.contracts.errors import FrameStoreError, StorageError
+from eo_nodes.contracts.values import ByteBudget, Product, Region, Request, Tap, Verdict, Views
+from eo_nodes.decision.regions import allocate
+from eo_nodes.imaging import codecs
+from eo_nodes.imaging.container import ProductHeader, code_region, write_container
+from eo_nodes.imaging.prepare import crop, fit, prepare_views, resize
+from eo_nodes.store.frame_store import FrameStore
+from eo_nodes.store.product_store import ProductStore
+
+from .base import EoNode, state_folder
+from .parameters import Parameter
+from .runner import main_of
+
+_REQUESTS_KNOWN = 2_000
+
+
+@dataclass(slots=True)
+class _Known:
+    request: Request
+    tap: Tap | None = None
+
+
+class Preprocess(EoNode):
+    """Views and products of one satellite."""
+
+    PARAMETERS = (
+        Parameter("overview_px", 288, "longest side of the model's overview, pixels", 32, 1024),
+        Parameter("zoom", False, "add four zoom views"),
+        Parameter("sent_overview_px", 64, "longest side of the overview sent down", 8, 1024),
+        Parameter("grid", 8, "regions a side of the window", 1, 64),
+        Parameter("keep_at", 0.6, "keep a region at or above this relevance", 0.0, 1.0),
+        Parameter("drop_below", 0.2, "drop a region below this relevance", 0.0, 1.0),
+        Parameter("downsample_scale", 0.5, "side length after downsampling", 0.05, 0.95),
+        Parameter("max_product_bytes", 400_000, "regions of one product at most", 1000, 2**31),
+        Parameter("max_error", 0.0, "coding error allowed per sample, sample units", 0.0, 1e4),
+        Parameter("codec", "htj2k", "htj2k, jpeg2000, png or raw"),
+        Parameter("frame_store_mb", 512, "limit of the frame store, MB", 1, 1_000_000),
+        Parameter("product_store_mb", 256, "limit of the product store, MB", 1, 1_000_000),
+    )
+
+    def __init__(self, name: str = "preprocess", **options: Any) -> None:
+        super().__init__(name, **options)
+
+    def configure(self) -> None:
+        """Open the stores."""
+        folder = Path(state_folder(self))
+        self._frames = FrameStore(folder / "frames", self.param("frame_store_mb") << 20)
+        self._products = ProductStore(folder / "products", self.param("product_store_mb") << 20)
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._budget: ByteBudget | None = None
+        self.speak("views", "product")
+        self.listen("request", self._on_request)
+        self.listen("tap", self._on_tap)
+        self.listen("verdict", self._on_verdict)
+        self.listen("byte_budget", self._on_budget)
+
+    # -- views -------------------------------------------------------------------------------
+
+    def _on_request(self, request: Request) -> None:
+        self._known[request.id] = _Known(request)
+        while len(self._known) > _REQUESTS_KNOWN:
+            self._known.popitem(last=False)
+
+        def work() -> Views:
+            scene = request.scene
+            views = prepare_views(
+                self._open(request),
+                scene,
+                request.window,
+                overview_px=self.param("overview_px"),
+                zoom=self.param("zoom"),
+            )
+            return Views(
+                request_id=request.id,
+                scene_id=scene.id,
+                modality=scene.modality,
+                prompt=request.prompt,
+                attempt=request.attempt,
+                views=tuple(views),
+            )
+
+        self.compute(
+            "prepare",
+            f"{request.id}/{request.attempt}",
+            work,
+            lambda views: self.publish("views", views),
+            lambda error: self._failed(request, error),
+        )
+
+    def _open(self, request: Request) -> np.ndarray:
+        scene = request.scene
+        shape = (scene.frames, scene.height, scene.width, scene.bands)
+        return self._frames.open(scene.frame_key, shape, scene.dtype, scene.sha256)
+
+    def _failed(self, request: Request, error: Exception) -> None:
+        if isinstance(error, FrameStoreError):
+            self.emit("FRAME_MISSING", str(error), request=request.id)
+        elif isinstance(error, StorageError):
+            self.emit("STORE_FULL", str(error), request=request.id)
+        else:
+            raise error
+
+    # -- reduction ---------------------------------------------------------------------------
+
+    def _on_tap(self, tap: Tap) -> None:
+        known = self._known.get(tap.request_id)
+        if known is not None:
+            known.tap = tap
+
+    def _on_budget(self, budget: ByteBudget) -> None:
+        self._budget = budget
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        if verdict.decision != Verdict.OFFLOAD:
+            return
+        known = self._known.get(verdict.request_id)
+        if known is None or known.tap is None:
+            return  # before our restart: the ledger issues the request again
+        request, tap, budget = known.request, known.tap, self._budget
+        limit = self.param("max_product_bytes")
+        if budget is not None and budget.contact_id:
+            limit = min(limit, budget.budget_bytes)
+        self.compute(
+            "reduce",
+            f"{request.id}/{verdict.attempt}",
+            lambda: self._reduce(request, tap, limit),
+            lambda product: self.publish("product", product),
+            lambda error: self._failed(request, error),
+        )
+
+    def _reduce(self, request: Request, tap: Tap, limit_bytes: int) -> Product:
+        frame = self._open(request)
+        codec, max_error = self.param("codec"), self.param("max_error")
+        x, y, width, height = request.window
+        cut = crop(frame, (x, y, width, height))
+        small = resize(cut, *fit(height, width, self.param("sent_overview_px")))
+        overview = codecs.encode(small, codec, max_error=max_error)
+        side = self.param("grid")
+        relevance = np.ones((1, 1), np.float32)  # a model without relevance: everything counts
+        if tap.rows and tap.columns:
+            relevance = np.asarray(tap.relevance, np.float32).reshape(tap.rows, tap.columns)
+
+        def cost(region: Region) -> int:
+            return len(code_region(frame, region, codec=codec, max_error=max_error).data)
+
+        regions = allocate(
+            relevance,
+            request.window,
+            (min(side, max(height // 16, 1)), min(side, max(width // 16, 1))),
+            keep_at=self.param("keep_at"),
+            drop_below=self.param("drop_below"),
+            bytes_budget=max(limit_bytes - len(overview), 0),
+            estimate=cost,
+            downsample_scale=self.param("downsample_scale"),
+        )
+        coded = [code_region(frame, r, codec=codec, max_error=max_error) for r in regions]
+        scene = request.scene
+        raw_bytes = scene.raw_bytes * (width * height) // (scene.width * scene.height)
+        header = ProductHeader(
+            request_id=request.id,
+            task_id=request.task_id,
+            scene_id=scene.id,
+            prompt=request.prompt,
+            sensor=scene.sensor,
+            modality=scene.modality,
+            place=scene.place,
+            capture_ns=request.capture_ns,
+            window=tuple(request.window),
+            frames=scene.frames,
+            dtype=scene.dtype,
+            band_names=scene.band_names,
+            gsd_m=scene.gsd_m,
+            provisional=tap.text,
+            confidence=tap.confidence,
+            raw_bytes=raw_bytes,
+        )
+        product_id = ids.product_id(request.id, "regions")
+        file = self._products.write(product_id, write_container(header, overview, coded))
+        return Product(
+            id=product_id,
+            request_id=request.id,
+            task_id=request.task_id,
+            scene_id=scene.id,
+            kind="regions",
+            path=file.path,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            priority=request.priority,
+            deadline_ns=request.deadline_ns,
+            value=float(np.clip(1.0 - tap.confidence, 0.0, 1.0)),
+            raw_bytes=raw_bytes,
+            regions=tuple(replace(part.region) for part in coded),
+        )
+
+
+main = main_of(Preprocess)
+
+if __name__ == "__main__":
+    main()
