@@ -1,4 +1,4 @@
-"""Settings of one link endpoint. Values come from config/params; the defaults are reliability.md's."""
+"""Settings of one link endpoint. Values come from configuration; defaults from M4, M6 and M7."""
 
 from __future__ import annotations
 

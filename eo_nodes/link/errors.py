@@ -1,4 +1,4 @@
-"""Named errors of the link room. What a peer does wrong is Remote, what our caller does is Local."""
+"""Named errors of the link room: what a peer does wrong is Remote, what our caller does Local."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PduError(RemoteProtocolError):
         self.reason = reason
 
 
-class PutRefused(LocalProtocolError):
+class PutRefusedError(LocalProtocolError):
     """A put request is refused; nothing was queued.
 
     Attributes:
@@ -54,11 +54,11 @@ class PutRefused(LocalProtocolError):
         self.reason = reason
 
 
-class PacketRefused(LocalProtocolError):
+class PacketRefusedError(LocalProtocolError):
     """A packet cannot be sent: it is empty, too large for one frame, or its APID is unknown."""
 
 
-class UnknownTransaction(LocalProtocolError):
+class UnknownTransactionError(LocalProtocolError):
     """A command names a transaction that is not open here."""
 
 

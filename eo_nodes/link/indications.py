@@ -1,8 +1,8 @@
 """What a link endpoint tells its user: frozen values, in the order in which they happened.
 
-Indications that hand over responsibility (``FileReceived``, ``TransferFinished``) are repeated after
-a restart until the peer knows that they were taken (M2): a user must recognise a repeat by its
-transaction. Within one run each is given once.
+Indications that hand over responsibility (``FileReceived``, ``TransferFinished``) are repeated
+after a restart until the peer knows that they were taken (M2): a user must recognise a repeat by
+its transaction. Within one run each is given once.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class TransferStore(Protocol):
         """Return every record. A damaged one is left out (and reported by the store)."""
 
     def next_sequence(self) -> int:
-        """Return 0..2**32-1, never the same twice in the life of the entity, kills included (M1)."""
+        """Return 0..2**32-1, never the same twice, kills included (M1)."""
 
 
 class Filestore(Protocol):
