@@ -1,0 +1,1 @@
+"""Which task meets which scene, and who owes an answer: matching and the two ledgers."""

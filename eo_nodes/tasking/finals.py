@@ -1,0 +1,121 @@
+"""Build final answers, refusals and events; the same words on board and on the ground."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from eo_nodes.contracts.events import EVENTS
+from eo_nodes.contracts.ids import answer_id, product_id, refusal_id
+from eo_nodes.contracts.values import Answer, Event, Step, Task
+
+from .rows import RequestRow
+
+# Names of steps in `Answer.steps`, in the order in which they usually happen.
+ASKED = "asked"
+CAPTURED = "captured"
+MATCHED = "matched"
+ISSUED = "issued"
+DECIDED = "decided"
+QUEUED = "queued"
+SENT = "sent"
+RECEIVED = "received"
+FINAL = "final"
+
+
+def with_steps(steps: Iterable[Step], *more: Step) -> tuple[Step, ...]:
+    """Merge dated steps in time order, each name and time once."""
+    found = {(s.stamp_ns, s.name): s for s in (*steps, *more) if s.name}
+    return tuple(found[key] for key in sorted(found, key=lambda k: k[0]))
+
+
+def answer_product_id(answer: Answer) -> str:
+    """Return the id of the downlink product that carries a final answer or refusal."""
+    return product_id(answer.request_id or answer.id, "answer", max(answer.version, 1))
+
+
+def final_on_board(row: RequestRow, reason: str, now_ns: int) -> Answer:
+    """Turn the last text of the model into the final answer of the owner on board.
+
+    Args:
+        row: has a provisional answer.
+        reason: empty, or a label such as ``degraded: deadline``.
+    """
+    given = row.provisional or Answer()
+    version = row.versions + 1
+    return replace(
+        given,
+        id=answer_id(row.request.id, "onboard", version),
+        request_id=row.request.id,
+        task_id=row.request.task_id,
+        scene_id=row.request.scene_id,
+        asker=row.asker,
+        stamp_ns=now_ns,
+        version=version,
+        status=Answer.FINAL,
+        prompt=row.request.prompt,
+        reason=reason,
+        origin="onboard",
+        stage=row.stage or given.stage,
+        raw_bytes=given.raw_bytes or row.raw_bytes,
+        steps=with_steps((*row.steps, *given.steps), Step(name=FINAL, stamp_ns=now_ns)),
+    )
+
+
+def refusal_on_board(row: RequestRow, reason: str, now_ns: int) -> Answer:
+    """Refuse a request that cannot be answered on board."""
+    version = row.versions + 1
+    return Answer(
+        id=answer_id(row.request.id, "onboard", version),
+        request_id=row.request.id,
+        task_id=row.request.task_id,
+        scene_id=row.request.scene_id,
+        asker=row.asker,
+        stamp_ns=now_ns,
+        version=version,
+        status=Answer.REFUSED,
+        prompt=row.request.prompt,
+        reason=reason,
+        origin="onboard",
+        raw_bytes=row.raw_bytes,
+        steps=with_steps(row.steps, Step(name=FINAL, stamp_ns=now_ns)),
+    )
+
+
+def task_refusal(task: Task, reason: str, origin: str, now_ns: int) -> Answer:
+    """Refuse a task that never became a request.
+
+    Args:
+        origin: onboard or ground.
+    """
+    return Answer(
+        id=refusal_id(task.id),
+        task_id=task.id,
+        asker=task.asker[:128],
+        stamp_ns=now_ns,
+        version=1,
+        status=Answer.REFUSED,
+        prompt=task.prompt[:2000],
+        reason=reason,
+        origin=origin,
+        steps=with_steps(
+            (),
+            Step(name=ASKED, stamp_ns=task.asked_ns),
+            Step(name=FINAL, stamp_ns=now_ns),
+        ),
+    )
+
+
+def event(kind: str, source: str, now_ns: int, text: str, **fields: str | int) -> Event:
+    """Build an event of the table; the severity comes from there."""
+    return Event(
+        id=kind,
+        severity=EVENTS[kind].severity,
+        source=source,
+        stamp_ns=now_ns,
+        text=text[:1000],
+        fields_json=json.dumps(
+            {k: v[:256] if isinstance(v, str) else v for k, v in fields.items()}
+        ),
+    )
