@@ -1,0 +1,385 @@
+"""The ledger on the ground: what was asked, what came down, and the one final of each request.
+
+The ground owns a request from the moment its pixels are complete here. A final from the space
+ledger is adopted as it is. Whatever comes first stands; anything later for the same request is
+reported and not published, so the asker gets exactly one final, also when the acknowledgement
+of a delivery and a deadline on board crossed each other. Rows are durable before actions are
+returned; a repeated action carries the same id and so is recognised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from eo_nodes.contracts.ids import answer_id
+from eo_nodes.contracts.values import Answer, Event, Notice, Product, Step, Task
+
+from .finals import ASKED, FINAL, RECEIVED, event, task_refusal, with_steps
+from .ports import Store
+
+_S = 1_000_000_000
+NEVER_NS = 2**63 - 1
+
+# States of a request on the ground.
+KNOWN = "known"  # a provisional answer came; the space ledger owns it
+OWNED = "owned"  # its pixels are here; the model works
+DONE = "done"  # its final is published; given out again after a restart
+CLOSED = "closed"
+
+# States of a task on the ground, closed as above.
+OPEN = "open"
+REFUSED = "refused"  # given out again after a restart
+
+Action = Task | Product | Answer | Notice | Event
+SOURCE = "ground_ledger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundLimits:
+    """Limits of the ledger on the ground.
+
+    Attributes:
+        model_ns: silence of the model after which the provisional answer becomes final.
+        lifetime_ns: end of a task without a deadline, from when it was accepted.
+        silence_ns: how long after the end of a task a word from the satellite is awaited.
+        latch_ns: how long a final is given out again after a restart.
+        open_tasks: more are refused (M7).
+        closed: closed rows kept, so that repeats are recognised.
+    """
+
+    model_ns: int = 600 * _S
+    lifetime_ns: int = 48 * 3600 * _S
+    silence_ns: int = 24 * 3600 * _S
+    latch_ns: int = 3600 * _S
+    open_tasks: int = 1000
+    closed: int = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundTask:
+    """A task as accepted on the ground.
+
+    Attributes:
+        state: open while more finals may come, refused or closed.
+        is_uplinked: the satellite has it.
+        expires_ns: deadline, or end of its lifetime when it has none; after a refusal: end of
+            the latch.
+        finals: final answers published for it.
+        refusal: ends it.
+    """
+
+    task: Task
+    state: str = OPEN
+    is_uplinked: bool = False
+    expires_ns: int = 0
+    finals: int = 0
+    refusal: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundRow:
+    """A request as the ground knows it.
+
+    Attributes:
+        request_id: given on board.
+        task_id: of the task it belongs to.
+        scene_id: of the scene it asks of.
+        state: one of the states above.
+        owner: space or ground.
+        product: the pixels that came.
+        bytes_sent: of all products that came.
+        provisional: what the satellite would say.
+        final: what stands.
+        expires_ns: when the model's silence ends the wait; after the final: end of the latch.
+        steps: dated history.
+    """
+
+    request_id: str
+    task_id: str = ""
+    scene_id: str = ""
+    state: str = KNOWN
+    owner: str = "space"
+    product: Product | None = None
+    bytes_sent: int = 0
+    provisional: Answer | None = None
+    final: Answer | None = None
+    expires_ns: int = NEVER_NS
+    steps: tuple[Step, ...] = ()
+
+
+class GroundLedger:
+    """State of all tasks and requests on the ground.
+
+    Actions are values: `Task` (uplink it), `Product` (give it to the model), `Answer` (a final
+    or a refusal to publish), `Notice` (uplink it), `Event`.
+
+    Args:
+        store: durable tables, of this ledger only.
+        limits: see `GroundLimits`.
+    Raises:
+        StorageError: from any method; nothing of that step has happened then.
+    """
+
+    def __init__(self, store: Store, limits: GroundLimits | None = None) -> None:
+        self._limits = limits or GroundLimits()
+        self._store = store
+        self._task_table = store.table("ground_tasks", GroundTask)
+        self._row_table = store.table("ground_requests", GroundRow)
+        self._tasks = dict(self._task_table.open_rows())
+        self._rows = dict(self._row_table.open_rows())
+
+    def on_task(self, task: Task, now_ns: int) -> list[Action]:
+        """Accept a validated task from a console: uplink it; or refuse it."""
+        known = self._task_table.get(task.id)
+        if known is not None:
+            if known.refusal is not None:
+                return [known.refusal]
+            return [] if known.is_uplinked or known.state != OPEN else [known.task]
+        if 0 < task.deadline_ns <= now_ns:
+            return self.refuse(task, "deadline is in the past", now_ns)
+        if len(self._tasks) >= self._limits.open_tasks:
+            return self.refuse(task, "too many open tasks", now_ns)
+        expires_ns = task.deadline_ns or now_ns + self._limits.lifetime_ns
+        self._commit(GroundTask(task=task, expires_ns=expires_ns))
+        return [event("TASK_ACCEPTED", SOURCE, now_ns, "task accepted", task_id=task.id), task]
+
+    def refuse(self, task: Task, reason: str, now_ns: int) -> list[Action]:
+        """Refuse a task, also one that broke its contract; the asker can read the reason."""
+        known = self._task_table.get(task.id)
+        if known is not None and (known.refusal is not None or known.finals):
+            return [known.refusal] if known.refusal is not None else []
+        kept = replace(task, prompt=task.prompt[:2000], asker=task.asker[:128], area=())
+        refusal = task_refusal(kept, reason, "ground", now_ns)
+        self._commit(self._refused(known or GroundTask(task=kept), refusal, now_ns))
+        return [refusal, event("TASK_REFUSED", SOURCE, now_ns, reason, task_id=task.id)]
+
+    def on_uplinked(self, task_id: str) -> None:
+        """The satellite has a task; it is not uplinked again."""
+        known = self._tasks.get(task_id)
+        if known is not None and not known.is_uplinked:
+            self._commit(replace(known, is_uplinked=True))
+
+    def on_provisional(self, answer: Answer, now_ns: int) -> list[Action]:
+        """Keep what the satellite would say: the fallback when nothing better comes."""
+        row = self._row(answer.request_id, answer.task_id, answer.scene_id)
+        if row.state in (KNOWN, OWNED):
+            steps = with_steps((*row.steps, *answer.steps))
+            self._commit(None, replace(row, provisional=answer, steps=steps))
+        return []
+
+    def on_product_received(
+        self,
+        product: Product,
+        now_ns: int,
+        *,
+        provisional: Answer | None = None,
+        steps: tuple[Step, ...] = (),
+    ) -> list[Action]:
+        """Pixels of a request are complete and verified here: the ground owns it now.
+
+        Args:
+            product: kind regions, overview or refinement; its path is on this machine.
+            provisional: what the satellite would say, when it came along.
+            steps: dated history that came along or was seen by the link.
+        Returns:
+            The product for the model, or, with a final there already, the notice of it.
+        """
+        row = self._row(product.request_id, product.task_id, product.scene_id)
+        task = self._task_table.get(row.task_id)
+        if row.final is not None:
+            return [_notice(row.final, now_ns)]
+        if task is not None and task.refusal is not None:
+            return [replace(_notice(task.refusal, now_ns), request_id=product.request_id)]
+        is_new = row.product is None or row.product.id != product.id
+        given = provisional or row.provisional
+        expires_ns = now_ns + self._limits.model_ns
+        if product.deadline_ns:
+            expires_ns = max(now_ns, min(expires_ns, product.deadline_ns))
+        row = replace(
+            row,
+            state=OWNED,
+            owner="ground",
+            product=product,
+            bytes_sent=row.bytes_sent + (product.size_bytes if is_new else 0),
+            provisional=given,
+            expires_ns=expires_ns if row.state == KNOWN else row.expires_ns,
+            steps=with_steps(
+                (*row.steps, *steps, *(given.steps if given else ())),
+                *([Step(name=RECEIVED, stamp_ns=now_ns)] if row.state == KNOWN else []),
+            ),
+        )
+        self._commit(None, row)
+        return [product]
+
+    def on_model_answer(self, answer: Answer, now_ns: int) -> list[Action]:
+        """The model on the ground answered a request that the ground owns: that is the final.
+
+        An answer with status REFUSED is no opinion: the provisional answer becomes final.
+        """
+        row = self._rows.get(answer.request_id)
+        if row is None or row.state != OWNED or answer.origin != "ground":
+            return []
+        if answer.status == Answer.REFUSED:
+            return self._degrade(row, f"ground model: {answer.reason}", now_ns)
+        return self._conclude(row, answer, "", now_ns)
+
+    def on_final_from_space(
+        self, answer: Answer, now_ns: int, *, bytes_sent: int = 0
+    ) -> list[Action]:
+        """A final or refusal of the space ledger came down: adopt and publish it once."""
+        task = self._task_table.get(answer.task_id)
+        if answer.request_id == "":
+            return self._adopt_refusal(answer, task, now_ns)
+        row = self._row(answer.request_id, answer.task_id, answer.scene_id)
+        stands = row.final or (task.refusal if task is not None else None)
+        if stands is not None:
+            return [] if stands.id == answer.id else [self._superseded(answer, stands, now_ns)]
+        dated = replace(
+            answer,
+            bytes_sent=answer.bytes_sent or bytes_sent,
+            steps=with_steps(answer.steps, Step(name=RECEIVED, stamp_ns=now_ns)),
+        )
+        return self._publish(row, dated, now_ns)
+
+    def on_time(self, now_ns: int) -> list[Action]:
+        """Act on silence of the model and of the satellite; harmless at any time."""
+        actions: list[Action] = []
+        for row in list(self._rows.values()):
+            if row.expires_ns > now_ns:
+                continue
+            if row.state == OWNED:
+                actions += self._degrade(row, "ground model gave no answer in time", now_ns)
+            elif row.state == DONE:
+                self._commit(None, replace(row, state=CLOSED))
+        for task in list(self._tasks.values()):
+            if self._task_wake_ns(task) > now_ns:
+                continue
+            rows = [row for row in self._rows.values() if row.task_id == task.task.id]
+            for row in rows:
+                if row.state == KNOWN:
+                    actions += self._degrade(row, "no word from the satellite in time", now_ns)
+            if task.state == REFUSED or task.finals or rows:
+                self._commit(replace(self._tasks.get(task.task.id, task), state=CLOSED))
+            else:
+                actions += self.refuse(task.task, "no word from the satellite in time", now_ns)
+        return actions
+
+    def next_wake_ns(self) -> int | None:
+        """Return when `on_time` has something to do, None when nothing is open."""
+        times = [row.expires_ns for row in self._rows.values()]
+        times += [self._task_wake_ns(task) for task in self._tasks.values()]
+        return min((t for t in times if t < NEVER_NS), default=None)
+
+    def recover(self, now_ns: int) -> list[Action]:
+        """After a start: uplink, model, finals and notices again, with the ids they had."""
+        actions: list[Action] = []
+        for task in self._tasks.values():
+            if task.refusal is not None:
+                actions.append(task.refusal)
+            elif not task.is_uplinked:
+                actions.append(task.task)
+        for row in self._rows.values():
+            if row.state == OWNED and row.product is not None:
+                actions.append(row.product)
+            elif row.final is not None:
+                actions += [row.final, _notice(row.final, now_ns)]
+        self._task_table.prune(self._limits.closed)
+        self._row_table.prune(self._limits.closed)
+        return actions
+
+    def request(self, request_id: str) -> GroundRow | None:
+        """Return the row of a request, open or closed."""
+        return self._row_table.get(request_id)
+
+    def task(self, task_id: str) -> GroundTask | None:
+        """Return the row of a task, open or closed."""
+        return self._task_table.get(task_id)
+
+    def _task_wake_ns(self, row: GroundTask) -> int:
+        return row.expires_ns + (self._limits.silence_ns if row.state == OPEN else 0)
+
+    def _refused(self, task: GroundTask, refusal: Answer, now_ns: int) -> GroundTask:
+        expires_ns = now_ns + self._limits.latch_ns
+        return replace(task, state=REFUSED, refusal=refusal, expires_ns=expires_ns)
+
+    def _row(self, request_id: str, task_id: str, scene_id: str) -> GroundRow:
+        known = self._rows.get(request_id) or self._row_table.get(request_id)
+        return known or GroundRow(request_id=request_id, task_id=task_id, scene_id=scene_id)
+
+    def _commit(self, task: GroundTask | None, row: GroundRow | None = None) -> None:
+        with self._store.transaction():
+            if task is not None:
+                self._task_table.put(task.task.id, task, is_open=task.state != CLOSED)
+            if row is not None:
+                self._row_table.put(row.request_id, row, is_open=row.state != CLOSED)
+        if task is not None and task.state != CLOSED:
+            self._tasks[task.task.id] = task
+        elif task is not None:
+            self._tasks.pop(task.task.id, None)
+        if row is not None and row.state != CLOSED:
+            self._rows[row.request_id] = row
+        elif row is not None:
+            self._rows.pop(row.request_id, None)
+
+    def _degrade(self, row: GroundRow, reason: str, now_ns: int) -> list[Action]:
+        if row.provisional is not None and row.provisional.text:
+            return self._conclude(row, row.provisional, f"degraded: {reason}", now_ns)
+        return self._conclude(row, Answer(status=Answer.REFUSED), reason, now_ns)
+
+    def _conclude(self, row: GroundRow, given: Answer, reason: str, now_ns: int) -> list[Action]:
+        task = self._task_table.get(row.task_id)
+        version = max(row.provisional.version if row.provisional else 0, given.version) + 1
+        is_refused = given.status == Answer.REFUSED
+        final = replace(
+            given,
+            id=answer_id(row.request_id, "ground", version),
+            request_id=row.request_id,
+            task_id=row.task_id,
+            scene_id=row.scene_id,
+            asker=task.task.asker if task is not None else given.asker,
+            prompt=task.task.prompt if task is not None else given.prompt,
+            stamp_ns=now_ns,
+            version=version,
+            status=Answer.REFUSED if is_refused else Answer.FINAL,
+            reason=reason,
+            # Who gave the text: a degraded final is still the model on board.
+            origin="ground" if is_refused else given.origin,
+            raw_bytes=row.product.raw_bytes if row.product else given.raw_bytes,
+            bytes_sent=row.bytes_sent,
+            steps=with_steps((*row.steps, *given.steps), Step(name=FINAL, stamp_ns=now_ns)),
+        )
+        return self._publish(row, final, now_ns)
+
+    def _publish(self, row: GroundRow, final: Answer, now_ns: int) -> list[Action]:
+        task = self._tasks.get(row.task_id)
+        if task is not None:
+            finals = task.finals + 1
+            is_done = finals >= task.task.max_answers
+            task = replace(task, finals=finals, state=CLOSED if is_done else task.state)
+        asked = [Step(name=ASKED, stamp_ns=task.task.asked_ns)] if task is not None else []
+        final = replace(final, steps=with_steps(final.steps, *asked))
+        done = replace(
+            row, state=DONE, final=final, product=None, expires_ns=now_ns + self._limits.latch_ns
+        )
+        self._commit(task, done)
+        return [final, _notice(final, now_ns)]
+
+    def _adopt_refusal(self, answer: Answer, task: GroundTask | None, now_ns: int) -> list[Action]:
+        if task is not None and (task.refusal is not None or task.finals):
+            return []
+        known = task or GroundTask(task=Task(id=answer.task_id, prompt=answer.prompt))
+        steps = with_steps(answer.steps, Step(name=RECEIVED, stamp_ns=now_ns))
+        refusal = replace(answer, steps=steps)
+        self._commit(self._refused(known, refusal, now_ns))
+        return [
+            refusal,
+            event("TASK_REFUSED", SOURCE, now_ns, answer.reason, task_id=known.task.id),
+        ]
+
+    def _superseded(self, answer: Answer, stands: Answer, now_ns: int) -> Event:
+        text = "a second final came and was not published"
+        return event("BAD_MESSAGE", SOURCE, now_ns, text, answer_id=answer.id, stands=stands.id)
+
+
+def _notice(final: Answer, now_ns: int) -> Notice:
+    return Notice(kind="final", request_id=final.request_id, answer_id=final.id, stamp_ns=now_ns)
