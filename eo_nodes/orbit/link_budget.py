@@ -54,6 +54,14 @@ class LinkBudget:
     gas_zenith_db: float
     rain_margin_db: float
 
+    @property
+    def _fixed_db(self) -> float:
+        """What depends on neither range nor elevation."""
+        return (
+            self.eirp_dbw + self.g_over_t_db_k - BOLTZMANN_DBW_K_HZ - self.rain_margin_db
+            - self.carrier.pointing_loss_db - self.carrier.polarisation_loss_db
+        )  # fmt: skip
+
     def c_n0_dbhz(self, range_m: npt.ArrayLike, elevation_deg: npt.ArrayLike) -> FloatArray:
         """Carrier over noise density, dBHz.
 
@@ -62,14 +70,9 @@ class LinkBudget:
         Returns:
             (N,) float64; scalars count as length 1.
         """
-        carrier = self.carrier
-        fixed_db = (
-            self.eirp_dbw + self.g_over_t_db_k - BOLTZMANN_DBW_K_HZ - self.rain_margin_db
-            - carrier.pointing_loss_db - carrier.polarisation_loss_db
-        )  # fmt: skip
         slant = np.maximum(np.sin(np.radians(elevation_deg)), _LOWEST_SLANT_SIN)
-        loss_db = free_space_loss_db(range_m, carrier.frequency_hz) + self.gas_zenith_db / slant
-        return np.atleast_1d(fixed_db - loss_db)
+        loss_db = free_space_loss_db(range_m, self.carrier.frequency_hz)
+        return np.atleast_1d(self._fixed_db - loss_db - self.gas_zenith_db / slant)
 
     def required_dbhz(self, rung: ModCod) -> float:
         """C/N0 at which a rung holds, losses and margin included, dBHz."""
@@ -79,10 +82,18 @@ class LinkBudget:
         )  # fmt: skip
 
     def rung(self, range_m: float, elevation_deg: float) -> ModCod | None:
-        """The fastest rung that holds, or None when not even the slowest does."""
-        c_n0 = float(self.c_n0_dbhz(range_m, elevation_deg)[0])
+        """The fastest rung that holds, or None when not even the slowest does; about 5 us."""
+        slant = max(math.sin(math.radians(elevation_deg)), _LOWEST_SLANT_SIN)
+        wave_number = 4.0 * math.pi * self.carrier.frequency_hz / C_M_S
+        loss_db = 20.0 * math.log10(range_m * wave_number) + self.gas_zenith_db / slant
+        c_n0 = self._fixed_db - loss_db
         holding = [r for r in self.carrier.ladder if self.required_dbhz(r) <= c_n0]
         return max(holding, key=lambda r: r.rate_bps) if holding else None
+
+    def rate_at(self, range_m: float, elevation_deg: float) -> float:
+        """Information rate at one range and elevation, bit/s; the quick way for a channel."""
+        rung = self.rung(range_m, elevation_deg)
+        return 0.0 if rung is None else rung.rate_bps
 
     def rate_bps(self, range_m: npt.ArrayLike, elevation_deg: npt.ArrayLike) -> FloatArray:
         """Information rate at ranges and elevations.
