@@ -259,7 +259,8 @@ class GroundLedger:
                 if row.state == KNOWN:
                     actions += self._degrade(row, "no word from the satellite in time", now_ns)
             if task.state == REFUSED or task.finals or rows:
-                self._commit(replace(self._tasks.get(task.task.id, task), state=CLOSED))
+                if (left := self._tasks.get(task.task.id)) is not None:
+                    self._commit(replace(left, state=CLOSED))
             else:
                 actions += self.refuse(task.task, "no word from the satellite in time", now_ns)
         return actions

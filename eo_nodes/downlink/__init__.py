@@ -1,0 +1,1 @@
+"""What goes down next, and how much of it fits: queue, order, byte budgets."""

@@ -1,0 +1,292 @@
+"""The durable queue of products on board, and which of them the link works on.
+
+A product is queued when its row is durable. The most urgent are handed to the link (`Put`), at
+most `transfers` at a time so that the link's own limits hold; urgent channels have slots of
+their own. A fault puts a product back, a few times; delivery or giving up ends it. The queue is
+bounded: the least urgent waiting product makes room or the newcomer is rejected (M7).
+Every change is a `DownlinkReport`; `reports` states them all again for a node that missed some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from eo_nodes.contracts.events import EVENTS
+from eo_nodes.contracts.values import DownlinkReport, Event, Product, QueueEntry, QueueState
+
+from .order import PIXELS, URGENT, Key, key
+from .ports import Store
+
+# States of a row; a done row's report says how it ended.
+WAITING = "waiting"
+AT_LINK = "at_link"
+SENDING = "sending"
+DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLimits:
+    """Limits of the queue.
+
+    Attributes:
+        entries: products waiting or sending, of all channels.
+        size_bytes: sum of their sizes.
+        reserve: share of both that only urgent channels may use (M25).
+        transfers: products at the link at once; urgent channels may use `urgent_transfers` more.
+        tries: how often a product is handed to the link before it fails.
+        finished: ended rows kept for restating and to recognise repeats.
+    """
+
+    entries: int = 2000
+    size_bytes: int = 1 << 30
+    reserve: float = 0.05
+    transfers: int = 8
+    urgent_transfers: int = 8
+    tries: int = 5
+    finished: int = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRow:
+    """One product in the queue.
+
+    Attributes:
+        tries: times given to the link.
+        report: last report given out.
+    """
+
+    product: Product
+    state: str = WAITING
+    tries: int = 0
+    sent_bytes: int = 0
+    report: DownlinkReport = DownlinkReport(state="queued")
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Action: give a product to the link, under its id as name. Harmless when it has it."""
+
+    product: Product
+    priority_key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Action: the link shall drop the transfer with this name."""
+
+    product_id: str
+
+
+Action = Put | Cancel | DownlinkReport | Event
+
+
+class DownlinkScheduler:
+    """The queue.
+
+    Args:
+        store: durable table, of this queue only.
+        limits: see `QueueLimits`.
+    Raises:
+        StorageError: from any method that changes the queue; nothing has changed then.
+    """
+
+    def __init__(self, store: Store, limits: QueueLimits | None = None) -> None:
+        self._limits = limits or QueueLimits()
+        self._store = store
+        self._table = store.table("downlink_queue", QueueRow)
+        self._rows = dict(self._table.open_rows())
+        self._finished: dict[str, DownlinkReport] = {}
+        self.rejected = 0
+
+    def on_product(self, product: Product, now_ns: int) -> list[Action]:
+        """Queue a complete product; a repeat of a known id is answered with its report."""
+        known = self._rows.get(product.id) or self._table.get(product.id)
+        if known is not None and (known.state != DONE or known.report.state == "delivered"):
+            return [replace(known.report, stamp_ns=now_ns)]
+        actions: list[Action] = []
+        while not self._has_room(product):
+            worst = self._least_urgent(now_ns)
+            if worst is None or key(worst.product, now_ns) <= key(product, now_ns):
+                self.rejected += 1
+                report = _report(product, "rejected", now_ns, "queue is full")
+                return [*actions, report, _full(product, now_ns)]
+            self.rejected += 1
+            why = "dropped for a more urgent product"
+            actions += [self._finish(worst, "rejected", why, now_ns), _full(worst.product, now_ns)]
+        report = _report(product, "queued", now_ns)
+        self._save(QueueRow(product=product, report=report))
+        return [*actions, report, *self._fill(now_ns)]
+
+    def on_progress(self, product_id: str, sent_bytes: int, now_ns: int) -> list[Action]:
+        """The link has sent some bytes of a product, counted once."""
+        row = self._rows.get(product_id)
+        if row is None or sent_bytes <= row.sent_bytes:
+            return []
+        if row.state == SENDING:
+            # Progress is durable in the link; here it only informs.
+            self._rows[product_id] = replace(row, sent_bytes=sent_bytes)
+            return []
+        report = replace(row.report, state="sending", stamp_ns=now_ns, first_byte_ns=now_ns)
+        self._save(replace(row, state=SENDING, sent_bytes=sent_bytes, report=report))
+        return [report]
+
+    def on_delivered(self, product_id: str, now_ns: int) -> list[Action]:
+        """The other end has the whole product: Finished (complete) came."""
+        row = self._rows.get(product_id)
+        if row is None:
+            return []
+        return [self._finish(row, "delivered", "", now_ns), *self._fill(now_ns)]
+
+    def on_fault(self, product_id: str, reason: str, now_ns: int) -> list[Action]:
+        """A transfer ended without delivery: queue it again, or give up after the last try."""
+        row = self._rows.get(product_id)
+        if row is None:
+            return []
+        fault = _event("TRANSFER_FAULT", now_ns, f"{row.product.kind} {product_id}: {reason}")
+        if row.tries >= self._limits.tries:
+            ended = self._finish(row, "failed", reason, now_ns)
+            return [fault, ended, *self._fill(now_ns)]
+        report = replace(row.report, state="queued", stamp_ns=now_ns, reason=reason)
+        self._save(replace(row, state=WAITING, sent_bytes=0, report=report))
+        return [fault, report, *self._fill(now_ns)]
+
+    def withdraw(self, request_id: str, now_ns: int) -> list[Action]:
+        """A request got its final on board: pixels of it that have not begun stay here."""
+        actions: list[Action] = []
+        for row in list(self._rows.values()):
+            is_pixels = row.product.request_id == request_id and row.product.kind in PIXELS
+            if is_pixels and row.state != SENDING:
+                if row.state == AT_LINK:
+                    actions.append(Cancel(row.product.id))
+                actions.append(self._finish(row, "failed", "withdrawn", now_ns))
+        return [*actions, *self._fill(now_ns)]
+
+    def recover(self, at_link: Collection[str], now_ns: int) -> list[Action]:
+        """After a start: hand over again what the link does not know, and state every report.
+
+        Args:
+            at_link: names of the transfers that the link holds after its own recovery.
+        """
+        self._table.prune(self._limits.finished)
+        for row in list(self._rows.values()):
+            if row.state in (AT_LINK, SENDING) and row.product.id not in at_link:
+                report = replace(row.report, state="queued", stamp_ns=now_ns)
+                self._save(replace(row, state=WAITING, sent_bytes=0, report=report))
+        return [*self.reports(now_ns), *self._fill(now_ns)]
+
+    def reports(self, now_ns: int) -> list[DownlinkReport]:
+        """Return the last report of every product in the queue and of those ended lately."""
+        stated = [row.report for row in self._rows.values()] + list(self._finished.values())
+        return [replace(report, stamp_ns=now_ns) for report in stated]
+
+    def queued_bytes(self) -> int:
+        """Return the bytes still to send."""
+        return sum(max(row.product.size_bytes - row.sent_bytes, 0) for row in self._rows.values())
+
+    def product_ids(self) -> frozenset[str]:
+        """Return the products whose files are still needed."""
+        return frozenset(self._rows)
+
+    def queue_state(self, satellite: str, now_ns: int) -> QueueState:
+        """Return the queue, most urgent first, at most 50 entries."""
+        ranked = sorted(self._rows.values(), key=lambda row: key(row.product, now_ns))
+        entries = tuple(
+            QueueEntry(
+                product_id=row.product.id,
+                kind=row.product.kind,
+                priority=row.product.priority,
+                size_bytes=row.product.size_bytes,
+                sent_bytes=row.sent_bytes,
+                state="sending" if row.state == SENDING else "queued",
+            )
+            for row in ranked[:50]
+        )
+        return QueueState(
+            satellite=satellite,
+            stamp_ns=now_ns,
+            queued_bytes=self.queued_bytes(),
+            total=len(ranked),
+            entries=entries,
+        )
+
+    def _fill(self, now_ns: int) -> list[Action]:
+        """Hand the most urgent waiting products to the link while it has slots."""
+        busy = [row.product.kind in URGENT for row in self._rows.values() if row.state != WAITING]
+        urgent, others = sum(busy), len(busy) - sum(busy)
+        puts: list[Action] = []
+        waiting = (row for row in self._rows.values() if row.state == WAITING)
+        for row in sorted(waiting, key=lambda row: key(row.product, now_ns)):
+            if row.product.kind in URGENT:
+                if urgent + others >= self._limits.transfers + self._limits.urgent_transfers:
+                    break
+                urgent += 1
+            elif others >= self._limits.transfers:
+                break
+            else:
+                others += 1
+            self._save(replace(row, state=AT_LINK, tries=row.tries + 1))
+            puts.append(Put(row.product, key(row.product, now_ns)))
+        return puts
+
+    def _has_room(self, product: Product) -> bool:
+        share = 1.0 if product.kind in URGENT else 1.0 - self._limits.reserve
+        held = sum(row.product.size_bytes for row in self._rows.values())
+        return (
+            len(self._rows) + 1 <= self._limits.entries * share
+            and held + product.size_bytes <= self._limits.size_bytes * share
+        )
+
+    def _least_urgent(self, now_ns: int) -> QueueRow | None:
+        waiting = (row for row in self._rows.values() if row.state == WAITING)
+        return max(waiting, key=lambda row: key(row.product, now_ns), default=None)
+
+    def _finish(self, row: QueueRow, state: str, reason: str, now_ns: int) -> DownlinkReport:
+        last_ns = now_ns if state == "delivered" else 0
+        report = replace(
+            row.report,
+            state=state,
+            reason=reason,
+            stamp_ns=now_ns,
+            first_byte_ns=row.report.first_byte_ns or last_ns,
+            last_byte_ns=last_ns,
+        )
+        self._save(replace(row, state=DONE, report=report))
+        self._finished[row.product.id] = report
+        while len(self._finished) > self._limits.finished:
+            del self._finished[next(iter(self._finished))]
+        return report
+
+    def _save(self, row: QueueRow) -> None:
+        self._table.put(row.product.id, row, is_open=row.state != DONE)
+        if row.state == DONE:
+            self._rows.pop(row.product.id, None)
+        else:
+            self._rows[row.product.id] = row
+
+
+def _report(product: Product, state: str, now_ns: int, reason: str = "") -> DownlinkReport:
+    return DownlinkReport(
+        product_id=product.id,
+        request_id=product.request_id,
+        kind=product.kind,
+        stamp_ns=now_ns,
+        state=state,
+        reason=reason,
+        size_bytes=product.size_bytes,
+    )
+
+
+def _event(kind: str, now_ns: int, text: str) -> Event:
+    return Event(
+        id=kind,
+        severity=EVENTS[kind].severity,
+        source="downlink",
+        stamp_ns=now_ns,
+        text=text[:1000],
+        fields_json="{}",
+    )
+
+
+def _full(product: Product, now_ns: int) -> Event:
+    return _event("STORE_FULL", now_ns, f"downlink queue is full: {product.kind} {product.id}")
