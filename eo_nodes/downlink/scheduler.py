@@ -9,7 +9,8 @@ Every change is a `DownlinkReport`; `reports` states them all again for a node t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from eo_nodes.contracts.events import EVENTS
@@ -44,7 +45,7 @@ class QueueLimits:
     transfers: int = 8
     urgent_transfers: int = 8
     tries: int = 5
-    finished: int = 2000
+    finished: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class QueueRow:
     state: str = WAITING
     tries: int = 0
     sent_bytes: int = 0
-    report: DownlinkReport = DownlinkReport(state="queued")
+    report: DownlinkReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,9 @@ class DownlinkScheduler:
         self._limits = limits or QueueLimits()
         self._store = store
         self._table = store.table("downlink_queue", QueueRow)
-        self._rows = dict(self._table.open_rows())
-        self._finished: dict[str, DownlinkReport] = {}
+        rows = dict(self._table.open_rows())
+        self._rows = {name: row for name, row in rows.items() if row.state != DONE}
+        self._finished = {name: row for name, row in rows.items() if row.state == DONE}
         self.rejected = 0
 
     def on_product(self, product: Product, now_ns: int) -> list[Action]:
@@ -104,6 +106,10 @@ class DownlinkScheduler:
         known = self._rows.get(product.id) or self._table.get(product.id)
         if known is not None and (known.state != DONE or known.report.state == "delivered"):
             return [replace(known.report, stamp_ns=now_ns)]
+        with self._step():
+            return self._queue(product, now_ns)
+
+    def _queue(self, product: Product, now_ns: int) -> list[Action]:
         actions: list[Action] = []
         while not self._has_room(product):
             worst = self._least_urgent(now_ns)
@@ -128,7 +134,8 @@ class DownlinkScheduler:
             self._rows[product_id] = replace(row, sent_bytes=sent_bytes)
             return []
         report = replace(row.report, state="sending", stamp_ns=now_ns, first_byte_ns=now_ns)
-        self._save(replace(row, state=SENDING, sent_bytes=sent_bytes, report=report))
+        with self._step():
+            self._save(replace(row, state=SENDING, sent_bytes=sent_bytes, report=report))
         return [report]
 
     def on_delivered(self, product_id: str, now_ns: int) -> list[Action]:
@@ -136,7 +143,8 @@ class DownlinkScheduler:
         row = self._rows.get(product_id)
         if row is None:
             return []
-        return [self._finish(row, "delivered", "", now_ns), *self._fill(now_ns)]
+        with self._step():
+            return [self._finish(row, "delivered", "", now_ns), *self._fill(now_ns)]
 
     def on_fault(self, product_id: str, reason: str, now_ns: int) -> list[Action]:
         """A transfer ended without delivery: queue it again, or give up after the last try."""
@@ -144,23 +152,24 @@ class DownlinkScheduler:
         if row is None:
             return []
         fault = _event("TRANSFER_FAULT", now_ns, f"{row.product.kind} {product_id}: {reason}")
-        if row.tries >= self._limits.tries:
-            ended = self._finish(row, "failed", reason, now_ns)
-            return [fault, ended, *self._fill(now_ns)]
-        report = replace(row.report, state="queued", stamp_ns=now_ns, reason=reason)
-        self._save(replace(row, state=WAITING, sent_bytes=0, report=report))
-        return [fault, report, *self._fill(now_ns)]
+        with self._step():
+            if row.tries >= self._limits.tries:
+                report = self._finish(row, "failed", reason, now_ns)
+            else:
+                report = self._wait_again(row, reason, now_ns)
+            return [fault, report, *self._fill(now_ns)]
 
     def withdraw(self, request_id: str, now_ns: int) -> list[Action]:
         """A request got its final on board: pixels of it that have not begun stay here."""
         actions: list[Action] = []
-        for row in list(self._rows.values()):
-            is_pixels = row.product.request_id == request_id and row.product.kind in PIXELS
-            if is_pixels and row.state != SENDING:
-                if row.state == AT_LINK:
-                    actions.append(Cancel(row.product.id))
-                actions.append(self._finish(row, "failed", "withdrawn", now_ns))
-        return [*actions, *self._fill(now_ns)]
+        with self._step():
+            for row in list(self._rows.values()):
+                is_pixels = row.product.request_id == request_id and row.product.kind in PIXELS
+                if is_pixels and row.state != SENDING:
+                    if row.state == AT_LINK:
+                        actions.append(Cancel(row.product.id))
+                    actions.append(self._finish(row, "failed", "withdrawn", now_ns))
+            return [*actions, *self._fill(now_ns)]
 
     def recover(self, at_link: Collection[str], now_ns: int) -> list[Action]:
         """After a start: hand over again what the link does not know, and state every report.
@@ -169,16 +178,17 @@ class DownlinkScheduler:
             at_link: names of the transfers that the link holds after its own recovery.
         """
         self._table.prune(self._limits.finished)
-        for row in list(self._rows.values()):
-            if row.state in (AT_LINK, SENDING) and row.product.id not in at_link:
-                report = replace(row.report, state="queued", stamp_ns=now_ns)
-                self._save(replace(row, state=WAITING, sent_bytes=0, report=report))
-        return [*self.reports(now_ns), *self._fill(now_ns)]
+        with self._step():
+            for row in list(self._rows.values()):
+                if row.state in (AT_LINK, SENDING) and row.product.id not in at_link:
+                    self._wait_again(row, "", now_ns)
+            puts = self._fill(now_ns)
+        return [*self.reports(now_ns), *puts]
 
     def reports(self, now_ns: int) -> list[DownlinkReport]:
         """Return the last report of every product in the queue and of those ended lately."""
-        stated = [row.report for row in self._rows.values()] + list(self._finished.values())
-        return [replace(report, stamp_ns=now_ns) for report in stated]
+        stated = (*self._finished.values(), *self._rows.values())
+        return [replace(row.report, stamp_ns=now_ns) for row in stated]
 
     def queued_bytes(self) -> int:
         """Return the bytes still to send."""
@@ -241,6 +251,11 @@ class DownlinkScheduler:
         waiting = (row for row in self._rows.values() if row.state == WAITING)
         return max(waiting, key=lambda row: key(row.product, now_ns), default=None)
 
+    def _wait_again(self, row: QueueRow, reason: str, now_ns: int) -> DownlinkReport:
+        report = replace(row.report, state="queued", stamp_ns=now_ns, reason=reason)
+        self._save(replace(row, state=WAITING, sent_bytes=0, report=report))
+        return report
+
     def _finish(self, row: QueueRow, state: str, reason: str, now_ns: int) -> DownlinkReport:
         last_ns = now_ns if state == "delivered" else 0
         report = replace(
@@ -252,17 +267,28 @@ class DownlinkScheduler:
             last_byte_ns=last_ns,
         )
         self._save(replace(row, state=DONE, report=report))
-        self._finished[row.product.id] = report
         while len(self._finished) > self._limits.finished:
-            del self._finished[next(iter(self._finished))]
+            name = next(iter(self._finished))
+            self._table.put(name, self._finished.pop(name), is_open=False)
         return report
 
     def _save(self, row: QueueRow) -> None:
-        self._table.put(row.product.id, row, is_open=row.state != DONE)
-        if row.state == DONE:
-            self._rows.pop(row.product.id, None)
-        else:
-            self._rows[row.product.id] = row
+        # An ended row stays open for a while: its last report may not have been heard.
+        self._table.put(row.product.id, row)
+        self._rows.pop(row.product.id, None)
+        self._finished.pop(row.product.id, None)
+        (self._finished if row.state == DONE else self._rows)[row.product.id] = row
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Make the changes inside one commit; when it fails, forget them here too."""
+        before = dict(self._rows), dict(self._finished)
+        try:
+            with self._store.transaction():
+                yield
+        except BaseException:
+            self._rows, self._finished = before
+            raise
 
 
 def _report(product: Product, state: str, now_ns: int, reason: str = "") -> DownlinkReport:

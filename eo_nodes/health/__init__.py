@@ -1,0 +1,1 @@
+"""Is the segment well: heartbeats, restart budget, modes and limits."""
