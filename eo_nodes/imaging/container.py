@@ -1,10 +1,10 @@
 """The product file: one request's regions and overview, self-describing, safe to read.
 
 Layout: ``EOPC``, version (1 byte), 3 zero bytes, header length and header CRC-32 (little endian,
-4 bytes each), header JSON in UTF-8 as a zlib stream, then the blobs without gaps: the overview if there is one,
-then each region that is not dropped, in header order. The header holds length and CRC-32 of every
-blob. So a reader needs nothing but the file; it allocates only what the bytes can hold, and any
-bytes give content or `ImageError`.
+4 bytes each), header JSON in UTF-8 as a zlib stream, then the blobs without gaps: the overview if
+there is one, then each region not dropped, in header order. The header has length and CRC-32 of
+every blob. So a reader needs nothing but the file; it allocates only what the bytes can hold, and
+any bytes give content or `ImageError`.
 Non-purpose: authentication and transfer, which are the link's.
 """
 

@@ -7,6 +7,7 @@ GDAL opens a header without decoding, so the guard runs between opening and read
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 # GDAL's own error classes; rasterio lets some through and has no public name for them.
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 from rasterio.warp import transform as warp_points
@@ -27,6 +28,9 @@ from rasterio.warp import transform as warp_points
 from eo_nodes.contracts.errors import ImageError
 
 from . import formats
+
+# The flag ``no_georeference`` says it; a warning a scene would only fill the log.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 Array = NDArray[Any]
 # frames, height, width, channels, bytes per sample; raises ImageError.
