@@ -60,7 +60,7 @@ def _picture(request: dict[str, Any]) -> str:
     window = request.get("window") or [0, 0, 4, 3]
     shape = f"aspect-ratio:{window[2]}/{window[3]}"
     inside = (
-        void("img", src=uri, alt=f"Asked window, {request['modality']}", loading="lazy")
+        void("img", src=uri, alt=f"Asked window, {request['modality']}")
         if uri
         else tag("span", "no picture", cls="nopicture")
     )
@@ -202,12 +202,11 @@ def filters(requests: list[dict[str, Any]]) -> str:
     """Return the row of filter buttons with counts."""
     kinds: list[tuple[str, str, str, int]] = []
     verdicts = [_verdict_of_truth(r) if r["status"] == "final" else "refused" for r in requests]
-    for key in ("right", "wrong", "refused"):
-        kinds.append(("verdict", key, key, verdicts.count(key)))
-    for key, word in _ORIGINS.items():
-        kinds.append(("origin", key, word, sum(r["origin"] == key for r in requests)))
-    for name in sorted({r["modality"] for r in requests}):
-        kinds.append(("modality", name, name, sum(r["modality"] == name for r in requests)))
+    kinds += [("verdict", key, key, verdicts.count(key)) for key in ("right", "wrong", "refused")]
+    origins = [request["origin"] for request in requests]
+    kinds += [("origin", key, word, origins.count(key)) for key, word in _ORIGINS.items()]
+    modalities = [request["modality"] for request in requests]
+    kinds += [("modality", name, name, modalities.count(name)) for name in sorted(set(modalities))]
     chips = [
         tag(
             "button",

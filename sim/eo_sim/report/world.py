@@ -62,7 +62,7 @@ def _graticule() -> str:
 
 
 def _place_labels(stations: Sequence[dict[str, Any]]) -> list[tuple[float, float, str]]:
-    """Choose (x, y, anchor) of each label so that none lies over another, where that is possible."""
+    """Choose (x, y, anchor) of each label so that none lies over another, where possible."""
     taken: list[tuple[float, float, float, float]] = []
     placed = []
     for station in stations:
