@@ -7,7 +7,6 @@ given apart. The cheap path for one time at a time is look_table.py.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +111,5 @@ def is_sunlit(orbit: Orbit, t_ns: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     )
 
 
-@functools.lru_cache(maxsize=256)
 def _skyfield_satellite(orbit: Orbit) -> Any:
     return EarthSatellite.from_satrec(orbit.elements.satrec, timescale())

@@ -4,7 +4,8 @@ POSIX time has no leap second: a day is 86 400 s, and a leap second shares its l
 after it. None has been inserted since 2017 and none is announced, so UTC and POSIX agree here.
 No wall clock is read, and nothing is downloaded: Earth orientation (finals2000A) and the planetary
 ephemeris (DE421) come from the `skyfield-data` package. Its own path helper is not used, because
-that compares file ages with the wall clock; past its last row UT1-UTC is held by skyfield.
+that compares file ages with the wall clock. Past the last row, some months ahead of the release,
+skyfield extrapolates UT1-UTC; 0.1 s of it moves a station by 46 m at the equator.
 """
 
 from __future__ import annotations
