@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 import typer
 
 from eo_nodes.contracts.errors import ModelError
 
-from .common import FAILED, JsonFlag, UsageError, guarded, print_json
-from .paths import config_folder, model_folder, shared
+from .common import FAILED, JsonFlag, UsageError, guarded, print_json, to_plain
 
-MANIFEST = "manifest.json"
+
+def model_folder(name: str) -> Path:
+    """Return a model folder: a path as it is, else by its name below ``models``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from eo_nodes.graph.paths import project_file
+
+    path = Path(name)
+    return path if path.is_dir() else project_file(f"models/{name}")
 
 
 @guarded
@@ -38,6 +45,8 @@ def infer(
 
         spaceverse infer chip.png "Is there a river?" --modality optical --model regular --json
     """
+    from eo_nodes.console.text import clean
+    from eo_nodes.graph.paths import project_file
     from eo_nodes.imaging.readers import read_file
     from eo_nodes.imaging.sensors import load_sensors
     from eo_nodes.lvlm.infer import answer_image
@@ -45,7 +54,8 @@ def infer(
 
     from . import parse
 
-    known = load_sensors((config_folder() / "mission" / "sensors.yaml").read_text("utf-8"))
+    table = project_file("config/mission/sensors.yaml")
+    known = load_sensors(table.read_text(encoding="utf-8"))
     if sensor and sensor not in known:
         raise UsageError(f"no sensor {sensor!r}; known: {', '.join(known)}")
     described = known.get(sensor)
@@ -60,37 +70,25 @@ def infer(
         if not values.size:
             raise UsageError(f"--window {window} lies outside {raw.values.shape[1:3]}")
     loaded = load_model(model_folder(model))
-    started = time.monotonic()
-    said = answer_image(loaded, values, raw.bands, kind, prompt)
-    _print_said(said, time.monotonic() - started, as_json)
-
-
-def _print_said(said: Any, wall_s: float, as_json: bool) -> None:
-    from eo_nodes.console.text import clean
-
+    said = answer_image(loaded, values, raw.bands, kind, prompt, clock_ns=time.monotonic_ns)
     if as_json:
-        print_json({"answer": said, "wall_s": round(wall_s, 3)})
+        print_json({"model": loaded.id, "digest": loaded.digest, **to_plain(said)})
         return
-    print(clean(said.text))
-    print(f"  confidence {said.confidence:.2f}, {wall_s:.2f} s")
+    print(clean(said.answer))
+    print(
+        f"  {loaded.id} ({loaded.digest[:12]}), confidence {said.confidence:.2f}, "
+        f"{said.tokens} tokens, {said.seconds:.2f} s"
+    )
 
 
 models = typer.Typer(no_args_is_help=True, help="List and verify the model folders.")
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: {error}") from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{path}: no object")
-    return found
-
-
 def _folders() -> list[Path]:
-    return sorted(path.parent for path in shared("models").glob(f"*/{MANIFEST}"))
+    from eo_nodes.graph.paths import project_file
+    from eo_nodes.lvlm.manifest import MANIFEST
+
+    return sorted(path.parent for path in project_file("models").glob(f"*/{MANIFEST}"))
 
 
 @models.command("list")
@@ -102,17 +100,24 @@ def list_models(as_json: JsonFlag = False) -> None:
     """
     from eo_nodes.console.show import show, table
     from eo_nodes.console.text import size
+    from eo_nodes.lvlm.manifest import MANIFEST, read_config, sha256_of
 
-    rows = []
-    for folder in _folders():
-        digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-        weight = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-        name = str(_manifest(folder).get("model_id", folder.name))
-        rows.append({"folder": folder.name, "id": name, "digest": digest, "bytes": weight})
+    rows = [
+        {
+            "folder": folder.name,
+            "id": read_config(folder).id,
+            "digest": sha256_of(folder / MANIFEST),
+            "bytes": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
+        }
+        for folder in _folders()
+    ]
     if as_json:
         print_json(rows)
     else:
-        cells = [[r["folder"], r["id"], r["digest"][:12], size(r["bytes"])] for r in rows]
+        cells = [
+            [str(r["folder"]), str(r["id"]), str(r["digest"])[:12], size(cast(int, r["bytes"]))]
+            for r in rows
+        ]
         show(table(["folder", "id", "digest", ">size"], cells))
 
 
@@ -128,19 +133,25 @@ def verify(
     Example: spaceverse models verify compact
     """
     from eo_nodes.console.text import clean
-    from eo_nodes.lvlm.model import load_model
 
     bad = 0
     for folder in map(model_folder, folders) if folders else _folders():
-        try:
-            load_model(folder)
-        except ModelError as error:
-            bad += 1
-            print(f"{folder.name}: REFUSED {clean(str(error))}")
-        else:
-            print(f"{folder.name}: ok")
+        fault = _fault(folder)
+        bad += bool(fault)
+        print(f"{folder.name}: REFUSED {clean(fault)}" if fault else f"{folder.name}: ok")
     if bad:
         raise typer.Exit(FAILED)
+
+
+def _fault(folder: Path) -> str:
+    """Return why a model folder is refused, or an empty string."""
+    from eo_nodes.lvlm.model import load_model
+
+    try:
+        load_model(folder)
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def register(app: typer.Typer) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from .common import UsageError
 
-FALLBACK = {"/ground": 1, "/sat1": 2}
-
 
 def segments() -> dict[str, int]:
-    """Return the DDS domain of each namespace."""
-    return dict(FALLBACK)
+    """Return the DDS domain of each segment by its namespace, the simulation left out."""
+    from eo_nodes.graph.description import load_graph
+    from eo_nodes.graph.paths import project_file
+
+    graph = load_graph(project_file("config/graph.yaml"))
+    return {
+        segment.namespace: segment.domain_id
+        for segment in graph.segments.values()
+        if segment.kind != "sim"
+    }
 
 
 def domain_of(namespace: str, given: int | None) -> int:

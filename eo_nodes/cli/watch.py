@@ -121,7 +121,7 @@ def passes(
 
         spaceverse passes
 
-        spaceverse passes --offline --satellite sat1 --start 2026-10-04T00:00:00Z --hours 48
+        spaceverse passes --offline --satellite sentinel_2a --start 2026-10-04T00:00:00Z --hours 48
     """
     from eo_nodes.console.show import plan_table, show
 
@@ -140,16 +140,16 @@ def passes(
 
 
 def _computed(satellite: str, hours: float, start: str, mission: Path | None) -> list[Any]:
+    from eo_nodes.graph.paths import project_file
     from eo_nodes.orbit.elements import load_catalogue
     from eo_nodes.orbit.mission import load_mission
     from eo_nodes.orbit.plan import make_plan
 
     from .parse import moment
-    from .paths import config_folder
 
     now_ns = time.time_ns()
     start_ns = moment(start, now_ns, "--start") if start else now_ns
-    folder = mission or config_folder() / "mission"
+    folder = mission or project_file("config/mission")
     world = load_mission(folder)
     catalogue, _ = load_catalogue(folder / "elements")
     chosen = [world.satellite(satellite)] if satellite else list(world.satellites.values())

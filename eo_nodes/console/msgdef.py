@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from eo_nodes.contracts.errors import ConfigError
+
+from .share import shared
 
 PACKAGE = "spaceverse"
 
@@ -89,21 +90,6 @@ class Definition:
     constants: tuple[tuple[str, str], ...]
 
 
-def message_folder() -> Path:
-    """Return the folder of our ``.msg`` files: in a source tree, or in an installed share folder.
-
-    Raises:
-        ConfigError: it is in none of the places known.
-    """
-    here = Path(__file__).resolve()
-    candidates = [here.parents[2] / "msg", here.parents[1] / "msg"]
-    candidates += [parent / "share" / PACKAGE / "msg" for parent in here.parents]
-    for folder in candidates:
-        if (folder / "Answer.msg").is_file():
-            return folder
-    raise ConfigError("message definitions not found; looked in " + ", ".join(map(str, candidates)))
-
-
 def parse(name: str, text: str) -> Definition:
     """Parse one definition.
 
@@ -149,10 +135,9 @@ def definition(name: str) -> Definition:
     package, short = full.split("/")
     if full in STANDARD:
         return parse(full, STANDARD[full])
-    path = message_folder() / f"{short}.msg"
-    if package != PACKAGE or not path.is_file():
+    if package != PACKAGE:
         raise ConfigError(f"no definition of message {full}")
-    return parse(full, path.read_text(encoding="utf-8"))
+    return parse(full, shared(f"msg/{short}.msg").read_text(encoding="utf-8"))
 
 
 def bundle(name: str) -> str:

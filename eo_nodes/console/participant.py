@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from importlib import resources
 from typing import Any
 
 from cyclonedds._clayer import ddspy_take
@@ -24,6 +23,7 @@ from eo_nodes.contracts.errors import EoError
 from eo_nodes.contracts.topics import TOPICS
 
 from .dds_types import to_dds, topic_struct
+from .share import shared
 from .wire import from_wire
 
 _ANY = SampleState.Any | ViewState.Any | InstanceState.Any
@@ -144,7 +144,7 @@ class Participant:
         self.domain, self.namespace = domain, namespace
         try:
             if "CYCLONEDDS_URI" not in os.environ and domain not in _domains:
-                text = resources.files(__package__).joinpath("cyclonedds.xml").read_text("utf-8")
+                text = shared("config/dds/cyclonedds.xml").read_text(encoding="utf-8")
                 _domains[domain] = Domain(domain, text)
             self._participant = DomainParticipant(domain)
         except Exception as error:  # cyclonedds raises its own kinds and plain ones
