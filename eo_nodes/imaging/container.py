@@ -45,6 +45,7 @@ class ProductHeader:
         provisional: answer given on board so far, with its confidence in [0, 1].
         visual_prompts: (kind, x and y of each vertex, label), as `VisualPrompt`.
         raw_bytes: samples of the window before any reduction.
+        steps: dated history so far, name and orbital time in ns.
     """
 
     request_id: str
@@ -64,6 +65,7 @@ class ProductHeader:
     confidence: float = 0.0
     visual_prompts: tuple[tuple[str, tuple[float, ...], str], ...] = ()
     raw_bytes: int = 0
+    steps: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,7 @@ def _header(tree: dict[str, Any]) -> ProductHeader:
         known[name] = tuple(known.get(name, ()))
     prompts = known.get("visual_prompts", ())
     known["visual_prompts"] = tuple((str(k), tuple(map(float, xy)), str(t)) for k, xy, t in prompts)
+    known["steps"] = tuple((str(name), int(ns)) for name, ns in known.get("steps", ()))
     header = ProductHeader(**known)
     texts = (header.request_id, header.task_id, header.scene_id, header.prompt, header.sensor,
              header.place, header.provisional, *header.band_names)  # fmt: skip

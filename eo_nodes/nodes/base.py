@@ -73,6 +73,7 @@ class EoNode(LifecycleNode):
         self._wakeups: list[tuple[int, int, Wakeup]] = []
         self._counter = 0
         self._speakers: dict[str, Any] = {}
+        self._full_names: dict[str, str] = {}
         self._listeners: list[Any] = []
         self._sent: dict[str, int] = {}
         self._received: dict[str, int] = {}
@@ -141,30 +142,44 @@ class EoNode(LifecycleNode):
 
     # -- topics ------------------------------------------------------------------------------
 
-    def speak(self, *topics: str) -> None:
-        """Create the publishers of topics of the table."""
+    def speak(self, *topics: str, prefix: str = "") -> None:
+        """Create the publishers of topics of the table.
+
+        Args:
+            topics: rows of the table.
+            prefix: another namespace with a slash at the end, e.g. ``/sat1/``.
+        """
         for topic in topics:
             if topic in self._speakers:
                 continue
             row = TOPICS[topic]
+            self._full_names[topic] = self.resolve_topic_name(prefix + topic)
             if topic not in _UNCOUNTED:
-                self._sent.setdefault(self.resolve_topic_name(topic), 0)
+                self._sent.setdefault(self._full_names[topic], 0)
             self._speakers[topic] = self.create_publisher(
                 self._type(row.type),
-                topic,
+                prefix + topic,
                 profile(row.qos),
                 event_callbacks=PublisherEventCallbacks(
                     incompatible_qos=lambda info, t=topic: self._on_qos(t, info)
                 ),
             )
 
-    def listen(self, topic: str, handler: Callable[[Any], None], *, name: str = "") -> None:
+    def listen(
+        self,
+        topic: str,
+        handler: Callable[[Any], None],
+        *,
+        name: str = "",
+        refuse: Callable[[Any, ContractError], None] | None = None,
+    ) -> None:
         """Subscribe to a topic of the table; `handler` gets the validated plain value.
 
         Args:
             topic: row of the table.
             handler: called with a value, or the message itself for foreign types.
             name: topic name when it differs from the row's (another namespace).
+            refuse: called with a value that broke its contract, besides the event.
         """
         row = TOPICS[topic]
         own = "/" not in row.type
@@ -175,7 +190,7 @@ class EoNode(LifecycleNode):
         def callback(message: Any) -> None:
             if topic not in _UNCOUNTED:
                 self._received[full] += 1
-            self._enter(topic, message, handler, own)
+            self._enter(topic, message, handler, own, refuse)
 
         self._listeners.append(
             self.create_subscription(
@@ -196,7 +211,7 @@ class EoNode(LifecycleNode):
                 value = replace(value, stamp_ns=self.now_ns())
             value = to_message(value)
         if topic not in _UNCOUNTED:
-            self._sent[self.resolve_topic_name(topic)] += 1
+            self._sent[self._full_names[topic]] += 1
         self._speakers[topic].publish(value)
 
     def count(self, name: str, *, sent: int = 0, received: int = 0) -> None:
@@ -233,15 +248,30 @@ class EoNode(LifecycleNode):
         self._qos_faults.append(topic)
         self.emit("QOS_INCOMPATIBLE", f"topic {topic}: policy {info.last_policy_kind}", topic=topic)
 
-    def _enter(self, topic: str, message: Any, handler: Callable[[Any], None], own: bool) -> None:
+    def _enter(
+        self,
+        topic: str,
+        message: Any,
+        handler: Callable[[Any], None],
+        own: bool,
+        refuse: Callable[[Any, ContractError], None] | None,
+    ) -> None:
         if own:
             try:
                 message = to_value(message)
-                validate(message)
-            except (ContractError, UnicodeError, ValueError) as error:
+            except (UnicodeError, ValueError, TypeError) as error:
                 self.emit("BAD_MESSAGE", f"{topic}: {error}", topic=topic)
                 self.settle()
                 return
+            try:
+                validate(message)
+            except ContractError as error:
+                self.emit("BAD_MESSAGE", f"{topic}: {error}", topic=topic, field=error.field)
+                if refuse is None:
+                    self.settle()
+                    return
+                fault = error
+                handler = lambda value: refuse(value, fault)  # noqa: E731
             if self.simulated:
                 self._advance(getattr(message, "stamp_ns", 0))
         if not self._active or self._is_waiting_for_clock:

@@ -21,7 +21,7 @@ NODES = {
     "preprocess": "Preprocess",
     "compact_lvlm": "CompactLvlm",
     "confidence": "Confidence",
-    "downlink_scheduler": "DownlinkScheduler",
+    "downlink_scheduler": "DownlinkSchedulerNode",
     "contact_planner": "ContactPlanner",
     "health_monitor": "HealthMonitor",
     "ground_station": "GroundStation",

@@ -17,11 +17,14 @@ from eo_nodes.downlink.budget import RateBudget
 from eo_nodes.link import EndpointConfig, LinkEndpoint
 from eo_nodes.link.config import CfdpConfig
 from eo_nodes.link.filestore import DiskFilestore
-from eo_nodes.store.transfer_store import SqliteTransferStore
+from eo_nodes.store.ledger_store import LedgerStore
+from eo_nodes.store.transfer_store import TransferStore
 
 from .base import EoNode, state_folder
 from .datagrams import DatagramSocket
 from .parameters import Parameter
+
+_BURST_BYTES = 4 << 20  # what may gather between two ticks at the highest rate
 
 LINK_PARAMETERS = (
     Parameter("modem_host", "127.0.0.1", "host of the modem that takes our frames"),
@@ -49,7 +52,7 @@ class LinkNode(EoNode):
         self.link_state = LinkState()
         self.receive_root = os.path.join(self.folder, "received")
         os.makedirs(self.receive_root, exist_ok=True)
-        self.transfers = SqliteTransferStore(os.path.join(self.folder, "transfers.db"))
+        self.store = LedgerStore(os.path.join(self.folder, "link.db"))
         self.endpoint = LinkEndpoint(
             EndpointConfig(
                 local_id=self.param("entity_id"),
@@ -60,10 +63,11 @@ class LinkNode(EoNode):
                 max_frame_bytes=self.param("max_frame_bytes"),
                 cfdp=CfdpConfig(is_source_deleted=True),
             ),
-            DiskFilestore(self.folder),
-            self.transfers,
+            DiskFilestore(),
+            TransferStore(self.store),
         )
-        self.rate = RateBudget()
+        self.rate = RateBudget(_BURST_BYTES)
+        self._rate_bps = 0
         self._tick: Any = None
         self._log: Any = None
         if self.param("frame_log"):
@@ -86,7 +90,7 @@ class LinkNode(EoNode):
     def cleanup(self) -> None:
         """Close socket, store and log."""
         self.socket.close()
-        self.transfers.close()
+        self.store.close()
         if self._log is not None:
             self._log.close()
 
@@ -98,6 +102,9 @@ class LinkNode(EoNode):
 
     def on_link_change(self) -> None:
         """The link state changed: `self.link_state`."""
+
+    def on_progress(self) -> None:
+        """Frames were sent."""
 
     def wrote(self) -> None:
         """Something was put: send as soon as the link lets it."""
@@ -139,10 +146,12 @@ class LinkNode(EoNode):
         rate_bps = state.downlink_bps if self.IS_SPACE else state.uplink_bps
         if state.locked:
             if not before.locked or before.station != state.station:
-                self.rate.restart(now_ns)
+                self.rate.reset(now_ns)
                 self.emit("AOS", f"{state.satellite} over {state.station}", rate_bps=rate_bps)
-            self.rate.set_rate(rate_bps, now_ns)
-            self.endpoint.on_aos(now_ns, rate_bps)
+            self.rate.advance(now_ns, self._rate_bps)
+            self._rate_bps = rate_bps
+            if rate_bps > 0:
+                self.endpoint.on_aos(now_ns, rate_bps)
             self._schedule()
         elif before.locked:
             self.endpoint.on_los(now_ns)
@@ -174,7 +183,7 @@ class LinkNode(EoNode):
         now_ns = self.now_ns()
         if not self.link_state.locked:
             return
-        budget = self.rate.available(now_ns)
+        budget = self.rate.advance(now_ns, self._rate_bps)
         datagrams, indications = self.endpoint.poll(now_ns, budget)
         total = sum(map(len, datagrams))
         self.rate.spend(total)
@@ -182,6 +191,7 @@ class LinkNode(EoNode):
         if sent:
             self.count(self._tx_name, sent=sent)
             self._write_log("tx", sent, total)
+            self.on_progress()
         for indication in indications:
             self.guarded(lambda i=indication: self.on_indication(i), "link")
         self._schedule()

@@ -136,15 +136,19 @@ class Preprocess(EoNode):
         limit = self.param("max_product_bytes")
         if budget is not None and budget.contact_id:
             limit = min(limit, budget.budget_bytes)
+        steps = (("captured", request.capture_ns), ("matched", request.stamp_ns))
+        steps += (("decided", verdict.stamp_ns),)
         self.compute(
             "reduce",
             f"{request.id}/{verdict.attempt}",
-            lambda: self._reduce(request, tap, limit),
+            lambda: self._reduce(request, tap, limit, steps),
             lambda product: self.publish("product", product),
             lambda error: self._failed(request, error),
         )
 
-    def _reduce(self, request: Request, tap: Tap, limit_bytes: int) -> Product:
+    def _reduce(
+        self, request: Request, tap: Tap, limit_bytes: int, steps: tuple[tuple[str, int], ...]
+    ) -> Product:
         frame = self._open(request)
         codec, max_error = self.param("codec"), self.param("max_error")
         x, y, width, height = request.window
@@ -189,6 +193,7 @@ class Preprocess(EoNode):
             provisional=tap.text,
             confidence=tap.confidence,
             raw_bytes=raw_bytes,
+            steps=steps,
         )
         product_id = ids.product_id(request.id, "regions")
         file = self._products.write(product_id, write_container(header, overview, coded))

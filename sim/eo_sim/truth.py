@@ -44,8 +44,9 @@ class Truth:
         mission: satellites and stations.
         elements_folder: element sets of the truth.
         satellite: name in the mission.
-        stations: names of the stations that take part.
+        stations: names of the stations that take part; the planner's must be the same.
         start_ns, end_ns: window of the scenario, orbital time.
+        min_contact_s: as the planner's.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Truth:
         stations: tuple[str, ...],
         start_ns: int,
         end_ns: int,
+        *,
+        min_contact_s: float = 30.0,
     ) -> None:
         self.satellite = mission.satellite(satellite)
         catalogue, _ = load_catalogue(elements_folder)
@@ -63,9 +66,18 @@ class Truth:
         self.orbit = Orbit(selection.elements, satellite)
         sites = [mission.station(name) for name in stations]
         self.contacts = plan_contacts(
-            self.satellite, self.orbit, sites, start_ns, end_ns - start_ns
+            self.satellite,
+            self.orbit,
+            sites,
+            start_ns,
+            end_ns - start_ns,
+            min_contact_s=min_contact_s,
         )
         self._sites = {site.name: site for site in sites}
+        self._budgets = {
+            site.name: (downlink_budget(self.satellite, site), uplink_budget(self.satellite, site))
+            for site in sites
+        }
         self._aos = [contact.aos_ns for contact in self.contacts]
         self._tables: dict[str, LookTable] = {}
 
@@ -80,12 +92,11 @@ class Truth:
             table = LookTable(self.orbit, site, contact.aos_ns, contact.los_ns)
             self._tables[contact.id] = table
         point = table.at(t_ns)
-        down = downlink_budget(self.satellite, site)
-        up = uplink_budget(self.satellite, site)
+        down, up = self._budgets[contact.station]
         return LinkTruth(
             contact,
-            int(down.rate_bps(point.range_m, point.elevation_deg)[0]) if down else 0,
-            int(up.rate_bps(point.range_m, point.elevation_deg)[0]) if up else 0,
+            int(down.rate_at(point.range_m, point.elevation_deg)) if down else 0,
+            int(up.rate_at(point.range_m, point.elevation_deg)) if up else 0,
             round(point.light_time_s * S_NS),
         )
 

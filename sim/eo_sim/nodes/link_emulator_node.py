@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from eo_nodes.graph.paths import project_file
-
 from eo_nodes.contracts import modem
 from eo_nodes.contracts.values import LinkState
+from eo_nodes.graph.paths import project_file
 from eo_nodes.nodes.base import EoNode, state_folder
 from eo_nodes.nodes.datagrams import DatagramSocket
 from eo_nodes.nodes.parameters import Parameter
@@ -29,6 +28,7 @@ class LinkEmulator(EoNode):
 
     PARAMETERS = (
         Parameter("stations", [""], "stations that take part"),
+        Parameter("min_contact_s", 30.0, "as the planners', s", 0.0, 600.0),
         Parameter("truth_hours", 24.0, "length of the computed geometry, h", 0.1, 240.0),
         Parameter("space_port", 17101, "frames of the satellite arrive here", 1, 65535),
         Parameter("space_node_port", 17102, "the satellite's node listens here", 1, 65535),
@@ -96,6 +96,7 @@ class LinkEmulator(EoNode):
             tuple(self.param("stations")),
             now_ns,
             now_ns + round(self.param("truth_hours") * 3600 * S_NS),
+            min_contact_s=self.param("min_contact_s"),
         )
         self._say_state()
 

@@ -118,7 +118,9 @@ class OrbitClock(EoNode):
         Parameter("duration_s", 0.0, "length of the scenario, orbital s; 0 for no end", 0.0, 1e9),
         Parameter("rate", 0.0, "simulated s per real s; 0 as fast as possible", 0.0, 1e6),
         Parameter("period_s", 0.02, "period of /clock in free mode, real s", 0.001, 1.0),
-        Parameter("expected_nodes", [""], "nodes that must report before time moves"),
+        Parameter(
+            "expected_nodes", [""], "domain:name of nodes that must report before time moves"
+        ),
         Parameter("stall_s", 30.0, "give up missing messages after this real time, s", 1.0, 600.0),
     )
 
@@ -160,7 +162,7 @@ class OrbitClock(EoNode):
     def _on_idle(self, message: Any) -> None:
         self._clockwork.on_idle(
             Idle(
-                node=message.node,
+                node=f"{self.context.get_domain_id()}:{message.node}",
                 incarnation=message.incarnation,
                 sequence=message.sequence,
                 clock_ns=message.clock_ns,

@@ -1,0 +1,223 @@
+"""ground_station: the ground end of the link, and the ground's ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from eo_nodes.contracts import ids
+from eo_nodes.contracts.errors import (
+    ContractError,
+    EoError,
+    ImageError,
+    ProtocolError,
+    StorageError,
+)
+from eo_nodes.contracts.values import (
+    Answer,
+    Command,
+    Event,
+    Notice,
+    Product,
+    QueueState,
+    Step,
+    Task,
+    validate,
+)
+from eo_nodes.imaging.container import read_container
+from eo_nodes.link.indications import (
+    FileReceived,
+    PacketReceived,
+    TransferFault,
+    TransferFinished,
+)
+from eo_nodes.link.packets import Apid
+from eo_nodes.store import codec
+from eo_nodes.store.product_store import ProductStore
+from eo_nodes.tasking.ground_ledger import GroundLedger, GroundLimits
+
+from .base import Wakeup
+from .link_node import LINK_PARAMETERS, LinkNode
+from .parameters import Parameter
+from .runner import main_of
+
+_UP_CHANNELS = {"command": 0, "task": 1, "notice": 2}
+
+
+class GroundStation(LinkNode):
+    """Ground end."""
+
+    IS_SPACE = False
+    PARAMETERS = (
+        *LINK_PARAMETERS,
+        Parameter("model_timeout_s", 600.0, "silence of the ground model, orbital s", 1.0, 1e6),
+    )
+
+    def __init__(self, name: str = "ground_station", **options: Any) -> None:
+        super().__init__(name, **options)
+
+    def configure(self) -> None:
+        """Open link and ledger."""
+        super().configure()
+        self._uplinks = ProductStore(Path(self.folder) / "uplink")
+        limits = GroundLimits(model_ns=round(self.param("model_timeout_s") * 1e9))
+        self._ledger = GroundLedger(self.store, limits)
+        self._timer: Wakeup | None = None
+        self.speak("product", "final", "queue")
+        self.listen("task", self._on_task, refuse=self._on_bad_task)
+        self.listen("command", self._on_command)
+        self.listen("answer", self._on_answer)
+
+    def activate(self) -> None:
+        """Go on with what a kill interrupted."""
+        self._apply(self._ledger.recover(self.now_ns()))
+
+    # -- from consoles and the model ----------------------------------------------------------
+
+    def _on_task(self, task: Task) -> None:
+        self._apply(self._ledger.on_task(task, self.now_ns()))
+
+    def _on_bad_task(self, task: Task, error: ContractError) -> None:
+        self._apply(self._ledger.refuse(task, str(error)[:300], self.now_ns()))
+
+    def _on_command(self, command: Command) -> None:
+        self._uplink("command", command.id, command)
+
+    def _on_answer(self, answer: Answer) -> None:
+        self._apply(self._ledger.on_model_answer(answer, self.now_ns()))
+
+    def _apply(self, actions: Iterable[Any]) -> None:
+        for action in actions:
+            if isinstance(action, Task):
+                self._uplink("task", action.id, action)
+            elif isinstance(action, Notice):
+                self._uplink("notice", f"{action.kind}-{action.answer_id}", action)
+            elif isinstance(action, Product):
+                self.publish("product", action)
+            elif isinstance(action, Answer):
+                self.publish("final", action)
+            elif isinstance(action, Event):
+                self.publish("event", action)
+        wake_ns = self._ledger.next_wake_ns()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if wake_ns is not None:
+            self._timer = self.at(wake_ns, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._apply(self._ledger.on_time(self.now_ns()))
+
+    # -- uplink ------------------------------------------------------------------------------
+
+    def _uplink(self, kind: str, name: str, value: Any) -> None:
+        full = f"{kind}/{name}"
+        if any(status.name == full for status in self.endpoint.queue()):
+            return
+        file = self._uplinks.write(full, codec.encode(value).encode(), urgent=True)
+        try:
+            self.endpoint.put(
+                file.path, full, (_UP_CHANNELS[kind], full), {"kind": kind}, self.now_ns()
+            )
+        except (ProtocolError, StorageError) as error:
+            self.emit("TRANSFER_FAULT", f"uplink of {full}: {error}")
+            return
+        self.wrote()
+
+    # -- downlink ----------------------------------------------------------------------------
+
+    def on_indication(self, indication: Any) -> None:
+        """Files and packets from the satellite, and the fate of what went up."""
+        if isinstance(indication, FileReceived):
+            try:
+                self._on_file(indication)
+            except (EoError, OSError, ValueError, KeyError) as error:
+                self.emit("INPUT_FAILED", f"file {indication.name}: {error}")
+        elif isinstance(indication, PacketReceived):
+            self._on_packet(indication)
+        elif isinstance(indication, TransferFault):
+            self.emit("TRANSFER_FAULT", f"{indication.transaction}: {indication.condition.value}")
+        elif isinstance(indication, TransferFinished):
+            kind, _, name = indication.name.partition("/")
+            if indication.is_complete:
+                if kind == "task":
+                    self._ledger.on_uplinked(name)
+                self._uplinks.delete(indication.name)
+            else:
+                self.emit("TRANSFER_FAULT", f"uplink of {indication.name} did not finish")
+                self._apply(self._ledger.recover(self.now_ns()))
+
+    def _on_file(self, file: FileReceived) -> None:
+        facts = json.loads(file.metadata or b"{}")
+        now_ns = self.now_ns()
+        if facts["kind"] == "answer":
+            answer = codec.decode(Answer, Path(file.path).read_text(encoding="utf-8"))
+            validate(answer)
+            self._apply(
+                self._ledger.on_final_from_space(answer, now_ns, bytes_sent=file.size_bytes)
+            )
+            return
+        product = Product(
+            id=file.name,
+            request_id=str(facts["request"]),
+            task_id=str(facts["task"]),
+            scene_id=str(facts["scene"]),
+            kind=str(facts["kind"]),
+            path=file.path,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            priority=int(facts["priority"]),
+            deadline_ns=int(facts["deadline_ns"]),
+            raw_bytes=int(facts["raw_bytes"]),
+        )
+        validate(product)
+        provisional, steps = None, ()
+        try:
+            header = read_container(Path(file.path).read_bytes()).header
+        except ImageError as error:
+            self.emit("BAD_IMAGE", f"product {file.name}: {error}", code=error.code)
+        else:
+            steps = tuple(Step(name=name, stamp_ns=ns) for name, ns in header.steps)
+            if header.provisional:
+                provisional = Answer(
+                    id=ids.answer_id(product.request_id, "onboard", 1),
+                    request_id=product.request_id,
+                    task_id=product.task_id,
+                    scene_id=product.scene_id,
+                    version=1,
+                    status=Answer.PROVISIONAL,
+                    prompt=header.prompt,
+                    text=header.provisional,
+                    confidence=(header.confidence,),
+                    origin="onboard",
+                    stage=3,
+                    raw_bytes=header.raw_bytes,
+                )
+        self._apply(
+            self._ledger.on_product_received(product, now_ns, provisional=provisional, steps=steps)
+        )
+
+    def _on_packet(self, packet: PacketReceived) -> None:
+        kinds: dict[int, tuple[str, Any]] = {
+            Apid.EVENT: ("event", Event),
+            Apid.HOUSEKEEPING: ("queue", QueueState),
+        }
+        if packet.apid not in kinds:
+            return
+        topic, cls = kinds[packet.apid]
+        try:
+            value = codec.decode(cls, packet.data.decode())
+            validate(value)
+        except (StorageError, ContractError, UnicodeError) as error:
+            self.emit("FRAME_REJECTED", f"packet of APID {packet.apid:#x}: {error}")
+            return
+        self.publish(topic, value)
+
+
+main = main_of(GroundStation)
+
+if __name__ == "__main__":
+    main()
