@@ -126,7 +126,8 @@ class ArchiveStore:
 
     def record_event(self, event: Event) -> None:
         """Archive an event; the oldest go when there are too many."""
-        key = f"{max(event.stamp_ns, 0):020d}-{event.source}-{event.id}-{zlib.crc32(event.text.encode()):08x}"
+        text_crc = zlib.crc32(event.text.encode())
+        key = f"{max(event.stamp_ns, 0):020d}-{event.source}-{event.id}-{text_crc:08x}"
         self._events.put(key, event, is_open=False)
         self._since_prune += 1
         if self._since_prune > self._keep_events // 10:
@@ -151,7 +152,7 @@ class ArchiveStore:
 
     def events(self, limit: int = 100) -> list[Event]:
         """Return the newest events, newest first."""
-        return [event for _, event in self._events.all_rows()][: -limit - 1 : -1]
+        return [event for _, event in self._events.newest(limit)]
 
     def search(
         self,

@@ -79,6 +79,13 @@ class RecordTable(Generic[T]):
         )
         return list(self._checked(rows))
 
+    def newest(self, limit: int) -> list[tuple[str, T]]:
+        """Return key and row of the last rows in key order, last first."""
+        rows = self._database.execute(
+            f"SELECT key, closed, body, crc FROM {self._name} ORDER BY key DESC LIMIT ?", (limit,)
+        )
+        return list(self._checked(rows))
+
     def prune(self, keep: int) -> int:
         """Remove all but the last `keep` closed rows in key order; return how many went."""
         with self._database.transaction():
