@@ -60,13 +60,15 @@ class EoNode(LifecycleNode):
     """Base class. Override `configure`, `activate`, `deactivate`, `cleanup`."""
 
     PARAMETERS: tuple[Parameter, ...] = ()
+    # Whether the node takes part in lock-step; the clock itself does not.
+    FOLLOWS_CLOCK = True
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         declare(self, self.PARAMETERS)
         self.incarnation = time.time_ns()
-        self.lockstep = bool(self.param("lockstep"))
-        self.simulated = bool(self.param("use_sim_time")) or self.lockstep
+        self.lockstep = bool(self.param("lockstep")) and self.FOLLOWS_CLOCK
+        self.simulated = self.lockstep or (bool(self.param("use_sim_time")) and self.FOLLOWS_CLOCK)
         self._active = False
         self._is_waiting_for_clock = False
         self._clock_ns = 0

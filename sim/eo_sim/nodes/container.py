@@ -16,6 +16,7 @@ import threading
 from typing import Any
 
 import rclpy
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 from eo_nodes.contracts.errors import ConfigError
@@ -89,7 +90,9 @@ def _make(labels: list[list[str]], contexts: dict[str, Any], nodes: dict[str, li
             node = LinkEmulator(**options)
             emulators.append(node)
         elif name == "scenario_player":
-            node = ScenarioPlayer(**options)
+            role = "asker" if segment == "ground" else "camera"
+            chosen = [Parameter("role", value=role), Parameter("target", value=segment)]
+            node = ScenarioPlayer(parameter_overrides=chosen, **options)
         else:
             raise ConfigError(f"unknown node {name!r} of the simulation")
         nodes[segment].append(node)

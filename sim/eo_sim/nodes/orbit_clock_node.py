@@ -12,6 +12,7 @@ from typing import Any
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
+from rclpy.parameter import Parameter as RosParameter
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import SetBool, Trigger
 
@@ -113,6 +114,7 @@ class Clockwork:
 class OrbitClock(EoNode):
     """The clock of one domain."""
 
+    FOLLOWS_CLOCK = False
     PARAMETERS = (
         Parameter("start", "2026-01-01T00:00:00Z", "first orbital time, ISO 8601 UTC"),
         Parameter("duration_s", 0.0, "length of the scenario, orbital s; 0 for no end", 0.0, 1e9),
@@ -125,7 +127,9 @@ class OrbitClock(EoNode):
     )
 
     def __init__(self, clockwork: Clockwork, **options: Any) -> None:
-        super().__init__("orbit_clock", **options)
+        # Whatever the profile says to all nodes: a clock that follows /clock would stand still.
+        own = RosParameter("use_sim_time", value=False)
+        super().__init__("orbit_clock", parameter_overrides=[own], **options)
         self._clockwork = clockwork
         clockwork.clocks.append(self)
         self._timer: Any = None
@@ -150,6 +154,10 @@ class OrbitClock(EoNode):
         """Stop time."""
         if self._timer is not None:
             self.destroy_timer(self._timer)
+
+    def now_ns(self) -> int:
+        """The time that this clock says."""
+        return self._clockwork.now_ns
 
     def say(self, now_ns: int) -> None:
         """Publish the time; called by the clockwork from the thread of any domain."""
