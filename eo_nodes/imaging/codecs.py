@@ -115,13 +115,24 @@ def _quantise(values: Array, max_error: float) -> tuple[Array, float, float]:
     return levels.astype(np.uint8 if narrow else np.uint16), step, low
 
 
+def _coded_shape(shape: tuple[int, int, int], codec: str) -> tuple[int, int, int]:
+    """(planes, height, width) that the codec is given; it drops a last side of one pixel."""
+    planes, height, width = shape
+    if codec == "png":
+        return 1, planes * height, width
+    if width > 1:
+        return shape
+    return (1, planes, height) if height > 1 else (1, 1, planes)
+
+
 def _code_planes(planes: Array, codec: str) -> bytes:
+    planes = planes.reshape(_coded_shape(planes.shape, codec))
     if codec == "htj2k":
         return bytes(imagecodecs.htj2k_encode(planes, planar=True, rgb=False, reversible=True))
     if codec == "jpeg2000":
         return bytes(imagecodecs.jpeg2k_encode(planes, planar=True, mct=False, reversible=True))
     if codec == "png":
-        return bytes(imagecodecs.png_encode(planes.reshape(-1, planes.shape[2])))
+        return bytes(imagecodecs.png_encode(planes[0]))
     return planes.astype(planes.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
@@ -133,7 +144,7 @@ def _decode_planes(
             raise ImageError("truncated", f"{len(data)} bytes for planes {shape}")
         return np.frombuffer(data, level).reshape(shape)
     stated = _stated_shape(data, codec)
-    if stated != (shape if codec != "png" else (1, shape[0] * shape[1], shape[2])):
+    if stated != _coded_shape(shape, codec):
         raise ImageError("corrupt", f"codestream of {stated} planes, the head says {shape}")
     try:
         if codec == "htj2k":

@@ -136,7 +136,8 @@ def georeference(crs: CRS, transform: Affine, height: int, width: int) -> dict[s
     step = np.linspace(0.0, 1.0, _EDGE_POINTS, endpoint=False)
     columns = np.concatenate([step, np.ones_like(step), 1 - step, np.zeros_like(step)]) * width
     rows = np.concatenate([np.zeros_like(step), step, np.ones_like(step), 1 - step]) * height
-    xs, ys = transform * (columns, rows)
+    xs = transform.a * columns + transform.b * rows + transform.c
+    ys = transform.d * columns + transform.e * rows + transform.f
     footprint: tuple[float, ...] = ()
     try:
         lons, lats = warp_points(crs, CRS.from_epsg(4326), list(xs), list(ys))

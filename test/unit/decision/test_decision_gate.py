@@ -1,0 +1,89 @@
+"""The gate: thresholds per stage, and what stands above them."""
+
+import pytest
+
+from eo_nodes.contracts.errors import ConfigError
+from eo_nodes.contracts.values import ByteBudget, Contact, ContactPlan, Tap, Verdict, validate
+from eo_nodes.decision.gate import Gate, GateConfig
+
+NOW = 1_000_000_000_000
+CONFIG = GateConfig(accept=(0.9, 0.8, 0.7), reject=(0.1, 0.3), min_budget_bytes=1000)
+PLAN = ContactPlan(contacts=(Contact(id="c1", aos_ns=NOW + 50, los_ns=NOW + 90),))
+FULL = ByteBudget(budget_bytes=999)
+FREE = ByteBudget(budget_bytes=1000)
+
+
+def decide(stage, confidence, plan=PLAN, budget=FREE, mode="nominal", **more):
+    tap = Tap(request_id="req-1", stage=stage, confidence=confidence, attempt=2)
+    return Gate(CONFIG).decide(tap, plan, budget, mode, NOW, **more)
+
+
+@pytest.mark.parametrize(
+    ("stage", "confidence", "decision"),
+    [
+        (1, 0.90, Verdict.ANSWER), (1, 0.89, Verdict.CONTINUE), (1, 0.10, Verdict.CONTINUE),
+        (1, 0.09, Verdict.OFFLOAD), (2, 0.80, Verdict.ANSWER), (2, 0.30, Verdict.CONTINUE),
+        (2, 0.29, Verdict.OFFLOAD), (3, 0.70, Verdict.ANSWER), (3, 0.69, Verdict.OFFLOAD),
+        (3, 0.0, Verdict.OFFLOAD), (3, 1.0, Verdict.ANSWER),
+    ],
+)  # fmt: skip
+def test_thresholds_per_stage(stage, confidence, decision):
+    verdict = decide(stage, confidence)
+    validate(verdict)
+    assert verdict.decision == decision
+    assert (verdict.request_id, verdict.attempt, verdict.stage) == ("req-1", 2, stage)
+    assert verdict.score == confidence
+
+
+BARRIERS = [
+    ({"mode": "safe"}, "safe mode"),
+    ({"consumer": "onboard"}, "on board"),
+    ({"deadline_ns": NOW + 40}, "no contact before the deadline"),
+    ({"deadline_ns": NOW + 50}, "no contact before the deadline"),
+    ({"plan": ContactPlan()}, "no contact in the plan"),
+    ({"budget": FULL}, "next contact is full"),
+]
+
+
+@pytest.mark.parametrize(("facts", "reason"), BARRIERS)
+def test_last_stage_answers_on_board_and_says_why(facts, reason):
+    verdict = decide(3, 0.2, **facts)
+    assert verdict.decision == Verdict.ANSWER
+    assert "best effort" in verdict.reason and reason in verdict.reason
+
+
+@pytest.mark.parametrize(("facts", "reason"), BARRIERS)
+def test_early_stages_go_on_rather_than_offload(facts, reason):
+    verdict = decide(1, 0.01, **facts)
+    assert verdict.decision == Verdict.CONTINUE
+    assert reason in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"deadline_ns": NOW + 51}, {"plan": None}, {"budget": None}, {"deadline_ns": 0}],
+)
+def test_offload_where_nothing_stands_against_it(facts):
+    assert decide(3, 0.2, **facts).decision == Verdict.OFFLOAD
+
+
+def test_contact_that_is_over_does_not_count():
+    past = ContactPlan(contacts=(Contact(id="c0", aos_ns=NOW - 90, los_ns=NOW),))
+    running = ContactPlan(contacts=(Contact(id="c0", aos_ns=NOW - 90, los_ns=NOW + 1),))
+    assert decide(3, 0.2, plan=past).decision == Verdict.ANSWER
+    assert decide(3, 0.2, plan=running).decision == Verdict.OFFLOAD
+
+
+def test_sure_answer_stays_on_board_even_in_safe_mode():
+    verdict = decide(3, 0.95, mode="safe")
+    assert verdict.decision == Verdict.ANSWER and "best effort" not in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"accept": (0.9, 0.8)}, {"reject": (0.1, 1.1)},
+     {"accept": (0.9, 0.2, 0.7), "reject": (0, 0.3)}],
+)  # fmt: skip
+def test_wrong_thresholds_are_refused(facts):
+    with pytest.raises(ConfigError):
+        GateConfig(**facts)

@@ -1,0 +1,90 @@
+"""Coding of regions: exact where it must be, bounded where it may not, refused where it cannot."""
+
+import numpy as np
+import pytest
+
+from eo_nodes.contracts.errors import ImageError
+from eo_nodes.imaging import codecs
+
+SHAPES = [(1, 1, 1, 1), (1, 1, 1, 5), (2, 6, 1, 3), (2, 5, 7, 3), (1, 64, 64, 13), (1, 33, 65, 2)]
+
+
+def block(shape, dtype):
+    rng = np.random.default_rng(9)
+    if dtype == "float32":
+        return rng.normal(-12, 6, shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+
+
+@pytest.mark.parametrize("codec", codecs.CODECS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_integers_come_back_exactly(codec, dtype, shape):
+    values = block(shape, dtype)
+    back = codecs.decode(codecs.encode(values, codec))
+    assert back.dtype == values.dtype
+    assert np.array_equal(back, values)
+
+
+@pytest.mark.parametrize("codec", codecs.CODECS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+@pytest.mark.parametrize("bound", [1, 2.5, 40])
+def test_error_stays_within_the_bound(codec, dtype, bound):
+    values = block((1, 40, 50, 3), dtype)
+    back = codecs.decode(codecs.encode(values, codec, max_error=bound))
+    assert np.abs(back.astype(float) - values.astype(float)).max() <= bound + 1e-5
+
+
+def test_floats_are_kept_to_a_65535th_of_their_range():
+    values = block((1, 64, 64, 2), "float32")
+    back = codecs.decode(codecs.encode(values))
+    span = float(values.max() - values.min())
+    assert np.abs(back - values).max() <= span / 131070 + 1e-5
+
+
+def test_constant_blocks_survive():
+    for dtype, value in (("uint16", 65535), ("int16", -32768), ("float32", -25.5)):
+        values = np.full((1, 9, 9, 2), value, dtype)
+        assert np.array_equal(codecs.decode(codecs.encode(values)), values)
+
+
+def test_lossy_is_smaller_than_lossless_on_a_smooth_scene():
+    y, x = np.mgrid[0:128, 0:128]
+    noise = np.random.default_rng(3).normal(0, 30, (128, 128))
+    values = (2000 + 500 * np.sin(x / 9) * np.cos(y / 7) + noise).astype(np.uint16)
+    values = values[None, ..., None]
+    exact, bounded = len(codecs.encode(values)), len(codecs.encode(values, max_error=40))
+    assert bounded < exact / 2 < values.nbytes / 2
+
+
+@pytest.mark.parametrize(
+    ("values", "codec", "code"),
+    [
+        (np.zeros((4, 4), np.uint8), "htj2k", "wrong_layout"),
+        (np.zeros((1, 0, 4, 1), np.uint8), "htj2k", "wrong_layout"),
+        (np.zeros((1, 4, 4, 1), np.float64), "htj2k", "wrong_dtype"),
+        (np.full((1, 4, 4, 1), np.nan, np.float32), "htj2k", "not_finite"),
+        (np.zeros((1, 4, 4, 1), np.uint8), "gif", "unknown_codec"),
+    ],
+)
+def test_what_cannot_be_coded_is_named(values, codec, code):
+    with pytest.raises(ImageError) as caught:
+        codecs.encode(values, codec)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("codec", codecs.CODECS)
+def test_cut_blocks_are_refused(codec):
+    blob = codecs.encode(block((1, 32, 32, 3), "uint16"), codec)
+    for length in (0, 10, codecs.HEAD_BYTES, len(blob) // 2, len(blob) - 1):
+        with pytest.raises(ImageError):
+            codecs.decode(blob[:length])
+
+
+def test_block_that_claims_more_than_allowed_is_refused():
+    blob = bytearray(codecs.encode(block((1, 8, 8, 1), "uint8"), "raw"))
+    blob[6:10] = b"\xff\xff\xff\xff"  # height and width
+    with pytest.raises(ImageError) as caught:
+        codecs.decode(bytes(blob), max_samples=1 << 20)
+    assert caught.value.code == "too_large"

@@ -1,0 +1,127 @@
+"""The product file: what goes in comes out, and the window is put together again."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from eo_nodes.contracts.errors import ImageError
+from eo_nodes.contracts.values import Region
+from eo_nodes.imaging import codecs
+from eo_nodes.imaging.container import (
+    ProductHeader,
+    code_region,
+    compose,
+    read_container,
+    views_from,
+    write_container,
+)
+from eo_nodes.imaging.prepare import crop, resize, view_array
+
+WINDOW = (16, 8, 64, 48)
+HEADER = ProductHeader(
+    request_id="req-1", task_id="tsk-1", scene_id="scn-1", prompt="Is there water? 水",
+    sensor="s1", modality="sar", place="Segura", capture_ns=1_700_000_000_000_000_000,
+    window=WINDOW, frames=1, dtype="int16", band_names=("VV", "VH"), gsd_m=10.0,
+    provisional="yes", confidence=0.4, visual_prompts=(("point", (3.0, 4.5), "here"),),
+    raw_bytes=64 * 48 * 4,
+)  # fmt: skip
+
+
+def frame():
+    return np.random.default_rng(11).integers(-3000, 3000, (1, 80, 100, 2), dtype=np.int16)
+
+
+def product(codec="htj2k"):
+    pixels = frame()
+    regions = [
+        code_region(pixels, Region(window=(16, 8, 32, 48), action="keep", scale=1.0), codec=codec),
+        code_region(pixels, Region(window=(48, 8, 32, 24), action="downsample", scale=0.5)),
+        code_region(pixels, Region(window=(48, 32, 32, 24), action="drop", relevance=0.1)),
+    ]
+    overview = codecs.encode(resize(crop(pixels, WINDOW), 12, 16))
+    return write_container(HEADER, overview, regions), regions
+
+
+def test_header_and_regions_come_back():
+    data, regions = product()
+    content = read_container(data)
+    assert content.header == HEADER
+    assert [part.region for part in content.regions] == [part.region for part in regions]
+    assert [part.region.coded_bytes > 0 for part in content.regions] == [True, True, False]
+
+
+@pytest.mark.parametrize("codec", codecs.CODECS)
+def test_kept_pixels_are_the_pixels_of_the_scene(codec):
+    mosaic = compose(read_container(product(codec)[0]))
+    window = crop(frame(), WINDOW)
+    assert mosaic.shape == window.shape and mosaic.dtype == window.dtype
+    assert np.array_equal(mosaic[:, :, :32], window[:, :, :32])
+    assert not np.array_equal(mosaic[:, :24, 32:], window[:, :24, 32:])
+
+
+def test_dropped_region_shows_the_overview():
+    pixels = frame()
+    mosaic = compose(read_container(product()[0]))
+    overview = resize(resize(crop(pixels, WINDOW), 12, 16), 48, 64)
+    assert np.array_equal(mosaic[:, 24:, 32:], overview[:, 24:, 32:])
+
+
+def test_refinement_lies_over_the_first_product():
+    part = code_region(frame(), Region(window=(48, 32, 32, 24), action="keep", scale=1.0))
+    later = read_container(write_container(HEADER, b"", [part]))
+    mosaic = compose(read_container(product()[0]), later)
+    assert np.array_equal(mosaic[:, 24:, 32:], crop(frame(), WINDOW)[:, 24:, 32:])
+
+
+def test_views_for_the_ground_model():
+    views = views_from(read_container(product()[0]), overview_px=32, zoom=True)
+    assert [view.kind for view in views] == ["overview", *["zoom"] * 4]
+    assert view_array(views[0]).shape == (1, 24, 32, 2)
+    assert views[1].window == (16, 8, 32, 24)
+
+
+def test_every_cut_is_refused():
+    data = product()[0]
+    for length in range(len(data)):
+        with pytest.raises(ImageError):
+            read_container(data[:length])
+
+
+def test_every_flipped_byte_is_refused():
+    data = product()[0]
+    for at in range(len(data)):
+        broken = bytearray(data)
+        broken[at] ^= 0x40
+        if at in (5, 6, 7):  # padding of the prefix
+            continue
+        with pytest.raises(ImageError):
+            read_container(bytes(broken))
+
+
+def test_window_of_a_small_file_must_not_claim_the_memory():
+    header = dataclasses.replace(HEADER, window=(0, 0, 65535, 65535))
+    content = read_container(write_container(header, b"", []))
+    with pytest.raises(ImageError) as caught:
+        compose(content)
+    assert caught.value.code == "too_large"
+
+
+def test_header_bomb_is_refused():
+    header = dataclasses.replace(HEADER, prompt="x" * (8 << 20))
+    with pytest.raises(ImageError):
+        read_container(write_container(header, b"", []))
+
+
+def test_region_outside_the_window_is_refused():
+    part = code_region(frame(), Region(window=(0, 0, 8, 8), action="keep", scale=1.0))
+    with pytest.raises(ImageError) as caught:
+        read_container(write_container(HEADER, b"", [part]))
+    assert caught.value.code == "corrupt"
+
+
+def test_products_of_different_windows_do_not_compose():
+    other = dataclasses.replace(HEADER, window=(0, 0, 64, 48))
+    contents = [read_container(write_container(h, b"", [])) for h in (HEADER, other)]
+    with pytest.raises(ImageError):
+        compose(*contents)
