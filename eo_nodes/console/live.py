@@ -55,7 +55,7 @@ class LiveView:
         stream: TextIO | None = None,
         is_right: Callable[[Answer], bool | None] | None = None,
     ) -> None:
-        self.title, self.total = title, total_tasks
+        self.title, self.total = clean(title), total_tasks
         self._stream = stream or sys.stdout
         self._is_right = is_right
         self._lock = threading.Lock()
@@ -163,7 +163,7 @@ class LiveView:
             width, height = self._console.size
             shown = max(height - 18, 4)
             parts = [
-                Panel(self._head(), title=Text(clean(self.title)), title_align="left"),
+                Panel(self._head(), title=Text(self.title), title_align="left"),
                 self._middle(width),
                 Panel(
                     Group(*list(self._answers)[-shown:]) if self._answers else Text("none yet"),

@@ -115,8 +115,10 @@ def parse(name: str, text: str) -> Definition:
         base = match["base"]
         if match["package"]:
             base = f"{match['package']}/{base}"
-        elif base not in PRIMITIVES:
+        elif base[0].isupper():
             base = f"{package}/{base}"
+        elif base not in PRIMITIVES:
+            raise ConfigError(f"{name} line {number}: {base!r} is no type")
         kind, count = "one", int(match["count"] or 0)
         if match["array"]:
             kind = "array" if count and not match["limit"] else "sequence"
