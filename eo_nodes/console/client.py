@@ -19,7 +19,6 @@ from eo_nodes.contracts.values import Answer, Command, Task, validate
 from .participant import DdsError, Participant, Reader, Writer
 
 _POLL_S = 0.02
-_CLOCK_S = 1.0  # a simulation sends /clock more often than this; in flight there is none
 
 
 def _check_before_time(task: Task) -> None:
@@ -34,11 +33,20 @@ class GroundConsole:
         domain: DDS domain of the ground segment.
         namespace: namespace of the ground segment.
         name: of the console, goes into ids and into `Task.asker`.
+        clock_wait_s: how long `ask` waits for a first ``/clock``. A simulation sends it more often
+            than once a second; in flight there is none, and the wall clock counts.
     Raises:
         DdsError: the domain cannot be joined.
     """
 
-    def __init__(self, domain: int, namespace: str = "/ground", name: str = "console") -> None:
+    def __init__(
+        self,
+        domain: int,
+        namespace: str = "/ground",
+        name: str = "console",
+        *,
+        clock_wait_s: float = 1.0,
+    ) -> None:
         self.participant = Participant(domain, namespace)
         self.name = name
         # No durable boot count on a console: 32 random bits make the ids unique instead (M29).
@@ -46,6 +54,7 @@ class GroundConsole:
         self._readers: dict[str, Reader] = {}
         self._writers: dict[str, Writer] = {}
         self._clock_ns = 0
+        self._clock_wait_s = clock_wait_s
 
     def reader(self, topic: str) -> Reader:
         """Return the reader of a topic, subscribing at the first call."""
@@ -96,7 +105,7 @@ class GroundConsole:
         """
         _check_before_time(task)
         self.reader("final")  # subscribe first: no answer may slip by
-        now_ns = self.now_ns(wait_s=_CLOCK_S)
+        now_ns = self.now_ns(wait_s=self._clock_wait_s)
         task = replace(
             task,
             id=task.id or self._ids.new("task", now_ns),

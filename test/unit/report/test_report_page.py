@@ -1,0 +1,211 @@
+"""The report: complete, escaped, offline, and right about what it draws."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from eo_sim.report import ReportError, build
+from eo_sim.report.cards import data_uri
+from eo_sim.report.headline import accuracy
+from eo_sim.report.markup import esc, size, span, wilson
+from eo_sim.report.timeline import phases
+from eo_sim.report.world import land_path, track_path
+
+_SPEC = importlib.util.spec_from_file_location(
+    "sample_run", Path(__file__).with_name("sample_run.py")
+)
+sample_run = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(sample_run)
+
+VOID = {"meta", "img", "input"}
+S_NS = 10**9
+
+
+class Checker(HTMLParser):
+    """Checks nesting, and gathers what the tests look at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[tuple[str, dict]] = []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        self.links += [attributes[key] for key in ("src", "href", "srcset") if key in attributes]
+        assert not [key for key in attributes if key.startswith("on")], "a handler in an attribute"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    path = build(sample_run.sample(), folder)
+    text = path.read_text(encoding="utf-8")
+    checker = Checker()
+    checker.feed(text)
+    return folder, text, checker
+
+
+def test_the_page_is_well_formed(made):
+    assert made[2].open == []
+
+
+def test_nothing_is_fetched(made):
+    _, text, checker = made
+    assert all(link.startswith(("data:image/", "#")) for link in checker.links)
+    assert "default-src &#x27;none&#x27;" in text
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|WebSocket|import\(", text)
+
+
+def test_text_from_outside_stays_text(made):
+    _, text, checker = made
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;" in text
+    assert [name for name, _ in checker.tags].count("script") == 1
+
+
+def test_every_request_has_a_card_a_row_and_a_label(made):
+    checker = made[2]
+    cards = [attributes for name, attributes in checker.tags if name == "article"]
+    assert [card["id"] for card in cards] == [f"r{number}" for number in range(1, 33)]
+    links = [link for link in checker.links if link.startswith("#r")]
+    assert sorted(links) == sorted([card["id"].join(["#", ""]) for card in cards] * 2)
+
+
+def test_filters_count_what_the_cards_say(made):
+    checker = made[2]
+    cards = [attributes for name, attributes in checker.tags if name == "article"]
+    buttons = [a for name, a in checker.tags if name == "button" and "data-kind" in a]
+    assert {a["data-value"] for a in buttons} >= {"wrong", "onboard", "ground", "sar"}
+    wrong = sum(card["data-verdict"] == "wrong" for card in cards)
+    expected = sum(row["right"] is False for row in sample_run.sample()["requests"])
+    assert wrong == expected > 0
+
+
+def test_regions_lie_in_the_window(made):
+    checker = made[2]
+    overlays = [a for name, a in checker.tags if name == "svg" and a.get("class") == "regions"]
+    assert overlays
+    assert overlays[0]["viewbox"] == "0 64 800 600"
+    actions = {a["class"] for name, a in checker.tags if str(a.get("class")).startswith("region ")}
+    assert actions == {"region keep", "region downsample", "region drop"}
+
+
+def test_json_holds_the_totals_and_no_pictures(made):
+    data = json.loads((made[0] / "report.json").read_text())
+    assert data["lost"] == data["duplicates"] == data["frames_outside_contact"] == 0
+    assert data["accuracy"]["blind_ground"] == 0.45
+    assert "thumbnail_png" not in json.dumps(data)
+    assert len(data["requests"]) == 32
+
+
+def test_a_run_without_requests_still_gets_a_page(tmp_path):
+    bare = {**sample_run.sample(), "requests": [], "contacts": [], "track": [], "stations": []}
+    bare["latency_s"], bare["accuracy"], bare["bytes_raw"], bare["bytes_sent"] = {}, {}, 0, 0
+    checker = Checker()
+    checker.feed(build(bare, tmp_path).read_text())
+    assert checker.open == []
+
+
+def test_a_lost_request_is_shown_not_hidden(tmp_path):
+    data = sample_run.sample()
+    data["lost"] = 1
+    data["requests"][0].update(status="lost", origin="", answer="", right=None)
+    text = build(data, tmp_path).read_text()
+    assert '<div class="nonzero"><b>1</b><span>lost</span>' in text
+    assert 'class="badge status">lost' in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.pop("lost"), "lacks 'lost'"),
+        (lambda r: r["requests"][3].pop("prompt"), r"requests\[3\] lacks 'prompt'"),
+        (lambda r: r["requests"][0].update(window=[1, 2]), "window has 2 numbers"),
+        (lambda r: r.update(track={}), "'track'.* no list"),
+    ],
+)
+def test_an_incomplete_report_is_refused(tmp_path, change, message):
+    data = sample_run.sample()
+    change(data)
+    with pytest.raises(ReportError, match=message):
+        build(data, tmp_path)
+
+
+def test_phases_join_the_steps():
+    steps = [("capture", 0), ("tap1", 3), ("queued", 5), ("first_byte", 60), ("last_byte", 70)]
+    rows = [{"name": name, "stamp_ns": second * S_NS} for name, second in steps]
+    rows += [
+        {"name": "first_byte", "stamp_ns": 65 * S_NS},
+        {"name": "final", "stamp_ns": 71 * S_NS},
+    ]
+    assert [(name, a // S_NS, b // S_NS) for name, a, b in phases(rows)] == [
+        ("compute", 0, 5),
+        ("wait", 5, 60),
+        ("transmit", 60, 70),
+        ("ground", 70, 71),
+    ]
+
+
+def test_an_answer_from_on_board_has_no_phase_it_did_not_have():
+    rows = [{"name": "capture", "stamp_ns": 0}, {"name": "end", "stamp_ns": 4}]
+    assert phases(rows) == [("compute", 0, 4)]
+    assert phases([]) == []
+
+
+def test_the_track_is_cut_at_the_antimeridian():
+    points = [{"lat_deg": 0.0, "lon_deg": lon} for lon in (170.0, 179.0, -179.0, -170.0)]
+    assert track_path(points) == "M350,90L359,90M1,90L10,90"
+
+
+def test_no_coastline_runs_across_the_map():
+    for ring in land_path().split("M")[1:]:
+        points = [tuple(map(float, pair.split(","))) for pair in ring.rstrip("Z").split("L")]
+        assert all(0 <= x <= 360 and 0 <= y <= 180 for x, y in points)
+        for one, two in itertools.pairwise(points):
+            along_the_pole = one[1] == two[1] == 180  # the lower edge of Antarctica
+            assert abs(one[0] - two[0]) < 180 or along_the_pole
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (b"\x89PNG\r\n", "data:image/png;base64,"),
+        (base64.b64encode(b"\xff\xd8\xff").decode(), "data:image/jpeg;base64,"),
+        (b"<svg onload=alert(1)>", ""),
+        ("no base64!", ""),
+    ],
+)
+def test_only_pictures_become_data_uris(picture, expected):
+    assert data_uri(picture).startswith(expected) and bool(data_uri(picture)) == bool(expected)
+
+
+def test_wilson_interval_matches_published_values():
+    low, high = wilson(15 / 20, 20)  # 0.531 .. 0.888
+    assert (round(low, 3), round(high, 3)) == (0.531, 0.888)
+    assert wilson(0.0, 10)[0] == 0.0
+    assert wilson(0.5, 0) == (0.0, 1.0)
+
+
+def test_accuracy_shows_the_blind_model_beside_it():
+    text = accuracy(sample_run.sample())
+    assert "74 %" in text and "blind 41 %, n = 19" in text
+
+
+def test_numbers_and_escapes():
+    assert esc('<&">\x1b') == "&lt;&amp;&quot;&gt;\ufffd"
+    assert [size(n) for n in (0, 12_345, 4.2e9)] == ["0 B", "12.3 kB", "4.2 GB"]
+    assert [span(s) for s in (0.0123, 59.97, 4000)] == ["12 ms", "1 min 00 s", "1 h 06 min"]
