@@ -1,9 +1,9 @@
 """Draw the demo's questions: seeded, truth from labels, answers in balance.
 
-Yes and no are equally many in each group, classes and counts do not repeat within a mosaic, so a
-model that does not look gains nothing from how often an answer comes. Water and change are asked
-where the mask is clear: a tenth of the tile or more, or (change) nothing at all; in between the
-label hangs on a few pixels of its edge.
+Each yes or no question is asked twice in the same words, once for each answer; classes and counts
+do not repeat within a mosaic. So a model that does not look gains nothing from how often an answer
+comes. Water and change are asked where the mask is clear: a tenth of the tile or more, or next to
+nothing; in between the label hangs on a few pixels of its edge.
 """
 
 from __future__ import annotations
@@ -108,31 +108,32 @@ def _yes_no(
     tiles: list[Tile], count: int, prompts: tuple[str, ...], field_and_kind: tuple[str, str],
     rng: random.Random,
 ) -> list[Question]:  # fmt: skip
-    """Half of the questions on tiles with a large share of the mask, half on those without."""
+    """Pairs of the same wording: one on a tile with a large share of the mask, one without."""
     field, kind = field_and_kind
-    out = []
-    for answer in ("yes", "no"):
-        group = [t for t in tiles
-                 if (t.facts[field] >= CLEAR_SHARE if answer == "yes" else t.facts[field] < 0.001)]
-        out += [Question(t, rng.choice(prompts), answer, kind)
-                for t in rng.sample(group, count // 2)]  # fmt: skip
+    shown = [t for t in tiles if t.facts[field] >= CLEAR_SHARE]
+    absent = [t for t in tiles if t.facts[field] < 0.001]
+    pairs = zip(rng.sample(shown, count // 2), rng.sample(absent, count // 2), strict=True)
+    out: list[Question] = []
+    for yes, no in pairs:
+        prompt = rng.choice(prompts)
+        out += [Question(yes, prompt, "yes", kind), Question(no, prompt, "no", kind)]
     return out
 
 
 def _objects(tiles: list[Tile], count: int, rng: random.Random) -> list[Question]:
-    """Each object at most once; half of the questions with the answer yes."""
+    """Each object asked of one tile that has it and of one that has not, no tile twice."""
     names = sorted(OBJECTS)
     rng.shuffle(names)
     out: list[Question] = []
     free = list(tiles)
     for name in names:
-        answer = "yes" if len(out) % 2 == 0 else "no"
-        fitting = [t for t in free if (name in t.facts["objects"]) == (answer == "yes")]
-        if fitting and len(out) < count:
-            tile = rng.choice(fitting)
-            free.remove(tile)
+        shown = [t for t in free if name in t.facts["objects"]]
+        absent = [t for t in free if name not in t.facts["objects"]]
+        if shown and absent and len(out) < count:
             prompt = rng.choice(ASK_OBJECT).format(OBJECTS[name])
-            out.append(Question(tile, prompt, answer, "presence"))
+            for tile, answer in ((rng.choice(shown), "yes"), (rng.choice(absent), "no")):
+                free.remove(tile)
+                out.append(Question(tile, prompt, answer, "presence"))
     if len(out) != count:
         raise ValueError(f"{len(out)} object questions, wanted {count}")
     return out
