@@ -29,9 +29,10 @@ from relocate import relocate_exports
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = (3, 11)  # the only version that the ROS wheels exist for
 CMAKE_AT_LEAST = (3, 20)
-# What the build copies or links: contents of the first, names of the second matter.
+# Contents of the first and names of the second decide about a new build. Python modules are no
+# matter: the environment puts the source tree before the installed one.
 BUILT = ("msg", "srv", "package.xml", "CMakeLists.txt", "tools/executables")
-LINKED = ("eo_nodes", "sim/eo_sim", "sim/assets", "config", "launch", "models")
+LINKED = ("sim/assets", "config", "launch", "models")
 
 
 class SetUpError(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eo_nodes.contracts.errors import ConfigError
@@ -27,6 +27,7 @@ from .paths import project_file
 
 BRINGUP_MODULE = "eo_nodes.nodes.bringup"
 BRINGUP = "bringup"
+_CLOCK = "orbit_clock"
 _PROJECT_FILES = ("FASTDDS_DEFAULT_PROFILES_FILE",)
 _EXECUTABLES = {
     "eo_nodes.nodes.container": "spaceverse_nodes",
@@ -155,6 +156,7 @@ def make_plan(graph: Graph, profile_name: str, overrides: Overrides = NO_OVERRID
                 processes.append(spec)
     if not processes:
         raise ConfigError(f"profile {profile_name} leaves nothing to run")
+    processes = [_with_expected(process, processes) for process in processes]
     return Plan(
         profile=profile_name,
         processes=tuple(processes),
@@ -218,6 +220,11 @@ def _process(
     ros_arguments = ["-r", f"__ns:={segment.namespace}"]
     for file in files:
         ros_arguments += ["--params-file", str(file)]
+    if process.domains:
+        others = ", ".join(
+            f'"{name}"' for name in _nodes_outside(graph, profile, overrides, outside)
+        )
+        ros_arguments += ["-p", f"expected_nodes:=[{others}]"]
     ros_arguments += _parameters(profile, overrides, names)
     return ProcessSpec(
         name=f"{segment.name}/{process.name}",
@@ -233,6 +240,34 @@ def _process(
         },
         nodes=tuple(managed),
     )
+
+
+def _nodes_outside(
+    graph: Graph, profile: Profile, overrides: Overrides, outside: Mapping[str, int]
+) -> list[str]:
+    """Nodes of the segments that the simulation serves; its clock waits for them."""
+    left_out = {*profile.without, *overrides.without}
+    return [
+        f"{graph.segments[name].namespace}/{node}"
+        for name in outside
+        for process in graph.kinds[graph.segments[name].kind].processes
+        for node in process.nodes
+        if node not in left_out
+    ]
+
+
+def _with_expected(process: ProcessSpec, processes: list[ProcessSpec]) -> ProcessSpec:
+    """Tell a clock which nodes it must wait for in lock-step: ``domain:name`` of each."""
+    if not any(node.name.endswith(f"/{_CLOCK}") for node in process.nodes):
+        return process
+    awaited = [
+        f"{node.domain_id}:{node.name}"
+        for one in processes
+        for node in one.nodes
+        if not node.name.endswith(f"/{_CLOCK}")
+    ]
+    extra = ("-p", f"{_CLOCK}:expected_nodes:={json.dumps(awaited)}")
+    return replace(process, ros_arguments=(*process.ros_arguments, *extra))
 
 
 def _existing(name: str) -> Path:

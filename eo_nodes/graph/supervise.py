@@ -1,0 +1,248 @@
+"""Run the processes of a plan under circus: start, watch, restart within a budget, stop.
+
+Theory of operation. circus starts the processes, each in a session of its own with its output
+in a log file, and notices deaths; it does not restart by itself. What happens after a death is
+decided by `grant` (the restart budget). The bring-up process changes lifecycle states; its
+lines are passed on, so whoever reads the lines sees processes and nodes in one stream. On stop
+the bring-up goes first, deactivating nodes in reverse order, then everything else.
+
+Not here: lifecycle, the budget's numbers, printing, signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from circus.arbiter import Arbiter
+from circus.sighandler import SysHandler
+from circus.stream import FileStream
+from circus.watcher import Watcher
+from tornado.ioloop import IOLoop
+
+from .plan import BRINGUP, Plan, ProcessSpec
+
+_CHECK_S = 0.1  # how often circus looks for dead processes
+_LOG_BYTES = 16 << 20
+Grant = Callable[[str, int], float | None]
+
+
+class Say(Protocol):
+    """Receives each step: ``stage`` and fields that JSON can hold."""
+
+    def __call__(self, **fields: Any) -> None:
+        """Take one step."""
+
+
+class _Lines:
+    """Output stream of circus that passes on whole lines of JSON."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._rest = b""
+
+    def __call__(self, data: Mapping[str, Any]) -> None:
+        chunk = data["data"]
+        self._rest += chunk if isinstance(chunk, bytes) else chunk.encode()
+        *lines, self._rest = self._rest.split(b"\n")
+        for line in lines:
+            try:
+                fields = json.loads(line)
+            except ValueError:
+                fields = {"stage": "note", "text": line.decode(errors="replace")}
+            self._say(**fields)
+
+
+class Supervisor:
+    """Runs one plan once.
+
+    Args:
+        plan: processes, in order of start.
+        log_dir: one file a process; created if missing.
+        grant: (process name, monotonic ns) -> delay in s before a restart, or None for none.
+        say: takes each step: started, died, restarting, disabled, stopping, stopped, and what
+            the bring-up says.
+        disabled: processes that are not started at all.
+        environment: of every process, below what the plan says.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        log_dir: Path,
+        grant: Grant,
+        say: Say,
+        disabled: Iterable[str] = (),
+        environment: Mapping[str, str],
+    ) -> None:
+        self._plan = plan
+        self._log_dir = log_dir
+        self._grant = grant
+        self._say = say
+        self._disabled = frozenset(disabled)
+        self._environment = dict(environment)
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watchers: dict[str, Watcher] = {}
+        self._arbiter: Any = None
+        self._turn = asyncio.Lock()
+
+    def stop(self) -> None:
+        """Ask for an orderly stop; a second time, kill what is left."""
+        if self._stop.is_set():
+            for watcher in self._watchers.values():
+                watcher.graceful_timeout = 0
+                for pid in list(watcher.processes):
+                    _signal_group(pid, signal.SIGKILL)
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Start everything, watch until `stop`, leave no process."""
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        sockets = tempfile.mkdtemp(prefix="spaceverse-")
+        try:
+            await self._start_arbiter(sockets)
+            await self._start_all()
+            await self._check()
+        finally:
+            await self._stop_all()
+            shutil.rmtree(sockets, ignore_errors=True)
+        self._say(stage="stopped")
+
+    async def _start_arbiter(self, sockets: str) -> None:
+        """Start circus without its signal handlers: signals are the caller's business."""
+        before = {number: signal.getsignal(number) for number in SysHandler.SIGNALS}
+        signal.pthread_sigmask(signal.SIG_BLOCK, before)
+        try:
+            self._arbiter = Arbiter(
+                [],
+                f"ipc://{sockets}/control",
+                f"ipc://{sockets}/events",
+                check_delay=-1,  # we call its check ourselves, in turn with our commands
+                loop=IOLoop.current(),
+                proc_name="spaceverse",
+            )
+            await self._arbiter.start()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
+
+    async def _start_all(self) -> None:
+        for spec in (*self._plan.processes, self._plan.bringup):
+            if spec.name in self._disabled:
+                self._say(stage="disabled", process=spec.name, reason="by its restart budget")
+            elif not self._stop.is_set():
+                await self._exclusively(functools.partial(self._add, spec))
+                await self._start(spec)
+
+    async def _add(self, spec: ProcessSpec) -> None:
+        self._watchers[spec.name] = self._arbiter.add_watcher(spec.name, **self._options(spec))
+
+    def _options(self, spec: ProcessSpec) -> dict[str, Any]:
+        command = [*_die_with_parent(), *spec.argv()]
+        # Both outputs of a process go to one file; a bound method, so that circus does not open
+        # the file a second time.
+        log = FileStream(
+            filename=str(self._log_dir / _log_name(spec.name)),
+            max_bytes=_LOG_BYTES,
+            backup_count=1,
+        ).__call__
+        stdout = _Lines(self._say) if spec.name == BRINGUP else log
+        return {
+            "cmd": command[0],
+            "args": command[1:],
+            "env": {**self._environment, **spec.environment},
+            "respawn": False,
+            "graceful_timeout": self._plan.grace_s,
+            "stdout_stream": {"stream": stdout},
+            "stderr_stream": {"stream": log},
+            "hooks": {"after_reap": (self._on_reap(spec), True)},
+        }
+
+    async def _start(self, spec: ProcessSpec) -> None:
+        watcher = self._watchers[spec.name]
+        await self._exclusively(
+            lambda: self._arbiter.start_watchers(watcher_iter_func=lambda **_: [watcher])
+        )
+        for pid in watcher.processes:
+            nodes = [node.name for node in spec.nodes]
+            self._say(stage="started", process=spec.name, pid=pid, nodes=nodes)
+
+    def _on_reap(self, spec: ProcessSpec) -> Callable[..., bool]:
+        def hook(**fields: Any) -> bool:
+            if not self._stop.is_set():
+                code = fields.get("exit_code")
+                self._say(stage="died", process=spec.name, exit_code=code)
+                task = asyncio.get_running_loop().create_task(self._after_death(spec))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            return True
+
+        return hook
+
+    async def _after_death(self, spec: ProcessSpec) -> None:
+        delay_s = self._grant(spec.name, time.monotonic_ns())
+        if delay_s is None:
+            self._say(stage="disabled", process=spec.name, reason="restart budget is used up")
+            return
+        self._say(stage="restarting", process=spec.name, delay_s=delay_s)
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({stopped}, timeout=delay_s)
+        watcher = self._watchers[spec.name]
+        while not watcher.is_stopped() and not self._stop.is_set():
+            await asyncio.sleep(_CHECK_S / 2)  # circus has yet to see that it is gone
+        if not self._stop.is_set():
+            await self._start(spec)
+        stopped.cancel()
+
+    async def _stop_all(self) -> None:
+        self._stop.set()
+        self._say(stage="stopping")
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=self._plan.grace_s)
+        bringup = self._watchers.get(BRINGUP)
+        if bringup is not None:
+            await self._exclusively(
+                lambda: self._arbiter.stop_watchers(watcher_iter_func=lambda **_: [bringup])
+            )
+        await self._exclusively(self._arbiter.stop)
+        await asyncio.sleep(0)  # circus closes its sockets in a callback
+
+    async def _check(self) -> None:
+        """Let circus notice deaths."""
+        while not self._stop.is_set():
+            await self._exclusively(self._arbiter.manage_watchers)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _CHECK_S)
+
+    async def _exclusively(self, command: Callable[[], Any]) -> None:
+        """Run a command of circus, which takes one at a time."""
+        async with self._turn:
+            await command()
+
+
+def _die_with_parent() -> list[str]:
+    """Have the kernel kill a process when the supervisor is killed, where that is at hand."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
+
+
+def _log_name(process: str) -> str:
+    return process.replace("/", "_") + ".log"

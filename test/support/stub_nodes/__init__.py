@@ -1,0 +1,1 @@
+"""Stand-ins for nodes, to test supervision without the real ones."""

@@ -1,0 +1,101 @@
+"""Run `spaceverse up` on the graph of stubs, and see what processes it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+GRAPH = ROOT / "test/support/stub_nodes/graph.yaml"
+
+
+class Run:
+    """A supervisor under test: its steps, and every process that it ever had."""
+
+    def __init__(self, state_dir: Path, *options: str, profile: str = "demo") -> None:
+        path = os.pathsep.join([str(ROOT / "test/support"), os.environ.get("PYTHONPATH", "")])
+        command = [sys.executable, "-m", "eo_nodes.cli.up", "--json", "--graph", str(GRAPH)]
+        command += ["--profile", profile, "--state-dir", str(state_dir)]
+        command += ["--log-dir", str(state_dir / "log"), *options]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path},
+            text=True,
+            start_new_session=True,
+        )
+        self.steps: list[dict[str, Any]] = []
+        self.children: dict[int, float] = {}
+        self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(json.loads(line))
+        self._lines.put(None)
+
+    def wait_for(self, stage: str, timeout_s: float = 30.0, **fields: Any) -> dict[str, Any]:
+        """Return the next step with this stage and these fields; fail at the end or in time."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                step = self._lines.get(timeout=max(0.01, deadline_s - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {stage} {fields}; steps: {self.steps}") from None
+            if step is None:
+                raise AssertionError(f"ended before {stage} {fields}; steps: {self.steps}")
+            self.steps.append(step)
+            self._remember_children()
+            if step["stage"] == stage and fields.items() <= step.items():
+                return step
+
+    def _remember_children(self) -> None:
+        try:
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                self.children[child.pid] = child.create_time()
+        except psutil.NoSuchProcess:
+            return
+
+    def stop(self, number: int, timeout_s: float = 30.0) -> int:
+        """Send a signal to the supervisor; return its exit status."""
+        self._remember_children()
+        self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+    def left(self) -> list[psutil.Process]:
+        """List processes of the graph that are still alive."""
+        return [
+            process
+            for process in psutil.process_iter(["create_time", "status"])
+            if self.children.get(process.pid) == process.info["create_time"]
+            and process.info["status"] != psutil.STATUS_ZOMBIE
+        ]
+
+
+@contextmanager
+def running(state_dir: Path, *options: str, profile: str = "demo") -> Iterator[Run]:
+    """Run a supervisor; kill what is left of it at the end."""
+    run = Run(state_dir, *options, profile=profile)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.process.send_signal(signal.SIGKILL)
+            run.process.wait()
+        for process in run.left():
+            process.kill()
