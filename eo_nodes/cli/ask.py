@@ -87,6 +87,7 @@ def ask(
         task,
         deadline=lambda now_ns: parse.moment(deadline, now_ns, "--deadline") if deadline else 0,
         valid_from=lambda now_ns: parse.moment(valid_from, now_ns, "--from") if valid_from else 0,
+        match_s=min(5.0, timeout_s),
     )
     if not wait:
         print_json({"task_id": sent.id}) if as_json else print(sent.id)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import guarded
+from .common import UsageError, guarded
 
 
 @guarded
@@ -30,12 +30,20 @@ def demo(
     raise typer.Exit(driver.main(out_dir=out, scenario=scenario, rate=rate, record=record))
 
 
+def _up_is_missing(context: typer.Context) -> None:
+    """Run the graph (needs the extra ``up``: pip install "spaceverse[up]")."""
+    raise UsageError(f"{context.info_name} needs circus: pip install 'spaceverse[up]'")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    import importlib.util
-
     app.command()(demo)
-    if importlib.util.find_spec("eo_nodes.cli.up"):
+    try:
         from .up import up
-
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != "circus":
+            raise
+        anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+        app.command("up", context_settings=anything)(guarded(_up_is_missing))
+    else:
         app.command()(guarded(up))
