@@ -20,7 +20,7 @@ from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.graph.description import Restart as RestartPolicy
 from eo_nodes.graph.description import load_graph
 from eo_nodes.graph.paths import project_file
-from eo_nodes.graph.plan import Overrides, Plan, make_plan
+from eo_nodes.graph.plan import Overrides, Plan, leave_out, make_plan
 from eo_nodes.graph.supervise import Supervisor
 from eo_nodes.health.restart_budget import Restart, RestartBudget, RestartLimits
 from eo_nodes.store.database import Database
@@ -128,12 +128,15 @@ async def _supervise(
         _note_disabled(state_dir, plan, budget)
         return None
 
+    disabled = budget.disabled()
+    for process in plan.processes:
+        if process.name in disabled:
+            say(stage="disabled", process=process.name, reason="by its restart budget")
     supervisor = Supervisor(
-        plan,
+        leave_out(plan, disabled),
         log_dir=log_dir,
         grant=grant,
         say=say,
-        disabled=budget.disabled(),
         environment=os.environ,
     )
     loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -167,6 +167,13 @@ def make_plan(graph: Graph, profile_name: str, overrides: Overrides = NO_OVERRID
     )
 
 
+def leave_out(plan: Plan, names: Collection[str]) -> Plan:
+    """Return a plan without some processes, e.g. those that used up their restarts."""
+    processes = tuple(item for item in plan.processes if item.name not in names)
+    bringup = _bringup(processes, plan.timeout_s, plan.bringup.environment)
+    return replace(plan, processes=processes, bringup=bringup)
+
+
 def _check_nodes(graph: Graph, chosen: list[Segment], overrides: Overrides) -> None:
     """Refuse overrides of nodes that the chosen segments do not have: typing errors."""
     known = {
@@ -266,7 +273,7 @@ def _with_expected(process: ProcessSpec, processes: list[ProcessSpec]) -> Proces
         for node in one.nodes
         if not node.name.endswith(f"/{_CLOCK}")
     ]
-    extra = ("-p", f"{_CLOCK}:expected_nodes:={json.dumps(awaited)}")
+    extra = ("-p", f"expected_nodes:={json.dumps(awaited)}")
     return replace(process, ros_arguments=(*process.ros_arguments, *extra))
 
 
@@ -299,12 +306,14 @@ def _parameters(profile: Profile, overrides: Overrides, names: list[str]) -> lis
     for key, value in overrides.parameters.items():
         node, _, name = key.partition(".")
         if name and node in names:
-            result += ["-p", f"{node}:{name}:={json.dumps(value)}"]
+            # rcl matches `-p NODE:NAME` against the node's full name, so it never fits below a
+            # namespace: the parameter goes to the process; nodes that do not declare it ignore it.
+            result += ["-p", f"{name}:={json.dumps(value)}"]
     return result
 
 
 def _bringup(
-    processes: list[ProcessSpec], timeout_s: float, environment: Mapping[str, str]
+    processes: Sequence[ProcessSpec], timeout_s: float, environment: Mapping[str, str]
 ) -> ProcessSpec:
     """The process that asks each node to configure and activate, in order.
 

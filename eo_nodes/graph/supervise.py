@@ -20,7 +20,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,7 +72,6 @@ class Supervisor:
         grant: (process name, monotonic ns) -> delay in s before a restart, or None for none.
         say: takes each step: started, died, restarting, disabled, stopping, stopped, and what
             the bring-up says.
-        disabled: processes that are not started at all.
         environment: of every process, below what the plan says.
     """
 
@@ -83,18 +82,18 @@ class Supervisor:
         log_dir: Path,
         grant: Grant,
         say: Say,
-        disabled: Iterable[str] = (),
         environment: Mapping[str, str],
     ) -> None:
         self._plan = plan
         self._log_dir = log_dir
         self._grant = grant
         self._say = say
-        self._disabled = frozenset(disabled)
         self._environment = dict(environment)
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watchers: dict[str, Watcher] = {}
+        self._alive: set[str] = set()
+        self._exit_codes: dict[str, int | None] = {}
         self._arbiter: Any = None
         self._turn = asyncio.Lock()
 
@@ -141,9 +140,7 @@ class Supervisor:
 
     async def _start_all(self) -> None:
         for spec in (*self._plan.processes, self._plan.bringup):
-            if spec.name in self._disabled:
-                self._say(stage="disabled", process=spec.name, reason="by its restart budget")
-            elif not self._stop.is_set():
+            if not self._stop.is_set():
                 await self._exclusively(functools.partial(self._add, spec))
                 await self._start(spec)
 
@@ -168,7 +165,7 @@ class Supervisor:
             "graceful_timeout": self._plan.grace_s,
             "stdout_stream": {"stream": stdout},
             "stderr_stream": {"stream": log},
-            "hooks": {"after_reap": (self._on_reap(spec), True)},
+            "hooks": {"after_reap": (self._keep_exit_code(spec), True)},
         }
 
     async def _start(self, spec: ProcessSpec) -> None:
@@ -176,21 +173,35 @@ class Supervisor:
         await self._exclusively(
             lambda: self._arbiter.start_watchers(watcher_iter_func=lambda **_: [watcher])
         )
+        self._alive.add(spec.name)
         for pid in watcher.processes:
             nodes = [node.name for node in spec.nodes]
             self._say(stage="started", process=spec.name, pid=pid, nodes=nodes)
 
-    def _on_reap(self, spec: ProcessSpec) -> Callable[..., bool]:
+    def _keep_exit_code(self, spec: ProcessSpec) -> Callable[..., bool]:
         def hook(**fields: Any) -> bool:
-            if not self._stop.is_set():
-                code = fields.get("exit_code")
-                self._say(stage="died", process=spec.name, exit_code=code)
-                task = asyncio.get_running_loop().create_task(self._after_death(spec))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            self._exit_codes[spec.name] = fields.get("exit_code")
             return True
 
         return hook
+
+    async def _check(self) -> None:
+        """Look for deaths until the stop.
+
+        circus calls no hook for a process that dies while it looks, so what counts is that the
+        process is gone; its exit code may be unknown.
+        """
+        specs = {spec.name: spec for spec in (*self._plan.processes, self._plan.bringup)}
+        while not self._stop.is_set():
+            await self._exclusively(self._arbiter.manage_watchers)
+            for name in [name for name in self._alive if self._watchers[name].is_stopped()]:
+                self._alive.remove(name)
+                self._say(stage="died", process=name, exit_code=self._exit_codes.pop(name, None))
+                task = asyncio.create_task(self._after_death(specs[name]))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _CHECK_S)
 
     async def _after_death(self, spec: ProcessSpec) -> None:
         delay_s = self._grant(spec.name, time.monotonic_ns())
@@ -198,14 +209,10 @@ class Supervisor:
             self._say(stage="disabled", process=spec.name, reason="restart budget is used up")
             return
         self._say(stage="restarting", process=spec.name, delay_s=delay_s)
-        stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({stopped}, timeout=delay_s)
-        watcher = self._watchers[spec.name]
-        while not watcher.is_stopped() and not self._stop.is_set():
-            await asyncio.sleep(_CHECK_S / 2)  # circus has yet to see that it is gone
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), delay_s)
         if not self._stop.is_set():
             await self._start(spec)
-        stopped.cancel()
 
     async def _stop_all(self) -> None:
         self._stop.set()
@@ -219,13 +226,6 @@ class Supervisor:
             )
         await self._exclusively(self._arbiter.stop)
         await asyncio.sleep(0)  # circus closes its sockets in a callback
-
-    async def _check(self) -> None:
-        """Let circus notice deaths."""
-        while not self._stop.is_set():
-            await self._exclusively(self._arbiter.manage_watchers)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), _CHECK_S)
 
     async def _exclusively(self, command: Callable[[], Any]) -> None:
         """Run a command of circus, which takes one at a time."""

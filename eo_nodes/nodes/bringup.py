@@ -29,6 +29,7 @@ _POLL_S = 0.02
 _RETRY_S = 0.5  # between attempts of a node that refused
 _STATE_S = 1.0  # for the answer to "what is your state"
 _WATCH_S = 1.0  # between looks at each node once the graph is up
+_MEND_S = 20.0  # for one node to come up again before the others get a look
 _STOP_S = 4.0  # for all deactivations together
 Say = Callable[..., None]
 
@@ -101,11 +102,13 @@ class Bringup:
             Whether all are active; those that are not stay under watch.
         """
         start_s = time.monotonic()
-        deadline_s = start_s + timeout_s
+        # Half of the time is for configuring: one node that never comes must not keep the
+        # others from becoming active.
         for node in self._nodes:
-            self._reach(node, State.PRIMARY_STATE_INACTIVE, deadline_s)
+            self._reach(node, State.PRIMARY_STATE_INACTIVE, start_s + timeout_s / 2)
         for node in self._nodes:
-            self._reach(node, State.PRIMARY_STATE_ACTIVE, deadline_s)
+            if not node.is_reported or node.look.service_is_ready():
+                self._reach(node, State.PRIMARY_STATE_ACTIVE, start_s + timeout_s)
         missing = [node.name for node in self._nodes if not node.was_active]
         elapsed_s = round(time.monotonic() - start_s, 3)
         if not self.is_stopping:
@@ -142,10 +145,8 @@ class Bringup:
         if state == State.PRIMARY_STATE_UNCONFIGURED and node.was_active:
             node.was_active = False
             self._say(stage="reappeared", node=node.name)
-        if state == State.PRIMARY_STATE_ACTIVE:
-            self._is_active(node)
-        elif not node.was_active and time.monotonic() >= node.retry_at_s:
-            self._step(node, state, State.PRIMARY_STATE_ACTIVE)
+        if state is not None and not node.was_active and time.monotonic() >= node.retry_at_s:
+            self._reach(node, State.PRIMARY_STATE_ACTIVE, time.monotonic() + _MEND_S)
 
     def _reach(self, node: Managed, target: int, deadline_s: float) -> None:
         while not self.is_stopping:
@@ -165,7 +166,7 @@ class Bringup:
                 return
             self._step(node, state, target, deadline_s - time.monotonic())
 
-    def _step(self, node: Managed, state: int | None, target: int, timeout_s: float = 30.0) -> None:
+    def _step(self, node: Managed, state: int | None, target: int, timeout_s: float) -> None:
         """Do the next transition towards the target, once."""
         if state == State.PRIMARY_STATE_UNCONFIGURED:
             transition, stage = Transition.TRANSITION_CONFIGURE, "configured"

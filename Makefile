@@ -1,0 +1,42 @@
+# Everything sets itself up first; a second run takes seconds. `make help` lists what there is.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+ENV    := . $(VENV)/ros_env.sh
+PYTEST := python -m pytest -p no:cacheprovider
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint unit system test-training train-env bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup:  ## virtual environment, ROS 2 wheels, messages
+	@$(PYTHON) tools/set_up.py --venv $(VENV)
+
+demo: setup  ## fly the demo; report in build/demo/report.html
+	@$(ENV) && spaceverse demo
+
+test: lint  ## lint and all tests but those of training
+	@$(ENV) && $(PYTEST) -m 'not training' $(ARGS)
+
+lint: setup  ## ruff and mypy
+	@$(ENV) && ruff check . && mypy
+
+unit: setup  ## only the quick tests
+	@$(ENV) && $(PYTEST) -m 'not training' test/unit test/property $(ARGS)
+
+system: setup  ## only the tests that start processes
+	@$(ENV) && $(PYTEST) -m 'not training' test/system $(ARGS)
+
+train-env:
+	@$(PYTHON) tools/set_up_training.py
+
+test-training: setup train-env  ## what needs torch, in an environment of its own
+	@PYTHONPATH=.:sim .venv-train/bin/python -m pytest -p no:cacheprovider -m training test/training $(ARGS)
+
+bench: setup  ## measure, and print each figure beside its limit
+	@$(ENV) && python -m bench $(ARGS)
+
+clean:  ## remove everything that was built, environments included
+	rm -rf build install log .venv .venv-train .mypy_cache .ruff_cache .hypothesis .coverage
