@@ -391,6 +391,7 @@ def _new_row(row: TaskRow, scene: Scene, key: str, window: Window, now_ns: int) 
         id=key,
         task_id=task.id,
         scene_id=scene.id,
+        scene=scene,
         stamp_ns=now_ns,
         capture_ns=scene.capture_ns,
         prompt=task.prompt,
