@@ -28,6 +28,7 @@ from .paths import project_file
 BRINGUP_MODULE = "eo_nodes.nodes.bringup"
 BRINGUP = "bringup"
 _CLOCK = "orbit_clock"
+_EXPECTED = "expected_nodes:="
 _PROJECT_FILES = ("FASTDDS_DEFAULT_PROFILES_FILE",)
 _EXECUTABLES = {
     "eo_nodes.nodes.container": "spaceverse_nodes",
@@ -169,7 +170,8 @@ def make_plan(graph: Graph, profile_name: str, overrides: Overrides = NO_OVERRID
 
 def leave_out(plan: Plan, names: Collection[str]) -> Plan:
     """Return a plan without some processes, e.g. those that used up their restarts."""
-    processes = tuple(item for item in plan.processes if item.name not in names)
+    left = [item for item in plan.processes if item.name not in names]
+    processes = tuple(_with_expected(item, left) for item in left)
     bringup = _bringup(processes, plan.timeout_s, plan.bringup.environment)
     return replace(plan, processes=processes, bringup=bringup)
 
@@ -227,11 +229,6 @@ def _process(
     ros_arguments = ["-r", f"__ns:={segment.namespace}"]
     for file in files:
         ros_arguments += ["--params-file", str(file)]
-    if process.domains:
-        others = ", ".join(
-            f'"{name}"' for name in _nodes_outside(graph, profile, overrides, outside)
-        )
-        ros_arguments += ["-p", f"expected_nodes:=[{others}]"]
     ros_arguments += _parameters(profile, overrides, names)
     return ProcessSpec(
         name=f"{segment.name}/{process.name}",
@@ -249,21 +246,7 @@ def _process(
     )
 
 
-def _nodes_outside(
-    graph: Graph, profile: Profile, overrides: Overrides, outside: Mapping[str, int]
-) -> list[str]:
-    """Nodes of the segments that the simulation serves; its clock waits for them."""
-    left_out = {*profile.without, *overrides.without}
-    return [
-        f"{graph.segments[name].namespace}/{node}"
-        for name in outside
-        for process in graph.kinds[graph.segments[name].kind].processes
-        for node in process.nodes
-        if node not in left_out
-    ]
-
-
-def _with_expected(process: ProcessSpec, processes: list[ProcessSpec]) -> ProcessSpec:
+def _with_expected(process: ProcessSpec, processes: Sequence[ProcessSpec]) -> ProcessSpec:
     """Tell a clock which nodes it must wait for in lock-step: ``domain:name`` of each."""
     if not any(node.name.endswith(f"/{_CLOCK}") for node in process.nodes):
         return process
@@ -273,8 +256,13 @@ def _with_expected(process: ProcessSpec, processes: list[ProcessSpec]) -> Proces
         for node in one.nodes
         if not node.name.endswith(f"/{_CLOCK}")
     ]
-    extra = ("-p", f"expected_nodes:={json.dumps(awaited)}")
-    return replace(process, ros_arguments=(*process.ros_arguments, *extra))
+    said = f"{_EXPECTED}{json.dumps(awaited)}"
+    arguments = list(process.ros_arguments)
+    for index, argument in enumerate(arguments):
+        if argument.startswith(_EXPECTED):  # the plan got smaller
+            arguments[index] = said
+            return replace(process, ros_arguments=tuple(arguments))
+    return replace(process, ros_arguments=(*arguments, "-p", said))
 
 
 def _existing(name: str) -> Path:

@@ -1,0 +1,9 @@
+"""Satellite and ground in real time with a real modem between them."""
+
+from eo_nodes.graph.launching import graph_description
+from launch import LaunchDescription
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the actions of the profile, as config/graph.yaml describes it."""
+    return graph_description("hil")
