@@ -181,7 +181,8 @@ class DownlinkScheduler:
         with self._step():
             for row in list(self._rows.values()):
                 if row.state in (AT_LINK, SENDING) and row.product.id not in at_link:
-                    self._wait_again(row, "", now_ns)
+                    # A kill is not a fault of the transfer: it costs no try.
+                    self._wait_again(replace(row, tries=row.tries - 1), "", now_ns)
             puts = self._fill(now_ns)
         return [*self.reports(now_ns), *puts]
 

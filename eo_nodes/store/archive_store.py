@@ -35,6 +35,11 @@ FORMATS = ("geojson", "jsonl")
 Box = tuple[float, float, float, float]
 
 
+def _plain_text(text: str) -> str:
+    """Replace lone surrogates, which SQLite cannot hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def bounding_box(points: Sequence[float]) -> Box:
     """Return (west, south, east, north) in degrees of lon lat pairs.
 
@@ -102,7 +107,7 @@ class ArchiveStore:
             )[0][0]
             run(
                 "INSERT INTO answer_text(rowid, prompt, text) VALUES(?,?,?)",
-                (row, answer.prompt, answer.text),
+                (row, _plain_text(answer.prompt), _plain_text(answer.text)),
             )
 
     def record_scene(self, scene: Scene) -> None:
@@ -181,7 +186,9 @@ class ArchiveStore:
         clauses, values = ["a.status > 0"], list[object]()
         if words := text.replace("\0", " ").split()[:32]:
             clauses.append("a.row IN (SELECT rowid FROM answer_text WHERE answer_text MATCH ?)")
-            values.append(" ".join('"' + word.replace('"', '""') + '"' for word in words))
+            values.append(
+                _plain_text(" ".join('"' + word.replace('"', '""') + '"' for word in words))
+            )
         if area:
             if fault := outline()(tuple(area)):
                 raise StorageError(f"area: {fault}")
@@ -239,7 +246,7 @@ class ArchiveStore:
         else:
             features = [self._feature(answer) for answer in answers]
             whole = {"type": "FeatureCollection", "features": features}
-            parts = [json.dumps(whole, ensure_ascii=False).encode()]
+            parts = [json.dumps(whole).encode()]
         write_durably(target, parts, self._files)
         return len(answers)
 

@@ -71,7 +71,8 @@ def from_plain(cls: type[T], plain: Any) -> T:
 
 def encode(value: Any) -> str:
     """Return compact JSON of a dataclass."""
-    return json.dumps(to_plain(value), separators=(",", ":"), ensure_ascii=False)
+    # ASCII, so that a lone surrogate in untrusted text cannot break the write.
+    return json.dumps(to_plain(value), separators=(",", ":"))
 
 
 def decode(cls: type[T], text: str) -> T:

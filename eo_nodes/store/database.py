@@ -98,7 +98,7 @@ class Database:
         with self._lock:
             try:
                 return self._connection.execute(sql, values).fetchall()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
                 raise StorageError(f"database: {error}") from error
 
     @contextmanager

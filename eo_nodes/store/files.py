@@ -53,7 +53,10 @@ def file_name(key: str, suffix: str = "") -> str:
     Raises:
         StorageError: the key is empty or too long for a file name.
     """
-    name = quote(key, safe="+=@,") + suffix
+    try:
+        name = quote(key, safe="+=@,") + suffix
+    except UnicodeEncodeError as error:
+        raise StorageError("key is no text") from error
     if not key or len(name) > 240:
         raise StorageError(f"key of {len(key)} characters makes no file name")
     return f"%2E{name[1:]}" if name.startswith(".") else name

@@ -83,6 +83,13 @@ def test_a_repeat_replaces_itself(archive: ArchiveStore) -> None:
     assert archive.search(text="boats") == ["a1"]
 
 
+def test_text_that_is_no_unicode_is_archived_all_the_same(archive: ArchiveStore) -> None:
+    archive.record_answer(_answer("a5", "bremen", "ships\ud800?", "\udfff boats", 500))
+    assert archive.search(text="boats \ud800") in ([], ["a5"])
+    assert archive.search(text="boats") == ["a5"]
+    assert archive.export(["a5"], "geojson", "a5.json") == 1
+
+
 def test_the_last_product_of_a_request_is_found(archive: ArchiveStore) -> None:
     for version in (1, 2):
         product = Product(id=f"prd-{version}", request_id="req-a1", kind="regions", path="/p")
