@@ -64,7 +64,8 @@ class EoNode(LifecycleNode):
     FOLLOWS_CLOCK = True
 
     def __init__(self, name: str, **options: Any) -> None:
-        super().__init__(name, **options)
+        # Two instances of a node may live in one process: /rosout allows one of a name.
+        super().__init__(name, enable_rosout=False, **options)
         declare(self, self.PARAMETERS)
         self.incarnation = time.time_ns()
         self.lockstep = bool(self.param("lockstep")) and self.FOLLOWS_CLOCK

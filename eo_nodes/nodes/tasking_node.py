@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from eo_nodes.contracts.values import Answer, Event, Request
-from eo_nodes.store.boots import open_ids
 from eo_nodes.store.frame_store import FrameStore
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
@@ -43,7 +42,6 @@ class Tasking(EoNode):
         self._frames = FrameStore(folder / "frames", self.param("frame_store_mb") << 20)
         self._ledger = SpaceLedger(
             self._store,
-            open_ids(self._store, self.segment),
             LedgerLimits(
                 in_flight=self.param("in_flight"),
                 progress_ns=round(self.param("progress_s") * 1e9),
@@ -83,7 +81,7 @@ class Tasking(EoNode):
                 self.publish("final", action)
             elif isinstance(action, Event):
                 self.publish("event", replace(action, source=self.get_name()))
-        wake_ns = self._ledger.next_wake_ns(self.now_ns())
+        wake_ns = self._ledger.next_wake_ns()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
