@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from numpy.typing import NDArray
 from eo_nodes.contracts.errors import ImageError
 
 from . import formats
-from .decoders import Decoded, decode_netcdf, decode_npy, decode_raster
+from .decoders import Decoded, Guard, decode_netcdf, decode_npy, decode_raster
 from .sensors import DTYPES, Sensor
 
 Array = NDArray[Any]
+NetcdfDecoder = Callable[[bytes, Guard], Decoded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,11 @@ class RawImage:
 
 
 def read_file(
-    path: Path, sensor: Sensor | None = None, limits: Limits = DEFAULT_LIMITS
+    path: Path,
+    sensor: Sensor | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    netcdf: NetcdfDecoder = decode_netcdf,
 ) -> RawImage:
     """Read one image file; the format is told by its content, not its name.
 
@@ -84,6 +90,7 @@ def read_file(
         path: GeoTIFF, TIFF, JPEG 2000, PNG, JPEG, NetCDF or npy.
         sensor: what the file must hold, or None to take it as it comes.
         limits: size limits, checked before decoding.
+        netcdf: decoder of NetCDF bytes; ``netcdf_child.through_child`` where files may be hostile.
     Raises:
         ImageError: codes at the head of this module.
     """
@@ -94,11 +101,15 @@ def read_file(
         data = path.read_bytes()
     except OSError as error:
         raise ImageError("unreadable", f"{path.name}: {error.strerror}") from error
-    return read_bytes(data, sensor, limits)
+    return read_bytes(data, sensor, limits, netcdf=netcdf)
 
 
 def read_bytes(
-    data: bytes, sensor: Sensor | None = None, limits: Limits = DEFAULT_LIMITS
+    data: bytes,
+    sensor: Sensor | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    netcdf: NetcdfDecoder = decode_netcdf,
 ) -> RawImage:
     """Read the content of an image file; as `read_file`."""
     if len(data) > limits.max_file_bytes:
@@ -115,7 +126,7 @@ def read_bytes(
     elif kind == "npy":
         decoded = decode_npy(data, guard)
     elif kind == "netcdf":
-        decoded = decode_netcdf(data, guard)
+        decoded = netcdf(data, guard)
     else:
         decoded = decode_raster(data, kind, guard)
     return finish(decoded, sensor, limits)
