@@ -78,6 +78,7 @@ def write_folder(folder, *, model_id, trunk, model, tokenizer, input_size, upsca
               "layers": c.layers, "heads": c.heads, "head_dim": c.head_dim, "width": c.width,
               "vocabulary": c.vocabulary, "positions": c.positions,
               "cls_token": CLS, "end_token": SEP,
+              "summary_tokens": model.projector.summary_tokens,
               "vision_macs_per_cell": int(macs_per_cell(trunk, c.width)), "temperature": 1.0}
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     (folder / "calibration.json").write_text(json.dumps(neutral_calibration(), indent=1) + "\n")

@@ -10,7 +10,7 @@ SMALLEST_QUANTISED = 2048
 
 
 class VisionGraph(nn.Module):
-    """pixels (1, 3, H, W), geometry (1, T, 4), tags (1, 4) -> visual tokens (1, T + 1, width)."""
+    """pixels (1, 3, H, W), geometry (1, T, 4), tags (1, 4) -> visual tokens (1, T + S, width)."""
 
     def __init__(self, trunk, projector):
         super().__init__()
@@ -63,6 +63,15 @@ def export_vision(trunk, projector, path, cells=(4, 4)):
         input_names=["pixels", "geometry", "tags"], output_names=["tokens"],
         dynamic_axes={"pixels": {2: "height", 3: "width"}, "geometry": {1: "cells"},
                       "tokens": {1: "visual"}})
+
+
+def export_trunk(trunk, path):
+    """Write the trunk alone, with free batch, height and width."""
+    torch.onnx.export(
+        trunk.eval(), (torch.zeros(2, 3, 128, 128),), str(path), dynamo=False, opset_version=17,
+        do_constant_folding=False, input_names=["pixels"], output_names=["grid"],
+        dynamic_axes={"pixels": {0: "batch", 2: "height", 3: "width"},
+                      "grid": {0: "batch", 1: "rows", 2: "cols"}})
 
 
 def export_decoder(model, path):

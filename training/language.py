@@ -8,7 +8,6 @@ Origin of the layers: BERT block (Devlin 2018) with the first layers of all-Mini
 (Apache-2.0); projector, tags and relevance head are our own.
 """
 
-import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -16,16 +15,15 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from training.projector import Projector
 from training.vocabulary import _source
-
-FREQUENCIES = (1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageConfig:
     """feature_dim: width of the trunk's tokens; positions: longest prompt and answer in tokens.
 
-    width and heads are MiniLM's; tests use smaller ones.
+    width and heads are MiniLM's; tests use smaller ones. summary: the projector's heads.
     """
 
     layers: int
@@ -35,6 +33,8 @@ class LanguageConfig:
     relevance_dim: int = 64
     width: int = 384
     heads: int = 12
+    summary: tuple = ()
+    kinds: int = 6
 
     @property
     def head_dim(self):
@@ -42,34 +42,6 @@ class LanguageConfig:
 
     def to_dict(self):
         return asdict(self)
-
-
-class Projector(nn.Module):
-    """Trunk tokens (N, T, D), geometry (N, T, 4), tags (N, 4) -> visual tokens (N, T + 1, width).
-
-    The last token summarises the picture: mean and maximum over the grid.
-    """
-
-    def __init__(self, dim, width):
-        super().__init__()
-        self.norm, self.pool_norm = nn.LayerNorm(dim), nn.LayerNorm(2 * dim)
-        self.cell, self.pool = nn.Linear(dim, width), nn.Linear(2 * dim, width)
-        self.place = nn.Linear(4 * len(FREQUENCIES) + 2, width)
-        self.tags = nn.ModuleList(nn.Embedding(n, width) for n in (2, 2, 4, 6))
-        for table in self.tags:
-            nn.init.normal_(table.weight, std=0.05)
-        self.out = nn.LayerNorm(width)
-
-    def forward(self, features, geometry, tags):
-        centre, size = geometry[..., :2], geometry[..., 2:]
-        waves = [f(math.pi * k * centre) for k in FREQUENCIES for f in (torch.sin, torch.cos)]
-        place = self.place(torch.cat([*waves, size.clamp_min(1e-3).log() / 4], -1))
-        cells = self.cell(self.norm(features)) + place
-        pooled = torch.cat([features.mean(1), features.amax(1)], -1)
-        summary = self.pool(self.pool_norm(pooled))[:, None]
-        x = torch.cat([cells, summary], 1)
-        kind, composite, frame, modality = (t(tags[:, i]) for i, t in enumerate(self.tags))
-        return self.out(x + (kind + composite + frame + modality)[:, None])
 
 
 class Layer(nn.Module):
@@ -96,12 +68,11 @@ class LanguageModel(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.config, width = config, config.width
-        self.projector = Projector(config.feature_dim, width)
+        self.projector = Projector(config.feature_dim, width, config.summary, config.kinds)
         self.words = nn.Embedding(config.vocabulary, width)
         self.positions = nn.Embedding(config.positions, width)
         self.text_norm = nn.LayerNorm(width, 1e-12)
         self.layers = nn.ModuleList(Layer(width, config.heads) for _ in range(config.layers))
-        self.head = nn.Linear(width, width)
         self.bias = nn.Parameter(torch.zeros(config.vocabulary))
         self.ask, self.offer = (nn.Linear(width, config.relevance_dim) for _ in range(2))
         self.drop = 0.1
@@ -116,7 +87,6 @@ class LanguageModel(nn.Module):
         self.words.weight.data = get("embeddings.word_embeddings.weight")[[old[t] for t in tokens]]
         n = self.config.positions
         self.positions.weight.data = get("embeddings.position_embeddings.weight")[:n] + kind
-        nn.init.eye_(self.head.weight)
         names = {"attention.self.query": "query", "attention.self.key": "key",
                  "attention.self.value": "value", "attention.output.dense": "out",
                  "intermediate.dense": "up", "output.dense": "down",
@@ -132,9 +102,8 @@ class LanguageModel(nn.Module):
         return self.text_norm(self.words(ids) + self.positions(places))
 
     def logits(self, hidden):
-        """The transform starts as the identity; the scale keeps first logits small."""
-        scores = functional.linear(self.head(hidden), self.words.weight)
-        return scores / math.sqrt(self.config.width / 8) + self.bias
+        """Against the word vectors themselves, as they came in."""
+        return functional.linear(hidden, self.words.weight) + self.bias
 
     def relevance(self, query, visual):
         """Hidden of the prompt's end (B, K, width), of visual tokens (B, V, width) -> (B, K, V)."""

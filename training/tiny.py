@@ -44,11 +44,13 @@ def main():
     tokenizer.decoder = decoders.WordPiece()
     path = a.out / "source.json"
     path.write_text(json.dumps(json.loads(tokenizer.to_str())))
-    config = LanguageConfig(2, 12, len(words), positions=64, relevance_dim=16, width=32, heads=2)
+    config = LanguageConfig(2, 12, len(words), positions=64, relevance_dim=16, width=32, heads=2,
+                            summary=(("class_a", 3), ("label_b", 2)), kinds=2)
     model = LanguageModel(config).eval()
     for parameter in model.parameters():
         if parameter.ndim > 1:
             nn.init.normal_(parameter, std=0.6)      # lively enough for answers to differ
+    model.bias.data[SPECIAL.index("[SEP]")] = 3.0    # some answers end
     for parameter in (model.ask.weight, model.offer.weight):
         nn.init.normal_(parameter, std=0.12)         # relevance between the extremes
     write_folder(a.out, model_id="tiny", trunk=PatchTrunk().eval(), model=model, tokenizer=path,

@@ -9,7 +9,6 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import nn
@@ -17,16 +16,17 @@ from torch.nn import functional
 
 from training import schedule
 from training.language import LanguageConfig, LanguageModel
-from training.questions import QuestionMaker, exam
+from training.questions import AID, COVERS, EUROSAT, THINGS, UCM, QuestionMaker, exam
 from training.recipe import CHECKPOINTS, RECIPES
 from training.samples import load, training_samples
-from training.tune_trunk import DENSE
+from training.tune_trunk import DENSE, Targets
 
 MIX = {"eurosat_rgb": 0.19, "aid_rsicd": 0.27, "mstar": 0.12, "ucm_multilabel": 0.12,
        "objects_rgb": 0.07, "hit_uav": 0.08, "eurosat_ms": 0.04, "flood_s1": 0.03,
        "change_pairs": 0.04, "rsvqa_lr": 0.02, "rsvqa_hr": 0.02}
 BATCH, PACKED = 16, 4
 PAD, CLS, SEP = 0, 2, 3
+WORDS_KEPT = 120       # of the trunk's caption words; the rest would cost more bytes than it gives
 
 
 class Examples:
@@ -46,10 +46,11 @@ class Examples:
     def draw(self, name):
         """One batch of a set: list of (record, [Question])."""
         pool = self.by_set[name]
-        # Variants after the first may carry zooms, four times the tokens: fewer, smaller batches.
         variant = self.rng.choice(self.variants)
-        heavy = len(variant[pool[0]]["grids"]) > len(self.variants[0][pool[0]]["grids"])
-        chosen = self.rng.sample(pool, min(BATCH // 2 if heavy else BATCH, len(pool)))
+        chosen = self.rng.sample(pool, min(BATCH, len(pool)))
+        # Zooms multiply the tokens of a row, and padding those of its neighbours.
+        if max(len(variant[i]["grids"]) for i in chosen) > 2:
+            chosen = chosen[:BATCH // 2]
         batch = []
         for i in chosen:
             asked = self.makers[name].ask(self.samples[i], self.rng)
@@ -191,6 +192,34 @@ def validate(model, tokenizer, records, data, sets):
     return report
 
 
+def names_of_heads(samples):
+    """{head: [readable name of each output]} in the order the trunk was tuned with."""
+    targets = Targets(samples)
+    spoken = {"eurosat": EUROSAT, "aid": AID, "ucm": UCM, "mstar": {}}
+    names = {f"class_{g}": [spoken[g].get(c, c.lower()) for c in classes]
+             for g, classes in targets.classes.items()}
+    objects = [COVERS.get(o) or THINGS[o][1] for o in targets.objects]
+    return names | {"label_words": targets.words[:WORDS_KEPT], "label_objects": objects,
+                    "label_day": ["day"], "label_flood": ["water"]}
+
+
+def new_model(recipe, tokenizer, tokens, samples, feature_dim):
+    """A model with MiniLM's layers and the trunk's heads."""
+    names = names_of_heads(samples)
+    summary = tuple((k, len(v)) for k, v in names.items())
+    model = LanguageModel(LanguageConfig(recipe.layers, feature_dim, len(tokens),
+                                         summary=summary, kinds=len(DENSE)))
+    model.start_from_minilm(tokens)
+
+    def word_vector(name):
+        ids = tokenizer.encode(name, add_special_tokens=False).ids
+        return model.words.weight.data[ids].mean(0)
+
+    heads = schedule.restore(recipe.folder / "trunk.pt")["heads"]
+    model.projector.start_from_heads(heads, names, word_vector)
+    return model
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--model", choices=RECIPES, required=True)
@@ -208,20 +237,20 @@ def main():
     cached = sorted(recipe.folder.glob("features_[0-9].pt"))
     variants = [schedule.restore(f)["records"] for f in cached]
     variants = [[r or first for r, first in zip(v, variants[0], strict=True)] for v in variants]
-    val = schedule.restore(recipe.folder / "features_val.pt")["records"]
+    val = schedule.restore(recipe.folder / "features_val.pt")
     samples = training_samples(a.data)
     for s in samples:
         s.values = s.values[:, :1, :1]          # pixels are in the cache; free them
-    config = LanguageConfig(recipe.layers, variants[0][0]["grids"][0].shape[-1], len(tokens))
-    model = LanguageModel(config)
-    model.start_from_minilm(tokens)
+    model = new_model(recipe, tokenizer, tokens, samples,
+                      variants[0][0]["grids"][0].shape[-1])
     path = recipe.folder / "language.pt"
     state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
     if "model" in state:
         model.load_state_dict(state["model"])
     examples = Examples(samples, variants, tokenizer, a.seed + state["steps"])
     fresh = [p for n, p in model.named_parameters()
-             if n.startswith(("projector", "ask", "offer", "bias"))]
+             if n.startswith(("projector", "ask", "offer", "bias"))
+             and not n.startswith(("projector.pool", "projector.dense", "projector.words"))]
     known = {id(p) for p in fresh}
     optimizer = torch.optim.AdamW([
         {"params": fresh, "base_lr": 1e-3, "weight_decay": 0.01},
@@ -235,7 +264,7 @@ def main():
     def store():
         schedule.save(path, {"model": model.state_dict(), "optimizer": optimizer.state_dict(),
                              "steps": steps, "spent_s": budget.spent_s,
-                             "config": config.to_dict()})
+                             "config": model.config.to_dict()})
 
     while budget.share < 1:
         schedule.set_rate(optimizer, budget.rate())
@@ -257,7 +286,8 @@ def main():
         if steps % 300 == 0:
             store()
     store()
-    print("val", validate(model, tokenizer, val, a.data, np.array(names)), flush=True)
+    if val:
+        print("val", validate(model, tokenizer, val["records"], a.data, names), flush=True)
 
 
 if __name__ == "__main__":

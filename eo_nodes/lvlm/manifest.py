@@ -35,6 +35,7 @@ class ModelConfig:
         layers, heads, head_dim, width: shape of the decoder and its KV cache.
         vocabulary, positions: tokens known; longest prompt plus answer in tokens.
         cls_token, end_token: ids that open the prompt, and end prompt and answer.
+        summary_tokens: visual tokens a composite gives beyond one a cell.
         vision_macs_per_cell: multiply-accumulates of the vision graph for one 32 x 32 px cell.
         temperature: divides the logits for ``DecodeSession.confidence``; fitted on val.
     """
@@ -50,6 +51,7 @@ class ModelConfig:
     positions: int
     cls_token: int
     end_token: int
+    summary_tokens: int
     vision_macs_per_cell: int
     temperature: float
 

@@ -64,7 +64,7 @@ class LvlmModel:
         """
         ids = self.encode(prompt, max_tokens)
         inputs = prepare(views, self.config.input_size, self.config.upscale)
-        count = sum(i.rows * i.cols + 1 for i in inputs)
+        count = sum(i.rows * i.cols + self.config.summary_tokens for i in inputs)
         if count > MAX_VISUAL_TOKENS:
             raise ModelError(f"{count} visual tokens, at most {MAX_VISUAL_TOKENS}")
         return DecodeSession(self, inputs, ids, max_tokens)
@@ -84,7 +84,7 @@ class LvlmModel:
         return [self.config.cls_token, *body, self.config.end_token]
 
     def run_vision(self, pixels: Float, geometry: Float, tags: NDArray[np.int64]) -> Float:
-        """One composite -> (1, cells + 1, width) visual tokens."""
+        """One composite -> (1, cells + summary_tokens, width) visual tokens."""
         feed = {"pixels": pixels, "geometry": geometry, "tags": tags}
         return np.asarray(_run(self._vision, feed)[0], np.float32)
 

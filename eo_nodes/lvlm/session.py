@@ -69,7 +69,8 @@ class DecodeSession:
         self._places = len(prompt_ids)
         relevance = self._run(prompt_ids, 0, visual)
         first = next(i for i, item in enumerate(inputs) if item.is_overview)
-        begin = sum(item.rows * item.cols + 1 for item in inputs[:first])
+        extra = model.config.summary_tokens
+        begin = sum(item.rows * item.cols + extra for item in inputs[:first])
         rows, cols = inputs[first].rows, inputs[first].cols
         self._relevance = relevance[begin : begin + rows * cols].reshape(rows, cols)
         ranked = np.sort(np.exp(self._log_softmax(1.0)))

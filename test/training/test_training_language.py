@@ -20,7 +20,8 @@ TINY = Path(__file__).resolve().parents[1] / "data" / "lvlm" / "tiny"
 @pytest.fixture(scope="module")
 def language():
     torch.manual_seed(1)
-    config = LanguageConfig(2, 12, 32, positions=64, relevance_dim=16, width=32, heads=2)
+    config = LanguageConfig(2, 12, 32, positions=64, relevance_dim=16, width=32, heads=2,
+                            summary=(("class_a", 3), ("label_b", 2)), kinds=2)
     model = LanguageModel(config).eval()
     for parameter in model.parameters():
         if parameter.ndim > 1:

@@ -104,7 +104,7 @@ def test_work_is_counted(model):
     before = session.macs
     session.decode(1)
     config = model.config
-    context = 12 + 1 + len(model.encode(PROMPT, 5)) + 1
+    context = 12 + config.summary_tokens + len(model.encode(PROMPT, 5)) + 1
     step = config.layers * (12 * config.width**2 + 2 * config.width * context)
     step += config.width * (config.width + config.vocabulary)
     assert before > config.vision_macs_per_cell * 12
