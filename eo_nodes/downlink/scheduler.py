@@ -104,7 +104,7 @@ class DownlinkScheduler:
     def on_product(self, product: Product, now_ns: int) -> list[Action]:
         """Queue a complete product; a repeat of a known id is answered with its report."""
         known = self._rows.get(product.id) or self._table.get(product.id)
-        if known is not None and (known.state != DONE or known.report.state == "delivered"):
+        if known is not None and self.knows(product.id):
             return [replace(known.report, stamp_ns=now_ns)]
         with self._step():
             return self._queue(product, now_ns)
@@ -198,6 +198,11 @@ class DownlinkScheduler:
     def product_ids(self) -> frozenset[str]:
         """Return the products whose files are still needed."""
         return frozenset(self._rows)
+
+    def knows(self, product_id: str) -> bool:
+        """True when a product is queued or was delivered: its file must not be written again."""
+        row = self._rows.get(product_id) or self._table.get(product_id)
+        return row is not None and (row.state != DONE or row.report.state == "delivered")
 
     def queue_state(self, satellite: str, now_ns: int) -> QueueState:
         """Return the queue, most urgent first, at most 50 entries."""

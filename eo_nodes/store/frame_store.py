@@ -182,9 +182,12 @@ class FrameStore:
         except FileNotFoundError:
             return frozenset()
 
-    def recover(self, wanted: Mapping[str, frozenset[str]]) -> None:
-        """After a kill: sweep half files and make the pins equal `wanted` (key to requests)."""
-        sweep_parts(self._frames)
+    def sweep(self) -> int:
+        """Remove half files of a killed writer; for the writer's own start only."""
+        return sweep_parts(self._frames)
+
+    def restore_pins(self, wanted: Mapping[str, frozenset[str]]) -> None:
+        """After a kill of who pins: make the pins equal `wanted` (key to request ids)."""
         for name in os.listdir(self._pins):
             key = unquote(name)
             for request_id in self.pins(key) - wanted.get(key, frozenset()):

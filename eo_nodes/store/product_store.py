@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -63,6 +64,18 @@ class ProductStore:
             raise StorageError(f"product store is full: {held} of {limit} bytes held")
         size, sha256 = write_durably(path, pieces, self._files)
         return ProductFile(str(path), size, sha256)
+
+    def find(self, product_id: str) -> ProductFile | None:
+        """Return a product that is complete already, None when absent.
+
+        A file that the link may be sending must not change: who makes a product again after a
+        repeat of its request takes this one.
+        """
+        path = self.path(product_id)
+        if not path.exists():
+            return None
+        data = self.read(product_id)
+        return ProductFile(str(path), len(data), hashlib.sha256(data).hexdigest())
 
     def path(self, product_id: str) -> Path:
         """Return where the file of a product lies or would lie."""

@@ -271,19 +271,21 @@ class GroundLedger:
         times += [self._task_wake_ns(task) for task in self._tasks.values()]
         return min((t for t in times if t < NEVER_NS), default=None)
 
+    def owed_uplinks(self, now_ns: int) -> list[Action]:
+        """Return tasks not yet up and notices of late finals, after an uplink failed."""
+        tasks = [t for t in self._tasks.values() if t.refusal is None and not t.is_uplinked]
+        finals = [row.final for row in self._rows.values() if row.final is not None]
+        return [*(t.task for t in tasks), *(_notice(final, now_ns) for final in finals)]
+
     def recover(self, now_ns: int) -> list[Action]:
         """After a start: uplink, model, finals and notices again, with the ids they had."""
-        actions: list[Action] = []
-        for task in self._tasks.values():
-            if task.refusal is not None:
-                actions.append(task.refusal)
-            elif not task.is_uplinked:
-                actions.append(task.task)
+        actions: list[Action] = [t.refusal for t in self._tasks.values() if t.refusal is not None]
         for row in self._rows.values():
             if row.state == OWNED and row.product is not None:
                 actions.append(row.product)
             elif row.final is not None:
-                actions += [row.final, _notice(row.final, now_ns)]
+                actions.append(row.final)
+        actions += self.owed_uplinks(now_ns)
         self._task_table.prune(self._limits.closed)
         self._row_table.prune(self._limits.closed)
         return actions

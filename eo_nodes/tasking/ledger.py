@@ -367,6 +367,14 @@ class SpaceLedger:
         self._state.prune(self._limits.closed)
         return work.done()
 
+    def pins(self) -> dict[str, frozenset[str]]:
+        """Return the frames needed and the requests that need them, to restore after a kill."""
+        wanted: dict[str, frozenset[str]] = {}
+        for row in self._state.requests.values():
+            if row.state in (*rows.OWNED_ON_BOARD, rows.GROUND):
+                wanted[row.frame_key] = wanted.get(row.frame_key, frozenset()) | {row.request.id}
+        return wanted
+
     def open_requests(self) -> tuple[RequestRow, ...]:
         """Return the rows of all open requests, for displays and tests."""
         return tuple(self._state.requests.values())

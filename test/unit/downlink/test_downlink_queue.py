@@ -116,6 +116,7 @@ def test_a_repeat_is_answered_with_its_report_also_after_delivery(
     queue.on_delivered("a", 3 * S)
     assert _states(queue.on_product(_product("a"), 4 * S)) == [("a", "delivered")]
     assert queue.queue_state("sat1", 4 * S).total == 0
+    assert queue.knows("a") and not queue.knows("b")
 
 
 def test_m07_a_full_queue_rejects_the_less_urgent_with_an_event(queue: DownlinkScheduler) -> None:

@@ -133,7 +133,8 @@ def test_recovery_sweeps_half_frames_and_pins_that_nobody_wants(tmp_path: Path) 
         store.put(key, _frame())
         store.pin(key, "old")
     (tmp_path / "frames" / "c.frame.part").write_bytes(b"half")
-    store.recover({"b": frozenset({"new"})})
+    store.restore_pins({"b": frozenset({"new"})})
+    assert store.sweep() == 1
     assert (store.pins("a"), store.pins("b")) == (frozenset(), {"new"})
     assert [p.name for p in (tmp_path / "frames").iterdir() if p.suffix == ".part"] == []
 
@@ -167,6 +168,13 @@ def test_m08_a_product_goes_after_delivery_and_absent_is_fine(tmp_path: Path) ->
     store.delete("prd-1")
     with pytest.raises(StorageError, match="prd-1"):
         store.read("prd-1")
+
+
+def test_a_product_made_already_is_found_with_its_digest(tmp_path: Path) -> None:
+    store = ProductStore(tmp_path)
+    made = store.write("prd-1", b"second")
+    assert store.find("prd-1") == made
+    assert store.find("prd-2") is None
 
 
 def test_m25_five_percent_are_for_urgent_products(tmp_path: Path) -> None:

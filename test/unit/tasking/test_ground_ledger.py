@@ -195,6 +195,7 @@ def test_m26_recovery_gives_out_what_was_under_way_with_the_same_ids(
     final, notice = ledger.on_model_answer(FROM_MODEL, 20 * S)
     again = GroundLedger(store, LIMITS)
     assert again.recover(21 * S) == [final, replace(notice, stamp_ns=21 * S)]
+    assert again.owed_uplinks(21 * S) == [replace(notice, stamp_ns=21 * S)]
     assert again.on_model_answer(FROM_MODEL, 22 * S) == []
     assert again.on_time(80 * S) == []
     assert again.recover(81 * S) == []

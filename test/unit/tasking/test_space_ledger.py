@@ -17,6 +17,7 @@ from eo_nodes.contracts.values import (
     Scene,
     Task,
     Verdict,
+    validate,
 )
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.finals import answer_product_id
@@ -47,6 +48,7 @@ SCENE = Scene(
     width=20,
     bands=3,
     dtype="uint16",
+    sha256="0" * 64,
 )
 
 
@@ -93,6 +95,9 @@ def test_a_match_pins_the_frame_before_the_request_goes_out(ledger: SpaceLedger)
     pin, request = actions
     assert pin == Pin("frame-1", request.id)
     assert (request.window, request.attempt, request.deadline_ns) == ((0, 0, 20, 10), 1, 100 * S)
+    assert request.scene == SCENE
+    validate(request)
+    assert ledger.pins() == {"frame-1": {request.id}}
 
 
 def test_a_task_after_its_scene_is_matched_too(ledger: SpaceLedger) -> None:
