@@ -136,7 +136,8 @@ def build_messages(venv: Path) -> None:
     command: list[str | Path] = [venv / "bin/colcon", "build", "--symlink-install"]
     command += ["--base-paths", ROOT, "--build-base", ROOT / "build"]
     command += ["--install-base", ROOT / "install", "--event-handlers", *handlers]
-    command += ["--cmake-args", "-DCMAKE_BUILD_TYPE=Release"]
+    command += ["--cmake-args", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1"]
+    command += ["-DCMAKE_C_FLAGS=-O1"]  # generated code copies memory; O3 only takes longer
     subprocess.run(command, check=True, cwd=ROOT, env=environment)
     stamp.write_text(wanted)
 

@@ -8,11 +8,12 @@ A process that dies is started again with a delay, a limited number of times (M1
 
 from __future__ import annotations
 
+import signal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
-from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     LogInfo,
@@ -24,10 +25,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from eo_nodes.contracts.errors import ConfigError
+from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
 
 from .description import load_graph
 from .paths import PACKAGE, project_file
-from .plan import Overrides, Plan, ProcessSpec, make_plan
+from .plan import Overrides, Plan, ProcessSpec, die_with_parent, make_plan
 
 _ARGUMENTS = {
     "parameters": ("{}", "YAML mapping of parameter or node.parameter to value"),
@@ -73,7 +75,7 @@ def actions_of(plan: Plan) -> list[Any]:
     specs = [*plan.processes, plan.bringup]
     nodes = [_node(spec, plan) for spec in specs]
     actions: list[Any] = [nodes[0]]
-    for earlier, later in zip(nodes, nodes[1:], strict=False):
+    for earlier, later in pairwise(nodes):
         # Once: a process that is started again must not start its successor again.
         started = OnProcessStart(target_action=earlier, on_start=[later], handle_once=True)
         actions.append(RegisterEventHandler(started))
@@ -97,5 +99,7 @@ def _node(spec: ProcessSpec, plan: Plan) -> Node:
         respawn_max_retries=plan.restart.attempts,
         sigterm_timeout=str(plan.grace_s),
         sigkill_timeout=str(plan.grace_s),
+        # launch itself leaves its processes behind when it gets SIGTERM.
+        prefix=" ".join(die_with_parent(signal.SIGTERM)),
         output="both",
     )

@@ -7,6 +7,8 @@ here; they differ only in who watches the processes.
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -321,3 +323,12 @@ def _bringup(
         environment=dict(environment),
         nodes=(),
     )
+
+
+def die_with_parent(number: signal.Signals) -> list[str]:
+    """Return a command prefix that has the kernel signal a process when its parent is gone.
+
+    Empty where util-linux is not at hand.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", number.name.removeprefix("SIG"), "--"] if setpriv else []

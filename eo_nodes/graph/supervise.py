@@ -30,7 +30,7 @@ from circus.stream import FileStream
 from circus.watcher import Watcher
 from tornado.ioloop import IOLoop
 
-from .plan import BRINGUP, Plan, ProcessSpec
+from .plan import BRINGUP, Plan, ProcessSpec, die_with_parent
 
 _CHECK_S = 0.1  # how often circus looks for dead processes
 _LOG_BYTES = 16 << 20
@@ -148,7 +148,7 @@ class Supervisor:
         self._watchers[spec.name] = self._arbiter.add_watcher(spec.name, **self._options(spec))
 
     def _options(self, spec: ProcessSpec) -> dict[str, Any]:
-        command = [*_die_with_parent(), *spec.argv()]
+        command = [*die_with_parent(signal.SIGKILL), *spec.argv()]
         # Both outputs of a process go to one file; a bound method, so that circus does not open
         # the file a second time.
         log = FileStream(
@@ -231,12 +231,6 @@ class Supervisor:
         """Run a command of circus, which takes one at a time."""
         async with self._turn:
             await command()
-
-
-def _die_with_parent() -> list[str]:
-    """Have the kernel kill a process when the supervisor is killed, where that is at hand."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -45,7 +45,9 @@ class Domain:
             domain_id=domain_id,
             signal_handler_options=SignalHandlerOptions.NO,
         )
-        self.node = rclpy.create_node("bringup", context=self.context, use_global_arguments=False)
+        self.node = rclpy.create_node(
+            f"bringup_{domain_id}", context=self.context, use_global_arguments=False
+        )
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
 
