@@ -8,11 +8,17 @@ a less relevant one, and more budget never takes anything away.
 
 How the node uses it (`estimate` is exact when it codes the cell; the overview is outside)::
 
-    cells = allocate(relevance, request.window, (8, 8), keep_at=0.5, drop_below=0.15,
-                     bytes_budget=budget - len(overview), downsample_scale=0.5,
-                     estimate=lambda r: len(code_region(frame, r).data))
-    coded = [code_region(frame, cell) for cell in cells]
+    overview = code_overview(frame, request.window)
+    chosen = allocate(relevance, request.window, grid_for(request.window), keep_at=0.5,
+                      drop_below=0.15, bytes_budget=budget - len(overview),
+                      estimate=lambda r: len(code_region(frame, r).data))
+    coded = [code_region(frame, region) for region in merge(chosen)]
+    if all(part.region.action == "keep" for part in coded):
+        overview = b""  # nothing of it would be seen
     product = write_container(header, overview, coded)
+
+`merge` joins equal neighbours: every coded block has a head of its own, which costs small cells
+of many bands half as much again as one large block.
 
 Source: two thresholds and greedy by relevance; own.
 """
@@ -20,6 +26,7 @@ Source: two thresholds and greedy by relevance; own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -116,6 +123,49 @@ class _Costs:
         if key not in self._known:
             self._known[key] = self._estimate(self.region(index, level))
         return self._known[key]
+
+
+def grid_for(
+    window: Sequence[int], *, cell_px: int = 32, most: int = 8
+) -> tuple[int, int]:
+    """Rows and columns so that cells are about ``cell_px`` wide, at most ``most`` a side."""
+    _, _, width, height = window
+    rows, columns = (min(most, max(1, round(side / cell_px))) for side in (height, width))
+    return rows, columns
+
+
+def merge(regions: Sequence[Region]) -> tuple[Region, ...]:
+    """Join neighbours with the same action to rectangles; relevance is the highest inside.
+
+    First along rows, then equal runs of rows that lie below each other; the window stays tiled.
+    """
+    rows = _joined(sorted(regions, key=lambda r: (r.window[1], r.window[0])), axis=0)
+    columns = _joined(sorted(rows, key=lambda r: (r.window[0], r.window[1])), axis=1)
+    return tuple(sorted(columns, key=lambda r: (r.window[1], r.window[0])))
+
+
+def _joined(regions: Sequence[Region], axis: int) -> list[Region]:
+    """Join consecutive regions that touch along x (axis 0) or y (axis 1)."""
+    out: list[Region] = []
+    for region in regions:
+        last = out[-1] if out else None
+        if last is not None and last.action == region.action and _touch(last, region, axis):
+            window = list(last.window)
+            window[axis + 2] += region.window[axis + 2]
+            relevance = max(last.relevance, region.relevance)
+            out[-1] = replace(last, window=tuple(window), relevance=relevance)
+        else:
+            out.append(region)
+    return out
+
+
+def _touch(first: Region, second: Region, axis: int) -> bool:
+    other = 1 - axis
+    return (
+        first.window[axis] + first.window[axis + 2] == second.window[axis]
+        and first.window[other] == second.window[other]
+        and first.window[other + 2] == second.window[other + 2]
+    )
 
 
 def cells(window: Sequence[int], grid: tuple[int, int]) -> list[tuple[int, int, int, int]]:

@@ -6,7 +6,7 @@ codestream of F * C components without a colour transform, PNG with the planes o
 With ``max_error`` 0 integers come back exactly. A larger ``max_error`` widens the step, so the
 error stays below it for every sample; the irreversible wavelets give no such bound, and the
 installed HTJ2K encoder lets bright samples wrap around there. Float blocks (SAR in dB, kelvin)
-are always quantised, at worst to 1/65535 of their range.
+are always quantised: on their own grid if they lie on one, else to 1/65535 of their range.
 
 Layout: head (little endian, ``_HEAD``) and the coded planes. Decoding is total: any bytes give an
 array of the size that the head states, or `ImageError`.
@@ -103,7 +103,7 @@ def _quantise(values: Array, max_error: float) -> tuple[Array, float, float]:
         if not np.isfinite(values).all():
             raise ImageError("not_finite", "block with NaN or infinity")
         low, high = float(values.min()), float(values.max())
-        step = max(2 * max_error, (high - low) / 65535)
+        step = max(2 * max_error, (high - low) / 65535, _grid_step(values))
         if step == 0:
             step = 1.0
         levels = np.rint((values.astype(np.float64) - low) / step)
@@ -113,6 +113,25 @@ def _quantise(values: Array, max_error: float) -> tuple[Array, float, float]:
         levels = np.rint((values.astype(np.float64) - low) / step)
     narrow = levels.max() < 256
     return levels.astype(np.uint8 if narrow else np.uint16), step, low
+
+
+def _grid_step(values: Array) -> float:
+    """Spacing of floats that lie on a grid, else 0.
+
+    Scaled sensors give such floats (dB from one byte); on their own grid they are coded exactly
+    and in fewer bytes than on a finer one.
+    """
+    levels = np.unique(values).astype(np.float64)
+    if not 2 <= levels.size <= 65_536:
+        return 0.0
+    span = levels[-1] - levels[0]
+    steps = np.rint(span / np.diff(levels).min())
+    if steps > 65_535:
+        return 0.0
+    step = float(span / steps)
+    away = np.abs(np.rint((levels - levels[0]) / step) * step + levels[0] - levels)
+    # float32 keeps about seven digits; what is further off is no grid.
+    return step if away.max() <= 4e-7 * np.abs(levels).max() else 0.0
 
 
 def _coded_shape(shape: tuple[int, int, int], codec: str) -> tuple[int, int, int]:

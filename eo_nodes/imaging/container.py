@@ -25,7 +25,7 @@ from eo_nodes.contracts.rules import MODALITIES
 from eo_nodes.contracts.values import Region, View, validate
 
 from . import codecs
-from .prepare import resize, views_of
+from .prepare import fit, resize, views_of
 from .sensors import DTYPES
 
 Array = NDArray[Any]
@@ -90,6 +90,9 @@ def code_region(
 ) -> CodedRegion:
     """Cut a region from the scene (F, H, W, C), scale it by its action and code it.
 
+    Kept regions are within ``max_error`` of the scene, exact by default; downsampled ones are
+    averages anyway and are coded to a 510th of their range.
+
     Returns:
         The region with ``codec`` and ``coded_bytes`` filled in, and its block.
     Raises:
@@ -104,8 +107,22 @@ def code_region(
         raise ImageError("empty", f"region {region.window} outside {frame.shape}")
     if region.action == "downsample":
         block = resize(block, max(1, round(h * region.scale)), max(1, round(w * region.scale)))
+        max_error = max(max_error, _coarse(block))
     data = codecs.encode(block, codec, max_error=max_error)
     return CodedRegion(Region(**{**facts, "codec": codec, "coded_bytes": len(data)}), data)
+
+
+def code_overview(frame: Array, window: Sequence[int], *, longest_px: int = 32) -> bytes:
+    """Code the whole window (x, y, w, h), shrunk to ``longest_px``, to a 510th of its range."""
+    x, y, w, h = window
+    block = frame[:, y : y + h, x : x + w, :]
+    block = resize(block, *fit(block.shape[1], block.shape[2], longest_px))
+    return codecs.encode(block, max_error=_coarse(block))
+
+
+def _coarse(block: Array) -> float:
+    """Error bound that leaves 256 levels of a block's range."""
+    return float(np.float64(block.max()) - np.float64(block.min())) / 510
 
 
 def write_container(
@@ -114,7 +131,7 @@ def write_container(
     """Write a product file.
 
     Args:
-        overview: block from `codecs.encode` of the window at any size, or empty.
+        overview: from `code_overview`, or empty.
         regions: from `code_region`.
     """
     blobs = [overview] if overview else []

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import validate
-from eo_nodes.decision.regions import allocate, pool
+from eo_nodes.decision.regions import allocate, grid_for, merge, pool
 
 WINDOW = (10, 20, 97, 61)
 RELEVANCE = hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)),
@@ -76,6 +76,35 @@ def test_raising_a_cells_relevance_never_lowers_it(relevance):
     raised[0, 0] = 1.0
     after = run(raised, relevance.shape, 3000)
     assert LEVEL[after[0].action] >= LEVEL[before[0].action]
+
+
+@settings(max_examples=100, deadline=None)
+@given(RELEVANCE, GRIDS)
+def test_merging_keeps_the_action_of_every_pixel(relevance, grid):
+    pictures = []
+    cells = run(relevance, grid)
+    for regions in (cells, merge(cells)):
+        picture = np.full((61, 97), -1)
+        for region in regions:
+            validate(region)
+            x, y, w, h = region.window
+            part = picture[y - 20 : y - 20 + h, x - 10 : x - 10 + w]
+            assert (part == -1).all()
+            part[:] = LEVEL[region.action]
+        pictures.append(picture)
+    assert np.array_equal(*pictures)
+    assert len(merge(cells)) <= len(cells)
+
+
+def test_a_window_kept_as_a_whole_becomes_one_region():
+    (region,) = merge(run(np.ones((7, 7)), (4, 4)))
+    assert (region.window, region.action, region.relevance) == (WINDOW, "keep", 1.0)
+
+
+def test_grid_has_cells_of_about_32_pixels():
+    assert grid_for((0, 0, 64, 64)) == (2, 2)
+    assert grid_for((0, 0, 320, 256)) == (8, 8)
+    assert grid_for((0, 0, 10, 100)) == (3, 1)
 
 
 def test_thresholds_without_a_budget():

@@ -43,6 +43,15 @@ def test_floats_are_kept_to_a_65535th_of_their_range():
     assert np.abs(back - values).max() <= span / 131070 + 1e-5
 
 
+def test_floats_of_a_scaled_sensor_cost_no_more_than_its_bytes():
+    smooth = np.cumsum(np.random.default_rng(4).integers(-3, 4, (1, 64, 64, 2)), axis=2) % 200
+    stored = (smooth + 20).astype(np.uint8)
+    physical = stored.astype(np.float32) * np.float32(0.2) + np.float32(-45)
+    blob = codecs.encode(physical)
+    assert np.abs(codecs.decode(blob) - physical).max() < 1e-5
+    assert len(blob) <= len(codecs.encode(stored)) * 1.01
+
+
 def test_constant_blocks_survive():
     for dtype, value in (("uint16", 65535), ("int16", -32768), ("float32", -25.5)):
         values = np.full((1, 9, 9, 2), value, dtype)

@@ -10,6 +10,7 @@ from eo_nodes.contracts.values import Region
 from eo_nodes.imaging import codecs
 from eo_nodes.imaging.container import (
     ProductHeader,
+    code_overview,
     code_region,
     compose,
     read_container,
@@ -65,6 +66,16 @@ def test_dropped_region_shows_the_overview():
     mosaic = compose(read_container(product()[0]))
     overview = resize(resize(crop(pixels, WINDOW), 12, 16), 48, 64)
     assert np.array_equal(mosaic[:, 24:, 32:], overview[:, 24:, 32:])
+
+
+def test_overview_is_within_a_510th_of_its_range():
+    frame_db = np.random.default_rng(6).normal(-12, 5, (1, 90, 120, 2)).astype(np.float32)
+    window = (10, 5, 100, 80)
+    shown = codecs.decode(code_overview(frame_db, window, longest_px=50))
+    wanted = resize(crop(frame_db, window), 40, 50)
+    assert shown.shape == (1, 40, 50, 2)
+    assert np.abs(shown - wanted).max() <= (wanted.max() - wanted.min()) / 510 + 1e-5
+    assert len(code_overview(frame_db, window, longest_px=50)) < 1.25 * wanted.size
 
 
 def test_refinement_lies_over_the_first_product():
