@@ -9,7 +9,9 @@ inside a step before its commit, and then comes back from its rows.
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
@@ -97,6 +99,8 @@ class World:
         self.kills += 1
         if which == "space":
             self.space = SpaceLedger(self.stores["space"], SPACE)
+            self.pins = {(key, r) for key, held in self.space.pins().items() for r in held}
+            self.requests.update(request_id for _, request_id in self.pins)
             self.act_space(self.space.recover(self.now_ns))
             # The scheduler states its reports again when tasking comes back.
             for report in self.product_states.values():
@@ -118,34 +122,43 @@ class World:
             Notice: self.space.on_notice,
         }
         handler = handlers[type(message)]
-        if self.is_trouble() and self.random.random() < 0.3:
-            # Killed inside the step: its rows are not committed, the message is gone.
-            with_fault = self.stores["space"].database
-            commit, with_fault.execute = with_fault.execute, _failing(with_fault.execute)
-            try:
-                handler(message, self.now_ns)
-            except StorageError:
-                pass
-            finally:
-                with_fault.execute = commit
-            if isinstance(message, Task | Notice | DownlinkReport):
-                self.inbox.append(("space", message))  # durable where it came from
-            self.kill("space")
-            return
         if isinstance(message, Task):
             self.ground.on_uplinked(message.id)
-        self.act_space(handler(message, self.now_ns))
+        is_durable = isinstance(message, Task | Notice | DownlinkReport)
+        self.handle("space", handler, message, is_durable=is_durable)
+
+    def handle(self, which: str, handler: Any, message: Any, *, is_durable: bool) -> None:
+        """Give a message to a ledger, which may die before or after its commit.
+
+        Args:
+            is_durable: where it came from states it again after a restart.
+        """
+        act = self.act_space if which == "space" else self.act_ground
+        fate = self.random.random() if self.is_trouble() else 1.0
+        if fate < 0.2:
+            database = self.stores[which].database
+            execute, database.execute = database.execute, _failing(database.execute)
+            with suppress(StorageError):
+                handler(message, self.now_ns)
+            database.execute = execute
+            if is_durable:
+                self.inbox.append((which, message))
+            self.kill(which)
+        elif fate < 0.4:
+            handler(message, self.now_ns)  # committed, its actions never given out
+            self.kill(which)
+        else:
+            act(handler(message, self.now_ns))
 
     def to_ground(self, message: Any) -> None:
         if isinstance(message, Product):
             given = self.provisional.get(message.request_id)
-            self.act_ground(
-                self.ground.on_product_received(message, self.now_ns, provisional=given)
-            )
+            handler: Any = partial(self.ground.on_product_received, provisional=given)
+            self.handle("ground", handler, message, is_durable=True)
         elif message.origin == "ground" and message.status != Answer.FINAL:
-            self.act_ground(self.ground.on_model_answer(message, self.now_ns))
+            self.handle("ground", self.ground.on_model_answer, message, is_durable=False)
         else:
-            self.act_ground(self.ground.on_final_from_space(message, self.now_ns))
+            self.handle("ground", self.ground.on_final_from_space, message, is_durable=True)
 
     provisional: dict[str, Answer] = {}  # noqa: RUF012 - replaced for each world
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -125,19 +124,11 @@ def _check(root: Path, acked: list[str], label: str) -> None:
     store.close()
 
 
-@pytest.fixture
-def fast_folder() -> Iterator[Path]:
-    """A folder in memory where there is one: a killed process needs no medium to survive."""
-    shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=shm) as name:
-        yield Path(name)
-
-
-def test_f1_m24_kill_at_every_call_loses_nothing_acknowledged(fast_folder: Path) -> None:
-    whole, calls = _day_in_child(_folder(fast_folder, 0), 0)
+def test_f1_m24_kill_at_every_call_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    whole, calls = _day_in_child(_folder(tmp_path, 0), 0)
     assert len(whole) == 7 * DAYS and calls > 40
     for k in range(1, calls + 1):
-        root = _folder(fast_folder, k)
+        root = _folder(tmp_path, k)
         acked, finished = _day_in_child(root, k)
         assert finished == 0, f"call {k} of {calls} did not kill"
         _check(root, acked, f"killed at call {k} of {calls}")
@@ -145,12 +136,12 @@ def test_f1_m24_kill_at_every_call_loses_nothing_acknowledged(fast_folder: Path)
 
 @pytest.mark.parametrize("lasts", [False, True], ids=["once", "stays_full"])
 def test_f2_m25_full_disk_at_every_call_is_an_error_of_that_call(
-    fast_folder: Path, lasts: bool
+    tmp_path: Path, lasts: bool
 ) -> None:
     counting = faults.Fault(0, faults.disk_full)
-    assert _day(_folder(fast_folder, 0), counting, lambda line: None) == 0
+    assert _day(_folder(tmp_path, 0), counting, lambda line: None) == 0
     for k in range(1, counting.calls + 1):
-        root = _folder(fast_folder, k)
+        root = _folder(tmp_path, k)
         acked: list[str] = []
         errors = _day(root, faults.Fault(k, faults.disk_full, lasts=lasts), acked.append)
         assert errors >= 1 if lasts else errors == 1, f"full at call {k}"
