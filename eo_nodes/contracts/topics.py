@@ -50,6 +50,9 @@ class Topic:
 TOPICS: dict[str, Topic] = {
     "image": Topic("sensor_msgs/Image", SENSOR, "raw frames; frame_id names the sensor"),
     "image/compressed": Topic("sensor_msgs/CompressedImage", SENSOR, "the same, as PNG or JPEG"),
+    "inbox": Topic(
+        "sensor_msgs/CompressedImage", STREAM, "files put into the watched folder, for the record"
+    ),
     "preview": Topic("sensor_msgs/CompressedImage", LATEST, "JPEG thumbnail of the last scene"),
     "scene": Topic("Scene", STREAM, "captured scenes (handles, no pixels)"),
     "task": Topic("Task", HISTORY, "questions; ground: from consoles, space: as uplinked"),

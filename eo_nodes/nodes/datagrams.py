@@ -31,6 +31,7 @@ class DatagramSocket:
         self._peer = peer
         self._wake = wake
         self._waiting: deque[bytes] = deque()
+        self._is_signalled = False
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         for name in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             self._socket.setsockopt(socket.SOL_SOCKET, name, _BUFFER_BYTES)
@@ -55,6 +56,8 @@ class DatagramSocket:
 
     def take(self) -> list[bytes]:
         """Return what has arrived since the last call, in order."""
+        # Cleared before draining: a datagram that comes now wakes us once more, none is left over.
+        self._is_signalled = False
         taken = []
         while self._waiting:
             taken.append(self._waiting.popleft())
@@ -79,7 +82,7 @@ class DatagramSocket:
                     return
                 continue  # e.g. ICMP port unreachable: the peer is not up yet
             if datagram and self._is_open:
-                was_empty = not self._waiting
                 self._waiting.append(datagram)
-                if was_empty:
+                if not self._is_signalled:
+                    self._is_signalled = True
                     self._wake()

@@ -57,7 +57,7 @@ class Channel:
     def __init__(self, faults: Faults, *, grid_ns: int, buffer_ns: int = 4 * S_NS) -> None:
         self.counters = ChannelCounters()
         self._faults = faults
-        self._random = random.Random(faults.seed)  # noqa: S311 - a simulated channel
+        self._random = random.Random(faults.seed)
         self._grid_ns = grid_ns
         self._buffer_ns = buffer_ns
         self._free_at_ns = 0

@@ -152,6 +152,9 @@ class OrbitClock(EoNode):
 
     def deactivate(self) -> None:
         """Stop time."""
+        lockstep = self._clockwork.lockstep
+        if lockstep is not None:
+            self.get_logger().info(f"lock-step: {lockstep.report}")
         if self._timer is not None:
             self.destroy_timer(self._timer)
 

@@ -1,0 +1,328 @@
+"""The demo: run the graph on a scenario, show it live, write the report.
+
+The graph runs under `spaceverse up` in processes of its own, a recorder in another; this driver
+only watches: what it knows of the run it reads from the recorded bag and the logs of both ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from eo_nodes.console.bag import read_bag
+from eo_nodes.console.client import GroundConsole
+from eo_nodes.console.live import LiveView
+from eo_nodes.contracts.errors import EoError
+from eo_nodes.contracts.values import Answer
+from eo_nodes.graph.description import load_graph
+from eo_nodes.graph.paths import project_file
+from eo_sim.collect import RunFacts, collect
+from eo_sim.report import build
+from eo_sim.scenario import Scenario, load_scenario
+from eo_sim.truth_match import is_right
+
+_SHOWN = ("contact_plan", "link_state", "queue", "event", "final")
+
+
+class DemoError(EoError):
+    """The run did not come to its end."""
+
+
+class GraphProcess:
+    """`spaceverse up` as a child, its steps, and the memory of its processes.
+
+    Args:
+        arguments: of ``spaceverse up``.
+        log: file for what it prints besides its steps.
+    """
+
+    def __init__(self, arguments: list[str], log: Path) -> None:
+        self.peak_mb: dict[str, float] = {}
+        self.pids: dict[str, int] = {}
+        self.active_after_s = 0.0
+        self.steps: list[dict[str, Any]] = []
+        self._up = threading.Event()
+        self._started_s = time.monotonic()
+        self._log = open(log, "w", encoding="utf-8")  # noqa: SIM115 - closed in stop
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "eo_nodes.cli.main", "up", "--json", "--until-eof", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._weigh, daemon=True).start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the supervisor lives."""
+        return self._child.poll() is None
+
+    def wait_active(self, timeout_s: float) -> None:
+        """Wait until every node is active.
+
+        Raises:
+            DemoError: not in time.
+        """
+        if not self._up.wait(timeout_s):
+            refused = [s for s in self.steps if s.get("stage") in ("refused", "degraded")]
+            raise DemoError(f"the graph is not up after {timeout_s:g} s: {refused[-3:]}")
+
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """Stop the graph in order; return the exit status."""
+        if self._child.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._child.stdin.close()
+        try:
+            return self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._child.pid, signal.SIGKILL)
+            return self._child.wait()
+        finally:
+            self._log.close()
+
+    def _read(self) -> None:
+        assert self._child.stdout is not None
+        for line in self._child.stdout:
+            try:
+                step = json.loads(line)
+            except ValueError:
+                self._log.write(line)
+                continue
+            self.steps.append(step)
+            if step.get("stage") == "started":
+                self.pids[step["process"]] = step["pid"]
+            elif step.get("stage") == "up":
+                self.active_after_s = time.monotonic() - self._started_s
+                self._up.set()
+
+    def _weigh(self) -> None:
+        while self.is_running:
+            sums: dict[str, float] = {}
+            for process, pid in list(self.pids.items()):
+                with contextlib.suppress(psutil.Error):
+                    segment = process.partition("/")[0]
+                    rss = psutil.Process(pid).memory_info().rss / 2**20
+                    sums[segment] = sums.get(segment, 0.0) + rss
+            for segment, total in sums.items():
+                self.peak_mb[segment] = max(self.peak_mb.get(segment, 0.0), total)
+            time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def recording(bag: Path, domains: dict[str, int], log: Path) -> Iterator[None]:
+    """Record all topics of all segments while the block runs."""
+    arguments = [f"--segment=/{name}={domain}" for name, domain in domains.items()]
+    with open(log, "w", encoding="utf-8") as stream:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "eo_nodes.cli.main", "record", "-o", str(bag), *arguments],
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+        try:
+            yield
+        finally:
+            child.send_signal(signal.SIGINT)
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+def main(
+    *,
+    out_dir: Path = Path("build/demo"),
+    scenario: Path | None = None,
+    rate: float = 0.0,
+    record: Path | None = None,
+    settings: dict[str, Any] | None = None,
+    profile: str = "demo",
+    domain_offset: int = 0,
+    on_graph: Any = None,
+    title: str = "",
+) -> int:
+    """Run a scenario and write its report.
+
+    Args:
+        out_dir: report, bag, logs and state go here; what was there is removed.
+        scenario: file; None for the demo.
+        rate: orbital seconds per second; 0 as fast as possible.
+        record: also copy the bag to this path.
+        settings: ``parameter`` or ``node.parameter`` -> value, besides the scenario's.
+        profile: of config/graph.yaml.
+        domain_offset: added to every DDS domain.
+        on_graph: called with the running `GraphProcess` when all nodes are active (tests).
+        title: of the report.
+    Returns:
+        Exit status: 0 when every question got an answer or a refusal.
+    """
+    wall_start_s = time.monotonic()
+    path = scenario or project_file("config/scenarios/demo.yaml")
+    plan = load_scenario(path)
+    shutil.rmtree(out_dir, ignore_errors=True)
+    out_dir.mkdir(parents=True)
+    graph = load_graph(project_file("config/graph.yaml"))
+    domains = {
+        name: graph.segments[name].domain_id + domain_offset
+        for name in graph.profiles[profile].segments
+        if name != "sim"
+    }
+    bag = out_dir / "run.mcap"
+    child: GraphProcess | None = None
+    truths = {q.task.id: q.truth for q in plan.questions}
+    stations = ", ".join(plan.stations)
+    view = LiveView(
+        title or f"{plan.name}: {plan.satellite} over {stations}",
+        total_tasks=len(plan.questions),
+        is_right=lambda answer: is_right(answer.text, truths.get(answer.task_id, "")),
+    )
+    try:
+        with view:
+            view.note("starting")
+            with recording(bag, domains, out_dir / "record.log"):
+                child = GraphProcess(
+                    _arguments(plan, path, out_dir, rate, settings or {}, profile, domain_offset),
+                    out_dir / "up.log",
+                )
+                try:
+                    child.wait_active(90.0)
+                    if on_graph is not None:
+                        on_graph(child)
+                    achieved = _watch(child, plan, domains["ground"], view)
+                finally:
+                    view.note("stopping the graph")
+                    child.stop()
+            view.note("writing the report")
+            report = collect(
+                RunFacts(
+                    scenario=plan,
+                    bag=bag,
+                    state_dir=out_dir / "state",
+                    requested_rate=rate,
+                    achieved_rate=achieved,
+                    wall_s=time.monotonic() - wall_start_s,
+                    start_up_s=child.active_after_s,
+                    peak_mb=child.peak_mb,
+                    mode="lockstep" if profile != "sim" else "free",
+                    profile=profile,
+                )
+            )
+    except KeyboardInterrupt:
+        return 130
+    except DemoError as error:
+        sys.stderr.write(f"{error}; logs in {out_dir}\n")
+        return 1
+    page = build(report, out_dir)
+    if record is not None:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bag, record)
+    _print_summary(report, page)
+    return 0 if report["lost"] == 0 and report["duplicates"] == 0 else 1
+
+
+def replay_main(bag: Path, *, out_dir: Path = Path("build/replay"), rate: float = 0.0) -> int:
+    """Run the unchanged graph on the inputs and compute durations of a recorded run."""
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    durations = out_dir.parent / f"{out_dir.name}_durations.jsonl"
+    with open(durations, "w", encoding="utf-8") as stream:
+        for _, _, value in read_bag(bag, ["/sat1/compute", "/ground/compute"]):
+            row = {"node": value.node, "job": value.job, "key": value.key}
+            stream.write(json.dumps({**row, "duration_ns": value.duration_ns}) + "\n")
+    settings = {
+        "compute_mode": "file",
+        "compute_file": str(durations.absolute()),
+        "scenario_player.bag": str(bag.absolute()),
+    }
+    return main(
+        out_dir=out_dir,
+        rate=rate,
+        settings=settings,
+        profile="replay",
+        title=f"replay of {bag.name}",
+    )
+
+
+def _arguments(
+    plan: Scenario,
+    path: Path,
+    out_dir: Path,
+    rate: float,
+    settings: dict[str, Any],
+    profile: str,
+    domain_offset: int,
+) -> list[str]:
+    start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(plan.start_ns // 1_000_000_000))
+    values: dict[str, Any] = {
+        "satellite": plan.satellite,
+        "contact_planner.stations": list(plan.stations),
+        "link_emulator.stations": list(plan.stations),
+        "orbit_clock.start": start,
+        "orbit_clock.duration_s": float(plan.duration_s),
+        "orbit_clock.rate": float(rate),
+        "scenario_player.scenario": str(Path(path).absolute()),
+        **settings,
+    }
+    arguments = ["--profile", profile, "--state-dir", str(out_dir / "state")]
+    arguments += ["--log-dir", str(out_dir / "log"), "--domain-offset", str(domain_offset)]
+    for name, value in values.items():
+        arguments += ["--set", f"{name}={json.dumps(value)}"]
+    return arguments
+
+
+def _watch(child: GraphProcess, plan: Scenario, domain: int, view: LiveView) -> float:
+    """Show the run until its clock reaches the end; return the achieved rate."""
+    console = GroundConsole(domain, "/ground", "demo")
+    end_ns = plan.start_ns + round(plan.duration_s * 1e9)
+    view.note("running")
+    finals: dict[str, Answer] = {}
+    started_s = time.monotonic()
+    while True:
+        for topic in _SHOWN:
+            for value in console.reader(topic).take():
+                view.update(value)
+                if topic == "final":
+                    finals[value.task_id] = value
+        now_ns = console.now_ns()
+        elapsed_s = time.monotonic() - started_s
+        if plan.start_ns <= now_ns <= end_ns:
+            achieved = (now_ns - plan.start_ns) / 1e9 / max(elapsed_s, 1e-3)
+            view.clock(now_ns, achieved)
+            if now_ns >= end_ns:
+                return achieved
+        if not child.is_running:
+            raise DemoError("the supervisor ended before the scenario did")
+        time.sleep(0.05)
+
+
+def _print_summary(report: dict[str, Any], page: Path) -> None:
+    accuracy, latency = report["accuracy"], report["latency_s"]
+    sys.stdout.write(
+        f"answers: {report['answers_onboard']} on board, {report['answers_ground']} on the "
+        f"ground, {report['refusals']} refused of {report['tasks']} questions; "
+        f"lost {report['lost']}, duplicates {report['duplicates']}, "
+        f"frames outside contact {report['frames_outside_contact']}\n"
+        f"right: on board {accuracy['onboard']:.0%} of {accuracy['n_onboard']} "
+        f"(blind {accuracy['blind_onboard']:.0%}), ground {accuracy['ground']:.0%} of "
+        f"{accuracy['n_ground']} (blind {accuracy['blind_ground']:.0%})\n"
+        f"captured {report['bytes_raw'] / 1e6:.1f} MB, the contacts carry "
+        f"{report['capacity_bytes'] / 1e6:.1f} MB, sent {report['bytes_sent'] / 1e6:.2f} MB\n"
+        f"capture to answer: mean {latency['mean'] / 60:.1f} min, p50 {latency['p50'] / 60:.1f}, "
+        f"p95 {latency['p95'] / 60:.1f}; wall {report['wall_s']:.0f} s, "
+        f"{report['clock']['achieved_rate']:.0f} x real time\n"
+        f"report: {page}\n"
+    )
