@@ -30,10 +30,10 @@ system: setup  ## only the tests that start processes
 	@$(ENV) && $(PYTEST) -m 'not training' test/system $(ARGS)
 
 train-env:
-	@$(PYTHON) tools/set_up_training.py
+	@$(PYTHON) tools/set_up.py --training --venv .venv-train
 
 test-training: setup train-env  ## what needs torch, in an environment of its own
-	@PYTHONPATH=.:sim .venv-train/bin/python -m pytest -p no:cacheprovider -m training test/training $(ARGS)
+	@PYTHONPATH=.:sim .venv-train/bin/python -m pytest -p no:cacheprovider test/training $(ARGS)
 
 bench: setup  ## measure, and print each figure beside its limit
 	@$(ENV) && python -m bench $(ARGS)

@@ -1,6 +1,7 @@
 """Make this tree ready to run on a machine without a ROS distribution.
 
     python3.11 tools/set_up.py [--venv .venv]
+    python3.11 tools/set_up.py --training --venv .venv-train
 
 Four steps, each skipped when its inputs have not changed since it last succeeded:
 a virtual environment with the pinned wheels of requirements.lock, repair of their CMake
@@ -102,10 +103,25 @@ def install_wheels(venv: Path) -> None:
     if not (venv / "bin/python").exists():
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     # --no-deps: the lock is complete, and the metadata of the ROS wheels is not.
-    pip = "-m pip install --quiet --disable-pip-version-check --no-deps --requirement"
+    pip = "-m pip install -qq --disable-pip-version-check --no-deps --requirement"
     subprocess.run([str(venv / "bin/python"), *pip.split(), str(lock)], check=True)
     headers = Path(sysconfig.get_paths()["include"])
     relocate_exports(venv, headers, site_packages(venv) / "numpy/_core/include")
+    stamp.write_text(wanted)
+
+
+def install_training(venv: Path) -> None:
+    """Create the environment that has torch, which nothing but training/ needs."""
+    lock = ROOT / "training/requirements.lock"
+    stamp = venv / ".wheels.sha256"
+    wanted = digest([lock])
+    if is_done(stamp, wanted):
+        return
+    print(f"set-up: installing torch and what training needs into {venv.name}", flush=True)
+    if not (venv / "bin/python").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    pip = "-m pip install -qq --disable-pip-version-check --requirement"
+    subprocess.run([str(venv / "bin/python"), *pip.split(), str(lock)], check=True)
     stamp.write_text(wanted)
 
 
@@ -175,7 +191,7 @@ export MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
 #!/bin/sh
 # Written by tools/set_up.py: the command of this tree, with its environment.
 . "{venv}/ros_env.sh"
-exec "{venv}/bin/python" -c 'import sys; from eo_nodes.cli.main import main; sys.exit(main())' "$@"
+exec "{venv}/bin/python" -c 'import sys; from eo_nodes.cli.entry import main; sys.exit(main())' "$@"
 """)
     command.chmod(0o755)
 
@@ -184,16 +200,21 @@ def main() -> int:
     """Run the steps; return an exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
-    venv: Path = parser.parse_args().venv.absolute()
+    parser.add_argument("--training", action="store_true", help="only what training needs")
+    options = parser.parse_args()
+    venv: Path = options.venv.absolute()
     start = time.monotonic()
     try:
         check_machine()
         venv.mkdir(parents=True, exist_ok=True)
         with (venv / ".set_up.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two `make` at once: the second finds it done
-            install_wheels(venv)
-            build_messages(venv)
-            write_environment(venv)
+            if options.training:
+                install_training(venv)
+            else:
+                install_wheels(venv)
+                build_messages(venv)
+                write_environment(venv)
     except SetUpError as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1

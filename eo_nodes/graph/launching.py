@@ -92,7 +92,7 @@ def _node(spec: ProcessSpec, plan: Plan) -> Node:
         executable=spec.executable,
         exec_name=spec.name.replace("/", "_"),
         arguments=list(spec.arguments),
-        ros_arguments=list(spec.ros_arguments),
+        ros_arguments=list(spec.ros_arguments) or None,
         additional_env=dict(spec.environment),
         respawn=True,
         respawn_delay=plan.restart.delays_s[0],

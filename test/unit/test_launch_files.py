@@ -75,7 +75,7 @@ def test_launch_starts_the_processes_of_the_plan_in_its_order(profile):
         assert tuple(command[: len(wanted.arguments)]) == wanted.arguments
         ros = command[len(wanted.arguments) :]
         assert ros.pop() == "--ros-args"  # launch_ros appends one; nothing follows it here
-        assert ros == (["--ros-args", *wanted.ros_arguments] if wanted.ros_arguments else [])
+        assert ros == wanted.argv()[3 + len(wanted.arguments) :]
         assert node.node_executable == wanted.executable
         environment = {
             perform_substitutions(context, key): perform_substitutions(context, value)
