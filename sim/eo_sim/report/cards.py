@@ -24,7 +24,22 @@ def data_uri(picture: str | bytes) -> str:
     return ""
 
 
-def _overlay(request: dict[str, Any]) -> str:
+def dates_in(uri: str, window: list[int]) -> int:
+    """Return how many dates stand side by side in a PNG of a window, >= 1.
+
+    Told from its size: the picture of two dates is twice as wide for its height as the window.
+    """
+    head, _, body = uri.partition("base64,")
+    if "image/png" not in head:
+        return 1
+    raw = base64.b64decode(body[:44])
+    width, height = (int.from_bytes(raw[at : at + 4], "big") for at in (16, 20))  # IHDR
+    if not width or not height:
+        return 1
+    return max(round(width / height * window[3] / window[2]), 1)
+
+
+def _overlay(request: dict[str, Any], dates: int) -> str:
     window = request.get("window") or []
     if not window or not request.get("regions"):
         return ""
@@ -45,10 +60,13 @@ def _overlay(request: dict[str, Any]) -> str:
                 cls=f"region {region['action']}",
             )
         )
+    left, top, wide, high = window
+    copies = (tag("g", *cells, transform=f"translate({n * wide} 0)") for n in range(1, dates))
     return tag(
         "svg",
         *cells,
-        viewBox=" ".join(map(str, window)),
+        *copies,
+        viewBox=f"{left} {top} {wide * dates} {high}",
         preserveAspectRatio="none",
         cls="regions",
         aria_hidden="true",
@@ -58,13 +76,14 @@ def _overlay(request: dict[str, Any]) -> str:
 def _picture(request: dict[str, Any]) -> str:
     uri = data_uri(request.get("thumbnail_png", ""))
     window = request.get("window") or [0, 0, 4, 3]
-    shape = f"aspect-ratio:{window[2]}/{window[3]}"
+    dates = dates_in(uri, window)
+    shape = f"aspect-ratio:{window[2] * dates}/{window[3]}"
     inside = (
         void("img", src=uri, alt=f"Asked window, {request['modality']}")
         if uri
         else tag("span", "no picture", cls="nopicture")
     )
-    return tag("div", inside, _overlay(request), cls="picture", style=shape)
+    return tag("div", inside, _overlay(request, dates), cls="picture", style=shape)
 
 
 def _verdict_of_truth(request: dict[str, Any]) -> str:

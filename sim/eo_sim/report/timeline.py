@@ -13,12 +13,17 @@ _ROW_PX = 20
 _AXIS_PX = 22
 _TICKS_S = (10, 30, 60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
-# (class, from one of, to one of): the first names that a request has count
+CAPTURED = ("captured", "capture")
+DECIDED = ("decided", "queued", "verdict", "end", "tap2", "tap1")
+SENT = ("sent", "first_byte")
+RECEIVED = ("received", "last_byte")
+# (class, from, to): of each end the first name that a request has counts, so that a coarse and a
+# fine history are drawn alike
 PHASES = (
-    ("compute", ("capture", "request"), ("queued", "end", "verdict", "tap2", "tap1")),
-    ("wait", ("queued", "end", "verdict"), ("first_byte",)),
-    ("transmit", ("first_byte",), ("last_byte",)),
-    ("ground", ("last_byte",), ("final",)),
+    ("compute", CAPTURED, DECIDED),
+    ("wait", DECIDED, SENT),
+    ("transmit", SENT, RECEIVED),
+    ("ground", RECEIVED, ("final",)),
 )
 
 
@@ -27,13 +32,13 @@ def phases(steps: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
 
     Args:
         steps: dated steps in any order; of a name that occurs twice the last counts, as after
-            a restart, apart from ``first_byte``, where the first does.
+            a restart, apart from the first byte, where the first does.
     Returns:
         (name, from ns, to ns), only those whose two ends are known and in order.
     """
     at: dict[str, int] = {}
     for step in steps:
-        if step["name"] != "first_byte" or "first_byte" not in at:
+        if step["name"] not in SENT or step["name"] not in at:
             at[step["name"]] = step["stamp_ns"]
     found = []
     for name, starts, ends in PHASES:
@@ -99,11 +104,11 @@ def _row(axis: _Axis, index: int, request: dict[str, Any]) -> str:
     for step in steps:
         name = step["name"]
         title = tag("title", esc(f"{name} {clock(step['stamp_ns'])}"))
-        if name == "capture":
+        if name in CAPTURED:
             parts.append(
                 tag("circle", title, cx=axis.at(step["stamp_ns"]), cy=middle, r=3, cls="capture")
             )
-        elif name in ("verdict", "end"):
+        elif name in ("decided", "verdict", "end"):
             x = axis.at(step["stamp_ns"])
             parts.append(
                 tag("line", title, x1=x, x2=x, y1=y + 4, y2=y + _ROW_PX - 4, cls="decision")

@@ -10,9 +10,11 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from eo_sim.report import ReportError, build
-from eo_sim.report.cards import data_uri
+from eo_sim.report.cards import data_uri, dates_in
 from eo_sim.report.headline import accuracy
 from eo_sim.report.markup import esc, size, span, wilson
 from eo_sim.report.timeline import phases
@@ -164,6 +166,29 @@ def test_an_answer_from_on_board_has_no_phase_it_did_not_have():
     rows = [{"name": "capture", "stamp_ns": 0}, {"name": "end", "stamp_ns": 4}]
     assert phases(rows) == [("compute", 0, 4)]
     assert phases([]) == []
+
+
+def test_a_coarse_history_gives_the_same_phases():
+    steps = [("asked", -90), ("captured", 0), ("matched", 1), ("decided", 5), ("sent", 60)]
+    steps += [("received", 70), ("final", 71)]
+    rows = [{"name": name, "stamp_ns": second} for name, second in steps]
+    assert [phase[1:] for phase in phases(rows)] == [(0, 5), (5, 60), (60, 70), (70, 71)]
+
+
+@pytest.mark.parametrize(("width", "dates"), [(64, 1), (128, 2), (190, 3)])
+def test_dates_side_by_side_are_told_from_the_size(width, dates):
+    coded = cv2.imencode(".png", np.zeros((48, width, 3), np.uint8))[1]
+    assert dates_in(data_uri(bytes(coded)), [10, 10, 640, 480]) == dates
+
+
+def test_regions_are_drawn_on_each_date(tmp_path):
+    data = sample_run.sample()
+    row = data["requests"][0]
+    row["thumbnail_png"] = bytes(cv2.imencode(".png", np.zeros((60, 160, 3), np.uint8))[1])
+    row["regions"] = [{"window": [0, 64, 100, 100], "action": "keep"}]
+    text = build(data, tmp_path).read_text()
+    assert 'viewBox="0 64 1600 600"' in text
+    assert 'transform="translate(800 0)"' in text
 
 
 def test_the_track_is_cut_at_the_antimeridian():
