@@ -114,7 +114,11 @@ class LinkEndpoint:
         if not isinstance(metadata, bytes):
             metadata = json.dumps(metadata, separators=(",", ":"), sort_keys=True).encode()
         return self._entity.put(
-            path=path, name=name, priority_key=priority_key, metadata=metadata
+            path=path,
+            name=name,
+            priority_key=priority_key,
+            metadata=metadata,
+            now_ns=now_ns,
         )
 
     def send_packet(self, apid: int, data: bytes, now_ns: int) -> None:

@@ -138,6 +138,7 @@ class TransferStatus:
         size_bytes: None while the destination does not know it.
         state: lower-case name of the machine's state.
         priority_key: order key, smaller goes first; empty at a destination.
+        since_ns: when it was put, or opened by the first PDU that came.
     """
 
     transaction: TransactionId
@@ -148,3 +149,4 @@ class TransferStatus:
     state: str
     is_suspended: bool
     priority_key: tuple[int | float | str, ...]
+    since_ns: int

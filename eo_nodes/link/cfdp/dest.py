@@ -74,17 +74,17 @@ class CfdpDest(Transaction):
         self._nak_tries = 0
         self._nak_sent_ns = 0
         self._is_nak_delayed = False
-        self._heard_ns = now_ns
+        self._heard_ns = self._since_ns = now_ns
         self._start(self._inactivity_timer, now_ns, context.config.inactivity_ns)
 
     @classmethod
-    def from_record(cls, context: Context, route: Route, record: Record, now_ns: int) -> CfdpDest:
+    def from_record(cls, context: Context, route: Route, record: Record) -> CfdpDest:
         """Rebuild after a restart with what was held at the last checkpoint (M6).
 
         Raises:
             KeyError, ValueError, TypeError: the record is not one of ours.
         """
-        dest = cls(context, route, now_ns)
+        dest = cls(context, route, int(cast("int", record["since_ns"])))
         dest.name = str(record["name"])
         dest.is_suspended = bool(record["is_suspended"])
         dest._has_metadata = bool(record["has_metadata"])
@@ -100,10 +100,10 @@ class CfdpDest(Transaction):
             dest.state = DestState.FINISHED
             dest._owe(Owed.FINISHED)
         else:
-            dest._recover(is_publishing=bool(record["is_publishing"]), now_ns=now_ns)
+            dest._recover(is_publishing=bool(record["is_publishing"]))
         return dest
 
-    def _recover(self, *, is_publishing: bool, now_ns: int) -> None:
+    def _recover(self, *, is_publishing: bool) -> None:
         """Compare what the record says with what is on disk."""
         filestore = self._context.filestore
         try:
@@ -119,7 +119,7 @@ class CfdpDest(Transaction):
         # Fewer octets on disk than the record says: the rest is asked for again.
         if held < self._ranges.end:
             self._ranges.remove(held, self._ranges.end)
-        self._check_complete(now_ns)
+        self._check_complete(self._since_ns)
 
     def to_record(self) -> Record:
         """Return what a restart needs."""
@@ -133,6 +133,7 @@ class CfdpDest(Transaction):
             "sequence_bytes": self.route.sequence_bytes,
             "is_large": self.route.is_large,
             "name": self.name,
+            "since_ns": self._since_ns,
             "is_suspended": self.is_suspended,
             "has_metadata": self._has_metadata,
             "metadata": self._metadata.hex(),
@@ -164,6 +165,7 @@ class CfdpDest(Transaction):
             self.state.value,
             self.is_suspended,
             (),
+            self._since_ns,
         )
 
     def receive_data(self, offset: int, data: bytes | memoryview, now_ns: int) -> None:

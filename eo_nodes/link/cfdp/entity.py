@@ -128,10 +128,10 @@ class CfdpEntity:
             bool(record["is_large"]),
             int(cast("int", record["sequence_bytes"])),
         )
-        self._add_dest(CfdpDest.from_record(self._context, route, record, 0))
+        self._add_dest(CfdpDest.from_record(self._context, route, record))
 
     def put(
-        self, *, path: str, name: str, priority_key: PriorityKey, metadata: bytes
+        self, *, path: str, name: str, priority_key: PriorityKey, metadata: bytes, now_ns: int
     ) -> TransactionId:
         """Queue a complete file; durable when this returns.
 
@@ -157,6 +157,7 @@ class CfdpEntity:
             checksum=checksum,
             metadata=metadata,
             priority_key=priority_key,
+            since_ns=now_ns,
         )
         context.store.save(source.key, source.to_record())
         self._add_source(source)

@@ -65,6 +65,7 @@ class CfdpSource(Transaction):
         checksum: int,
         metadata: bytes,
         priority_key: PriorityKey,
+        since_ns: int,
     ) -> None:
         super().__init__(context, route, f"src:{route.transaction.sequence}")
         self.name = name
@@ -72,6 +73,7 @@ class CfdpSource(Transaction):
         self.size_bytes = size_bytes
         self.checksum = checksum
         self.priority_key = priority_key
+        self._since_ns = since_ns
         self.state = SourceState.QUEUED
         self._metadata = metadata
         self._encoder = FileDataEncoder(route)
@@ -98,6 +100,7 @@ class CfdpSource(Transaction):
             checksum=int(cast("int", record["checksum"])),
             metadata=bytes.fromhex(str(record["metadata"])),
             priority_key=tuple(cast("list[int | float | str]", record["priority_key"])),
+            since_ns=int(cast("int", record["since_ns"])),
         )
         source.is_suspended = bool(record["is_suspended"])
         source._sent_bytes = int(cast("int", record["sent_bytes"]))
@@ -125,6 +128,7 @@ class CfdpSource(Transaction):
             "checksum": self.checksum,
             "metadata": self._metadata.hex(),
             "priority_key": cast("list[Json]", list(self.priority_key)),
+            "since_ns": self._since_ns,
             "is_suspended": self.is_suspended,
             "sent_bytes": self._sent_bytes,
             "condition": self._condition.value,
@@ -147,6 +151,7 @@ class CfdpSource(Transaction):
             self.state.value,
             self.is_suspended,
             self.priority_key,
+            self._since_ns,
         )
 
     def wants_data(self) -> bool:
