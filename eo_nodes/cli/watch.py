@@ -233,12 +233,9 @@ def health(
         ]
         show(table(["node", "state", ">work", ">pending", "version"], rows))
         words = ("ok", "warn", "error", "stale")
-        show(
-            table(
-                ["check", "level", "message"],
-                [[n, words[min(level, 3)], text] for n, (level, text) in sorted(checks.items())],
-            )
-        )
+        found = [[n, words[min(level, 3)], text] for n, (level, text) in sorted(checks.items())]
+        if found:
+            show(table(["check", "level", "message"], found))
     if not is_well:
         raise typer.Exit(FAILED)
 
