@@ -21,7 +21,7 @@ test: lint  ## lint and all tests but those of training
 	@$(ENV) && $(PYTEST) -m 'not training' $(ARGS)
 
 lint: setup  ## ruff and mypy
-	@$(ENV) && ruff check . && mypy
+	@$(ENV) && ruff check . && mypy eo_nodes sim/eo_sim tools
 
 unit: setup  ## only the quick tests
 	@$(ENV) && $(PYTEST) -m 'not training' test/unit test/property $(ARGS)

@@ -93,8 +93,8 @@ class Bringup:
 
     @staticmethod
     def _manage(domain: Domain, name: str) -> Managed:
-        change = domain.node.create_client(ChangeState, f"{name}/change_state")
-        look = domain.node.create_client(GetState, f"{name}/get_state")
+        change: Any = domain.node.create_client(ChangeState, f"{name}/change_state")
+        look: Any = domain.node.create_client(GetState, f"{name}/get_state")
         return Managed(name, domain, change, look)
 
     def bring_up(self, timeout_s: float) -> bool:
