@@ -20,9 +20,9 @@ from eo_nodes.link import (
     TransferFinished,
 )
 from eo_nodes.link.cfdp.pdus import Pdu, decode_pdu
-from eo_nodes.link.frames import decode_frame
+from eo_nodes.link.frames import Direction, FrameEncoder, decode_frame
 from eo_nodes.link.memory import MemoryFilestore, MemoryTransferStore
-from eo_nodes.link.packets import Apid, iter_packets
+from eo_nodes.link.packets import Apid, PacketEncoder, iter_packets
 
 STEP_NS = 10_000_000
 S = 1_000_000_000
@@ -87,6 +87,13 @@ def pdus_of(datagram: bytes) -> list[Pdu]:
     frame = decode_frame(datagram, 65507)
     packets = iter_packets(frame.payload)
     return [decode_pdu(bytes(p.data)) for p in packets if p.apid == Apid.CFDP]
+
+
+def frame_of(*pdus: bytes) -> bytes:
+    """One return-direction datagram around PDUs, as a space end would send it."""
+    packets = PacketEncoder(Direction.RETURN)
+    payload = b"".join(packets.encode(Apid.CFDP, pdu) for pdu in pdus)
+    return FrameEncoder(1, Direction.RETURN, 65507).encode(1, payload)
 
 
 class LinkSim:
