@@ -29,7 +29,8 @@ CLOCK = Qos(reliable=False, latched=False, depth=1)
 VIEWS = Qos(reliable=True, latched=False, depth=8)
 STREAM = Qos(reliable=True, latched=False, depth=200)
 HISTORY = Qos(reliable=True, latched=True, depth=200)
-LATEST = Qos(reliable=True, latched=True, depth=1)
+# Depth 1 would drop samples of a burst; the last one is what counts, the order keeps it last.
+LATEST = Qos(reliable=True, latched=True, depth=16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ TOPICS: dict[str, Topic] = {
         "sensor_msgs/CompressedImage", STREAM, "files put into the watched folder, for the record"
     ),
     "preview": Topic("sensor_msgs/CompressedImage", LATEST, "JPEG thumbnail of the last scene"),
-    "scene": Topic("Scene", STREAM, "captured scenes (handles, no pixels)"),
+    "scene": Topic("Scene", HISTORY, "captured scenes (handles, no pixels)"),
     "task": Topic("Task", HISTORY, "questions; ground: from consoles, space: as uplinked"),
     "command": Topic("Command", HISTORY, "orders to the segment"),
     "request": Topic("Request", STREAM, "a task matched with a scene"),

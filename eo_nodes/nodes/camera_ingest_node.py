@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,14 @@ from sensor_msgs.msg import CompressedImage
 from eo_nodes.contracts.errors import ImageError, StorageError
 from eo_nodes.contracts.values import Scene
 from eo_nodes.graph.paths import project_file
-from eo_nodes.imaging.readers import RawImage, from_compressed, from_message, read_file
+from eo_nodes.imaging.netcdf_child import through_child
+from eo_nodes.imaging.readers import (
+    Limits,
+    RawImage,
+    from_compressed,
+    from_message,
+    read_file,
+)
 from eo_nodes.imaging.scenes import scene_of
 from eo_nodes.imaging.sensors import Sensor, load_sensors, sensor_for_file
 from eo_nodes.store.boots import open_ids
@@ -31,6 +40,7 @@ from .parameters import Parameter
 from .runner import main_of
 
 _PREVIEW_PX = 256
+_NETCDF_TIMEOUT_S = 20.0
 
 
 class CameraIngest(EoNode):
@@ -53,6 +63,7 @@ class CameraIngest(EoNode):
         self._records = LedgerStore(folder / "camera.db")
         self._ids = open_ids(self._records, "camera")
         self._frames = FrameStore(folder / "frames", self.param("frame_store_mb") << 20)
+        self._frames.sweep()
         self._inbox = Path(self.param("watch_dir") or folder / "inbox")
         self._quarantine = folder / "quarantine"
         for path in (self._inbox, self._quarantine):
@@ -63,9 +74,11 @@ class CameraIngest(EoNode):
         self.listen("image/compressed", self._on_compressed)
 
     def activate(self) -> None:
-        """Look into the folder from now on; a file taken by a killed process is taken again."""
+        """Look into the folder from now on; a file in hand at a kill is suspect: quarantined."""
         for path in self._inbox.glob(".taken-*"):
-            path.replace(self._inbox / path.name.removeprefix(".taken-"))
+            name = path.name.removeprefix(".taken-")
+            shutil.move(path, self._quarantine / f"unfinished__{name}")
+            self.emit("BAD_IMAGE", f"{name[:120]}: in hand when the node died", code="unfinished")
         self._watch()
 
     def cleanup(self) -> None:
@@ -120,10 +133,10 @@ class CameraIngest(EoNode):
             if path.name.startswith(".") or path.suffix in (".part", ".tmp") or path.is_dir():
                 continue
             about = path.stat()
-            if self._half_seen.get(path.name) != (about.st_size, about.st_mtime_ns):
-                if not self.simulated:  # may still be written: wait until it stays the same
-                    self._half_seen[path.name] = (about.st_size, about.st_mtime_ns)
-                    continue
+            state = (about.st_size, about.st_mtime_ns)
+            if not self.simulated and self._half_seen.get(path.name) != state:
+                self._half_seen[path.name] = state  # may still be written: wait until it stays
+                continue
             self._half_seen.pop(path.name, None)
             self._ingest_file(path)
 
@@ -136,7 +149,8 @@ class CameraIngest(EoNode):
             if sensor is None:
                 raise ImageError("unknown_sensor", f"{path.name[:80]!r}: expected SENSOR__name")
             place = path.stem.partition("__")[2]
-            return read_file(taken, sensor), sensor, place[:128]
+            raw = read_file(taken, sensor, netcdf=through_child(_decode_netcdf, Limits()))
+            return raw, sensor, place[:128]
 
         self._ingest(read, self.now_ns(), path.name, taken)
 
@@ -177,6 +191,14 @@ class CameraIngest(EoNode):
                 raise error
 
         self.compute("ingest", source[:120], work, then, failed)
+
+
+def _decode_netcdf(arguments: list[str], data: bytes) -> bytes:
+    """Run the decoder in a child: damaged HDF5 can loop for ever."""
+    command = [sys.executable, "-m", "eo_nodes.imaging.netcdf_child", *arguments]
+    return subprocess.run(
+        command, input=data, capture_output=True, timeout=_NETCDF_TIMEOUT_S, check=True
+    ).stdout
 
 
 def preview_jpeg(values: np.ndarray) -> bytes:

@@ -73,6 +73,8 @@ class DownlinkSchedulerNode(LinkNode):
 
     def _on_final(self, answer: Answer) -> None:
         product_id = answer_product_id(answer)
+        if self._queue.knows(product_id):
+            return  # a repeat: the link may be sending the file
         file = self._products.write(product_id, codec.encode(answer).encode(), urgent=True)
         product = Product(
             id=product_id,
@@ -91,6 +93,10 @@ class DownlinkSchedulerNode(LinkNode):
         self._apply(self._queue.on_product(product, self.now_ns()))
 
     def _on_event(self, event: Event) -> None:
+        if event.id == "NODE_ACTIVE" and event.source == "tasking":
+            # It may have missed reports while it was down.
+            for report in self._queue.reports(self.now_ns()):
+                self.publish("downlink_report", report)
         if event.severity >= self.param("event_severity"):
             data = codec.encode(event).encode()
             if len(data) <= self.endpoint.max_packet_bytes:
@@ -99,7 +105,6 @@ class DownlinkSchedulerNode(LinkNode):
 
     def _on_plan(self, plan: ContactPlan) -> None:
         self._plan = plan
-        self._show_budget()
 
     def on_link_change(self) -> None:
         """A new link state: housekeeping goes down, the budget changes."""
@@ -112,7 +117,6 @@ class DownlinkSchedulerNode(LinkNode):
                 data = json.dumps(few, separators=(",", ":")).encode()
             self.endpoint.send_packet(Apid.HOUSEKEEPING, data, self.now_ns())
             self.wrote()
-        self._show_budget()
 
     def on_progress(self) -> None:
         """Frames were sent: tell how far each product is."""
@@ -140,8 +144,13 @@ class DownlinkSchedulerNode(LinkNode):
                     self.emit("PRODUCT_DELIVERED", action.kind, product=action.product_id)
             elif isinstance(action, Event):
                 self.publish("event", action)
-        self._show_budget()
         self.wrote()
+
+    def settle(self) -> None:
+        """Tell the budget once a callback, not once a change."""
+        if self.is_active:
+            self._show_budget()
+        super().settle()
 
     def _put(self, action: Put) -> None:
         product = action.product

@@ -148,7 +148,7 @@ class GroundStation(LinkNode):
                 self._uplinks.delete(indication.name)
             else:
                 self.emit("TRANSFER_FAULT", f"uplink of {indication.name} did not finish")
-                self._apply(self._ledger.recover(self.now_ns()))
+                self._apply(self._ledger.owed_uplinks(self.now_ns()))
 
     def _on_file(self, file: FileReceived) -> None:
         facts = json.loads(file.metadata or b"{}")

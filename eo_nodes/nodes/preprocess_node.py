@@ -7,21 +7,35 @@ and codes them. Both run as jobs, one at a time.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eo_nodes.contracts import ids
-from eo_nodes.contracts.errors import FrameStoreError, StorageError
-from eo_nodes.contracts.values import ByteBudget, Product, Region, Request, Tap, Verdict, Views
-from eo_nodes.decision.regions import allocate
-from eo_nodes.imaging import codecs
-from eo_nodes.imaging.container import ProductHeader, code_region, write_container
-from eo_nodes.imaging.prepare import crop, fit, prepare_views, resize
+from eo_nodes.contracts.errors import FrameStoreError, ImageError, StorageError
+from eo_nodes.contracts.values import (
+    Answer,
+    ByteBudget,
+    Product,
+    Region,
+    Request,
+    Tap,
+    Verdict,
+    Views,
+)
+from eo_nodes.decision.regions import allocate, grid_for, merge
+from eo_nodes.imaging.container import (
+    ProductHeader,
+    code_overview,
+    code_region,
+    read_container,
+    write_container,
+)
+from eo_nodes.imaging.prepare import prepare_views
 from eo_nodes.store.frame_store import FrameStore
-from eo_nodes.store.product_store import ProductStore
+from eo_nodes.store.product_store import ProductFile, ProductStore
 
 from .base import EoNode, state_folder
 from .parameters import Parameter
@@ -42,8 +56,9 @@ class Preprocess(EoNode):
     PARAMETERS = (
         Parameter("overview_px", 288, "longest side of the model's overview, pixels", 32, 1024),
         Parameter("zoom", False, "add four zoom views"),
-        Parameter("sent_overview_px", 64, "longest side of the overview sent down", 8, 1024),
-        Parameter("grid", 8, "regions a side of the window", 1, 64),
+        Parameter("sent_overview_px", 32, "longest side of the overview sent down", 8, 1024),
+        Parameter("cell_px", 32, "regions are about this wide, pixels", 4, 1024),
+        Parameter("grid", 8, "regions a side of the window at most", 1, 64),
         Parameter("keep_at", 0.6, "keep a region at or above this relevance", 0.0, 1.0),
         Parameter("drop_below", 0.2, "drop a region below this relevance", 0.0, 1.0),
         Parameter("downsample_scale", 0.5, "side length after downsampling", 0.05, 0.95),
@@ -64,7 +79,7 @@ class Preprocess(EoNode):
         self._products = ProductStore(folder / "products", self.param("product_store_mb") << 20)
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._budget: ByteBudget | None = None
-        self.speak("views", "product")
+        self.speak("views", "product", "answer")
         self.listen("request", self._on_request)
         self.listen("tap", self._on_tap)
         self.listen("verdict", self._on_verdict)
@@ -111,10 +126,30 @@ class Preprocess(EoNode):
     def _failed(self, request: Request, error: Exception) -> None:
         if isinstance(error, FrameStoreError):
             self.emit("FRAME_MISSING", str(error), request=request.id)
+            self._refuse(request, "the frame is no longer on board")
+        elif isinstance(error, ImageError):
+            self.emit("BAD_IMAGE", str(error), request=request.id, code=error.code)
+            self._refuse(request, str(error))
         elif isinstance(error, StorageError):
             self.emit("STORE_FULL", str(error), request=request.id)
         else:
             raise error
+
+    def _refuse(self, request: Request, reason: str) -> None:
+        self.publish(
+            "answer",
+            Answer(
+                id=ids.answer_id(request.id, "onboard", max(request.attempt, 1)),
+                request_id=request.id,
+                task_id=request.task_id,
+                scene_id=request.scene_id,
+                version=max(request.attempt, 1),
+                status=Answer.REFUSED,
+                prompt=request.prompt,
+                reason=reason[:300],
+                origin="onboard",
+            ),
+        )
 
     # -- reduction ---------------------------------------------------------------------------
 
@@ -149,13 +184,14 @@ class Preprocess(EoNode):
     def _reduce(
         self, request: Request, tap: Tap, limit_bytes: int, steps: tuple[tuple[str, int], ...]
     ) -> Product:
+        product_id = ids.product_id(request.id, "regions")
+        known = self._products.find(product_id)
+        if known is not None:  # made before a kill: the link may be sending it, it must not change
+            regions = read_container(self._products.read(product_id)).regions
+            return self._product(request, tap, known, tuple(part.region for part in regions))
         frame = self._open(request)
         codec, max_error = self.param("codec"), self.param("max_error")
-        x, y, width, height = request.window
-        cut = crop(frame, (x, y, width, height))
-        small = resize(cut, *fit(height, width, self.param("sent_overview_px")))
-        overview = codecs.encode(small, codec, max_error=max_error)
-        side = self.param("grid")
+        overview = code_overview(frame, request.window, longest_px=self.param("sent_overview_px"))
         relevance = np.ones((1, 1), np.float32)  # a model without relevance: everything counts
         if tap.rows and tap.columns:
             relevance = np.asarray(tap.relevance, np.float32).reshape(tap.rows, tap.columns)
@@ -163,19 +199,22 @@ class Preprocess(EoNode):
         def cost(region: Region) -> int:
             return len(code_region(frame, region, codec=codec, max_error=max_error).data)
 
-        regions = allocate(
+        chosen = allocate(
             relevance,
             request.window,
-            (min(side, max(height // 16, 1)), min(side, max(width // 16, 1))),
+            grid_for(request.window, cell_px=self.param("cell_px"), most=self.param("grid")),
             keep_at=self.param("keep_at"),
             drop_below=self.param("drop_below"),
             bytes_budget=max(limit_bytes - len(overview), 0),
             estimate=cost,
             downsample_scale=self.param("downsample_scale"),
         )
-        coded = [code_region(frame, r, codec=codec, max_error=max_error) for r in regions]
+        coded = [
+            code_region(frame, region, codec=codec, max_error=max_error) for region in merge(chosen)
+        ]
+        if all(part.region.action == "keep" for part in coded):
+            overview = b""  # nothing of it would be seen
         scene = request.scene
-        raw_bytes = scene.raw_bytes * (width * height) // (scene.width * scene.height)
         header = ProductHeader(
             request_id=request.id,
             task_id=request.task_id,
@@ -192,16 +231,20 @@ class Preprocess(EoNode):
             gsd_m=scene.gsd_m,
             provisional=tap.text,
             confidence=tap.confidence,
-            raw_bytes=raw_bytes,
+            raw_bytes=_raw_bytes(request),
             steps=steps,
         )
-        product_id = ids.product_id(request.id, "regions")
         file = self._products.write(product_id, write_container(header, overview, coded))
+        return self._product(request, tap, file, tuple(part.region for part in coded))
+
+    def _product(
+        self, request: Request, tap: Tap, file: ProductFile, regions: tuple[Region, ...]
+    ) -> Product:
         return Product(
-            id=product_id,
+            id=ids.product_id(request.id, "regions"),
             request_id=request.id,
             task_id=request.task_id,
-            scene_id=scene.id,
+            scene_id=request.scene_id,
             kind="regions",
             path=file.path,
             size_bytes=file.size_bytes,
@@ -209,9 +252,16 @@ class Preprocess(EoNode):
             priority=request.priority,
             deadline_ns=request.deadline_ns,
             value=float(np.clip(1.0 - tap.confidence, 0.0, 1.0)),
-            raw_bytes=raw_bytes,
-            regions=tuple(replace(part.region) for part in coded),
+            raw_bytes=_raw_bytes(request),
+            regions=regions,
         )
+
+
+def _raw_bytes(request: Request) -> int:
+    """Bytes of the asked window as the sensor stores it."""
+    scene = request.scene
+    pixels = scene.width * scene.height
+    return scene.raw_bytes * request.window[2] * request.window[3] // pixels
 
 
 main = main_of(Preprocess)

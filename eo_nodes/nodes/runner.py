@@ -37,8 +37,7 @@ def run(factories: Sequence[Callable[[], Node]], args: Sequence[str] | None = No
     rclpy.init(args=args)
     nodes: list[Node] = []
     try:
-        for factory in factories:
-            nodes.append(factory())
+        nodes.extend(factory() for factory in factories)
         spin(nodes, make_executor())
     except KeyboardInterrupt:
         pass

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eo_nodes.contracts.values import Answer, Event, Request
+from eo_nodes.contracts.errors import ContractError
+from eo_nodes.contracts.values import Answer, Event, Request, Task
 from eo_nodes.store.frame_store import FrameStore
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
@@ -52,7 +53,6 @@ class Tasking(EoNode):
         self._timer: Wakeup | None = None
         self.speak("request", "final")
         for topic, handler in {
-            "task": self._ledger.on_task,
             "scene": self._ledger.on_scene,
             "verdict": self._ledger.on_verdict,
             "answer": self._ledger.on_answer,
@@ -61,13 +61,28 @@ class Tasking(EoNode):
         }.items():
             self.listen(topic, lambda value, h=handler: self._apply(h(value, self.now_ns())))
 
+        self.listen("task", self._on_task, refuse=self._on_bad_task)
+        self.listen("event", self._on_event)
+
     def activate(self) -> None:
         """Take up again what a kill interrupted."""
+        self._frames.restore_pins(self._ledger.pins())
         self._apply(self._ledger.recover(self.now_ns()))
 
     def cleanup(self) -> None:
         """Close the ledger."""
         self._store.close()
+
+    def _on_task(self, task: Task) -> None:
+        self._apply(self._ledger.on_task(task, self.now_ns()))
+
+    def _on_bad_task(self, task: Task, error: ContractError) -> None:
+        if error.field != "id":
+            self._apply(self._ledger.refuse(task, str(error)[:300], self.now_ns()))
+
+    def _on_event(self, event: Event) -> None:
+        if event.id == "FRAME_EVICTED":
+            self._apply(self._ledger.forget_frame(event.text, self.now_ns()))
 
     def _apply(self, actions: Iterable[Any]) -> None:
         for action in actions:

@@ -21,6 +21,7 @@ from eo_nodes.nodes.base import EoNode
 from eo_nodes.nodes.parameters import Parameter
 from eo_sim.lockstep import Lockstep
 
+_LOG_S = 10.0  # real time between log lines
 _REPEAT_NS = 100_000_000  # /clock is best effort: say it again while somebody is awaited
 
 
@@ -87,6 +88,18 @@ class Clockwork:
                 self.lockstep.advance(self.now_ns)
             self._say(now_ns)
 
+    def describe(self) -> str:
+        """Say where time stands and what it waits for, for the log."""
+        with self._lock:
+            if self.lockstep is None:
+                return f"free running at {self.now_ns} ns"
+            report, awaited = self.lockstep.report, self.lockstep.awaited()
+            elapsed_s = (self.now_ns - self._start_ns) / 1e9
+            return (
+                f"{elapsed_s:.1f} s after {report.steps} steps, {report.stalls} stalls; "
+                f"waiting for {awaited[:4] or 'nothing'}"
+            )
+
     def _target(self, now_ns: int) -> int | None:
         if self.lockstep is None:
             if not self._origin_ns:
@@ -146,15 +159,16 @@ class OrbitClock(EoNode):
     def activate(self) -> None:
         """Turn the clockwork every few milliseconds from now on."""
         period_s = 0.005 if self._clockwork.lockstep else float(self.param("period_s"))
-        self._timer = self.create_timer(
-            period_s, self._clockwork.turn, clock=RosClock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = RosClock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(period_s, self._clockwork.turn, clock=steady)
+        if self._clockwork.clocks[0] is self:
+            self.create_timer(
+                _LOG_S, lambda: self.get_logger().info(self._clockwork.describe()), clock=steady
+            )
 
     def deactivate(self) -> None:
         """Stop time."""
-        lockstep = self._clockwork.lockstep
-        if lockstep is not None:
-            self.get_logger().info(f"lock-step: {lockstep.report}")
+        self.get_logger().info(self._clockwork.describe())
         if self._timer is not None:
             self.destroy_timer(self._timer)
 
