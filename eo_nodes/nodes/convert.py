@@ -28,7 +28,7 @@ _TYPECODES = {
 }
 
 
-def message_type(name: str) -> type:
+def message_type(name: str) -> Any:
     """Return the generated message class of a value's name, e.g. ``Scene``."""
     return getattr(messages, name)
 
@@ -45,7 +45,7 @@ def _identity(content: Any) -> Any:
 @cache
 def _reader(cls: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     hints = get_type_hints(cls)
-    plan = []
+    plan: list[tuple[str, Callable[[Any], Any]]] = []
     for item in fields(cls):
         hint = hints[item.name]
         if hint is bytes:
@@ -101,7 +101,7 @@ def _writer(cls: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
 
 def to_message(value: Any) -> Any:
     """Copy a plain value into the message of the same name."""
-    cls = type(value)
+    cls: Any = type(value)
     message = message_type(cls.__name__)()
     for name, write in _writer(cls):
         setattr(message, name, write(getattr(value, name)))

@@ -32,7 +32,7 @@ from .link_node import LINK_PARAMETERS, LinkNode
 from .parameters import Parameter
 from .runner import main_of
 
-_UPLINKED = {"task": Task, "command": Command, "notice": Notice}
+_UPLINKED: dict[str, Any] = {"task": Task, "command": Command, "notice": Notice}
 
 
 class DownlinkSchedulerNode(LinkNode):

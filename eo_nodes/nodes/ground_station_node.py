@@ -174,7 +174,8 @@ class GroundStation(LinkNode):
             raw_bytes=int(facts["raw_bytes"]),
         )
         validate(product)
-        provisional, steps = None, ()
+        provisional: Answer | None = None
+        steps: tuple[Step, ...] = ()
         try:
             header = read_container(Path(file.path).read_bytes()).header
         except ImageError as error:

@@ -26,7 +26,7 @@ from .parameters import Parameter
 
 _BURST_BYTES = 4 << 20  # what may gather between two ticks at the highest rate
 
-LINK_PARAMETERS = (
+LINK_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("modem_host", "127.0.0.1", "host of the modem that takes our frames"),
     Parameter("modem_port", 17101, "UDP port of the modem", 1, 65535),
     Parameter("listen_host", "127.0.0.1", "address that frames and status arrive on"),

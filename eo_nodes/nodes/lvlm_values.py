@@ -18,7 +18,7 @@ def tensors_of_views(views: Sequence[View], modality: str) -> list[ViewTensor]:
             values=view_array(view),
             bands=tuple(view.band_names),
             modality=modality,
-            window=tuple(view.window),
+            window=(view.window[0], view.window[1], view.window[2], view.window[3]),
             kind=view.kind,
         )
         for view in views

@@ -171,8 +171,11 @@ class Preprocess(EoNode):
         limit = self.param("max_product_bytes")
         if budget is not None and budget.contact_id:
             limit = min(limit, budget.budget_bytes)
-        steps = (("captured", request.capture_ns), ("matched", request.stamp_ns))
-        steps += (("decided", verdict.stamp_ns),)
+        steps = (
+            ("captured", request.capture_ns),
+            ("matched", request.stamp_ns),
+            ("decided", verdict.stamp_ns),
+        )
         self.compute(
             "reduce",
             f"{request.id}/{verdict.attempt}",

@@ -34,7 +34,7 @@ def spin(nodes: Sequence[Node], executor: Any) -> None:
 
 def run(factories: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
     """Run nodes in this process until SIGINT or SIGTERM; return the exit status."""
-    rclpy.init(args=args)
+    rclpy.init(args=None if args is None else list(args))
     nodes: list[Node] = []
     try:
         nodes.extend(factory() for factory in factories)

@@ -29,7 +29,7 @@ def blind_accuracy(model_dir: str, questions: Sequence[Question], scenario: Scen
         task = question.task
         capture = next(c for c in scenario.captures if c.place == task.place)
         values = pixels_of(capture.file, capture.sensor)
-        _, _, width, height = task.window
+        x, y, width, height = task.window
         grey = np.broadcast_to(
             np.median(values, axis=(0, 1, 2)).astype(values.dtype),
             (values.shape[0], height, width, values.shape[3]),
@@ -38,7 +38,7 @@ def blind_accuracy(model_dir: str, questions: Sequence[Question], scenario: Scen
             values=np.ascontiguousarray(grey),
             bands=sensors()[capture.sensor].band_names,
             modality=task.modality,
-            window=tuple(task.window),
+            window=(x, y, width, height),
             kind="overview",
         )
         session = model.start([view], task.prompt, max_tokens=_MAX_TOKENS)

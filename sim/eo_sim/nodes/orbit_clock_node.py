@@ -162,13 +162,14 @@ class OrbitClock(EoNode):
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(period_s, self._clockwork.turn, clock=steady)
         if self._clockwork.clocks[0] is self:
-            self.create_timer(
-                _LOG_S, lambda: self.get_logger().info(self._clockwork.describe()), clock=steady
-            )
+            self.create_timer(_LOG_S, self._log_state, clock=steady)
+
+    def _log_state(self) -> None:
+        self.get_logger().info(self._clockwork.describe())
 
     def deactivate(self) -> None:
         """Stop time."""
-        self.get_logger().info(self._clockwork.describe())
+        self._log_state()
         if self._timer is not None:
             self.destroy_timer(self._timer)
 
