@@ -378,6 +378,7 @@ def test_m06_kill_between_rename_and_record_is_recognised():
     sim.run_idle()
     assert sim.received() == {"f": content(5000)}
     assert sim.finished()[0].is_complete
+    assert sim.space.counters.file_bytes_repeated == 0
 
 
 def test_m06_finished_is_told_again_when_its_ack_never_left():
@@ -534,3 +535,16 @@ def test_defaults_are_those_of_the_row():
     assert (config.ack_timeout_ns, config.ack_limit) == (3 * S, 4)
     assert (config.inactivity_ns, config.checkpoint_bytes) == (30 * S, 256 * KIB)
     assert config.reorder_window_ns > STEP_NS
+
+
+def test_m05_a_timer_keeps_what_remained_at_los():
+    sim = LinkSim(up=Channel(loss=1.0))
+    sim.put("f", content(5000))
+    sim.run(11.0)  # four EOFs unanswered; the limit is due at 12 s
+    sim.los()
+    sim.now_ns += 3600 * S
+    sim.aos()
+    sim.run(0.5)
+    assert not sim.faults("space")
+    sim.run(3.0)
+    assert [f.condition for f in sim.faults("space")] == [Condition.POSITIVE_ACK_LIMIT]
