@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
 from launch.actions import (
     DeclareLaunchArgument,
     LogInfo,
@@ -25,7 +26,6 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from eo_nodes.contracts.errors import ConfigError
-from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
 
 from .description import load_graph
 from .paths import PACKAGE, project_file

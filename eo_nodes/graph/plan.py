@@ -48,7 +48,8 @@ class Overrides:
         segments: only these of the profile's; empty for all.
         without: more nodes to leave out.
         state_dir: folder for durable state; empty for the nodes' default.
-        domain_offset: added to every domain id, so that two graphs can run side by side.
+        domain_offset: added to every domain id, and ten times to the UDP ports of the link, so
+            that two graphs can run side by side.
         parameter_files: after the segments' own, for every process.
     """
 
@@ -288,6 +289,9 @@ def _parameters(profile: Profile, overrides: Overrides, names: list[str]) -> lis
     """Parameters as ROS arguments; those of one node follow, and so win."""
     for_all = {k: v for k, v in overrides.parameters.items() if "." not in k}
     values: dict[str, ParameterValue] = {**profile.parameters, **for_all}
+    if overrides.domain_offset:
+        # The link's sockets move with the domains; each end takes ten ports.
+        values.setdefault("port_offset", 10 * overrides.domain_offset)
     if overrides.state_dir:
         values["state_dir"] = str(Path(overrides.state_dir).absolute())
     result: list[str] = []

@@ -31,6 +31,7 @@ LINK_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("modem_port", 17101, "UDP port of the modem", 1, 65535),
     Parameter("listen_host", "127.0.0.1", "address that frames and status arrive on"),
     Parameter("listen_port", 17102, "UDP port that frames and status arrive on", 1, 65535),
+    Parameter("port_offset", 0, "added to both ports, to run two graphs side by side", 0, 40000),
     Parameter("entity_id", 1, "CFDP entity id of this end", 1, 65535),
     Parameter("peer_entity_id", 2, "CFDP entity id of the other end", 1, 65535),
     Parameter("spacecraft_id", 1, "identifies the satellite in every frame", 0, 255),
@@ -81,8 +82,8 @@ class LinkNode(EoNode):
         self._tx_name, self._rx_name = f"udp/{self.segment}/tx", f"udp/{self.segment}/rx"
         self.count(self._rx_name)
         self.socket = DatagramSocket(
-            (self.param("listen_host"), self.param("listen_port")),
-            (self.param("modem_host"), self.param("modem_port")),
+            (self.param("listen_host"), self.param("listen_port") + self.param("port_offset")),
+            (self.param("modem_host"), self.param("modem_port") + self.param("port_offset")),
             self._arrived.trigger,
         )
         self.speak("link_state")

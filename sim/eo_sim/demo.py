@@ -51,6 +51,7 @@ class GraphProcess:
     def __init__(self, arguments: list[str], log: Path) -> None:
         self.peak_mb: dict[str, float] = {}
         self.pids: dict[str, int] = {}
+        self._killed: dict[str, int] = {}
         self.active_after_s = 0.0
         self.steps: list[dict[str, Any]] = []
         self._up = threading.Event()
@@ -81,6 +82,23 @@ class GraphProcess:
         if not self._up.wait(timeout_s):
             refused = [s for s in self.steps if s.get("stage") in ("refused", "degraded")]
             raise DemoError(f"the graph is not up after {timeout_s:g} s: {refused[-3:]}")
+
+    def kill(self, process: str, number: int) -> None:
+        """Send a signal to one process of the graph, e.g. ``sat1/inference``."""
+        os.kill(self.pids[process], number)
+        self._killed[process] = self.pids[process]
+
+    def wait_restarted(self, process: str, timeout_s: float) -> None:
+        """Wait until a killed process runs again under another pid.
+
+        Raises:
+            DemoError: not in time.
+        """
+        end_s = time.monotonic() + timeout_s
+        while self.pids[process] == self._killed.get(process):
+            if time.monotonic() > end_s:
+                raise DemoError(f"{process} did not come back within {timeout_s:g} s")
+            time.sleep(0.05)
 
     def stop(self, timeout_s: float = 30.0) -> int:
         """Stop the graph in order; return the exit status."""
@@ -235,8 +253,21 @@ def main(
     return 0 if report["lost"] == 0 and report["duplicates"] == 0 else 1
 
 
-def replay_main(bag: Path, *, out_dir: Path = Path("build/replay"), rate: float = 0.0) -> int:
-    """Run the unchanged graph on the inputs and compute durations of a recorded run."""
+def replay_main(
+    bag: Path,
+    *,
+    out_dir: Path = Path("build/replay"),
+    rate: float = 0.0,
+    scenario: Path | None = None,
+    domain_offset: int = 0,
+) -> int:
+    """Run the unchanged graph on the inputs and compute durations of a recorded run.
+
+    Args:
+        bag: of the recorded run.
+        scenario: that the run was made with: orbit, stations and truths are not in a bag.
+        out_dir, rate, domain_offset: as for `main`.
+    """
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     durations = out_dir.parent / f"{out_dir.name}_durations.jsonl"
     with open(durations, "w", encoding="utf-8") as stream:
@@ -252,6 +283,8 @@ def replay_main(bag: Path, *, out_dir: Path = Path("build/replay"), rate: float 
         out_dir=out_dir,
         rate=rate,
         settings=settings,
+        scenario=scenario,
+        domain_offset=domain_offset,
         profile="replay",
         title=f"replay of {bag.name}",
     )

@@ -99,6 +99,9 @@ def load_scenario(path: Path) -> Scenario:
         rows = _yaml(path.parent / tree["questions"])["questions"] if "questions" in tree else []
         asked_s = float(tree.get("asked_at_s", 0.0))
         deadline_s = float(tree.get("deadline_s", 0.0))
+        if tree.get("only_captured", False):
+            places = {capture.place for capture in captures}
+            rows = [row for row in rows if row["scene"] in places]
         scenario = Scenario(
             name=str(tree["name"]),
             start_ns=start_ns,

@@ -34,6 +34,7 @@ class LinkEmulator(EoNode):
         Parameter("space_node_port", 17102, "the satellite's node listens here", 1, 65535),
         Parameter("ground_port", 17201, "frames of the ground arrive here", 1, 65535),
         Parameter("ground_node_port", 17202, "the ground's node listens here", 1, 65535),
+        Parameter("port_offset", 0, "added to all ports, for a second graph", 0, 40000),
         Parameter("space_segment", "sat1", "name of the space segment"),
         Parameter("ground_segment", "ground", "name of the ground segment"),
         Parameter("loss", 0.0, "probability that a frame is lost", 0.0, 1.0),
@@ -51,16 +52,16 @@ class LinkEmulator(EoNode):
     def configure(self) -> None:
         """Open both sockets."""
         self._arrived = self.create_guard_condition(self._on_datagrams)
-        host = "127.0.0.1"
+        host, offset = "127.0.0.1", self.param("port_offset")
         self._sockets = {
             "space": DatagramSocket(
-                (host, self.param("space_port")),
-                (host, self.param("space_node_port")),
+                (host, self.param("space_port") + offset),
+                (host, self.param("space_node_port") + offset),
                 self._arrived.trigger,
             ),
             "ground": DatagramSocket(
-                (host, self.param("ground_port")),
-                (host, self.param("ground_node_port")),
+                (host, self.param("ground_port") + offset),
+                (host, self.param("ground_node_port") + offset),
                 self._arrived.trigger,
             ),
         }
