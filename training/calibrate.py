@@ -18,7 +18,6 @@ from training.scoring import Sighted, sit, thin
 
 STAGES = {1: 0, 2: 2, 3: 24}          # stage -> tokens decoded when the tap is taken
 TEMPERATURES = np.geomspace(0.5, 4.0, 22)
-PER_TASK = 250
 WANTED, HOPELESS = 0.85, 0.5
 
 
@@ -28,15 +27,15 @@ def features(tap):
     return row
 
 
-def collect(model, data):
+def collect(model, data, per_task):
     """Rows of tap features per stage, mean log-probability per temperature, right or not."""
-    rows, tempered, right = {s: [] for s in STAGES}, [], []
+    rows, tempered, right, sighted = {s: [] for s in STAGES}, [], [], Sighted(model)
     for name in SETS:
         for task, pairs in exam(load(data, name, "val")).items():
             if task == "caption":
                 continue
-            pairs = thin(pairs, PER_TASK)
-            for i, session in sit(Sighted(model), pairs):
+            pairs = thin(pairs, per_task)
+            for i, session in sit(sighted, pairs):
                 sums = np.zeros(len(TEMPERATURES))
                 steps = 0
                 rows[1].append(features(session.tap()))
@@ -101,9 +100,10 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
+    p.add_argument("--per-task", type=int, default=150, help="answers a task, drawn with a seed")
     a = p.parse_args()
     model = LvlmModel(a.model, "", threads=1, providers=["CPUExecutionProvider"])
-    rows, tempered, right = collect(model, a.data)
+    rows, tempered, right = collect(model, a.data, a.per_task)
     chance = np.clip(np.exp(tempered), 1e-6, 1 - 1e-6)
     loss = -(right[:, None] * np.log(chance) + (1 - right)[:, None] * np.log(1 - chance)).mean(0)
     best = int(loss.argmin())

@@ -1,6 +1,6 @@
 """Stage 6: score a model folder on the held-out test split, beside the same model blind.
 
-    python -m training.evaluate --data DIR --model models/compact [--json FILE] [--split test]
+    python -m training.evaluate --data DIR --model models/compact [--json FILE] [--most N]
 """
 
 import argparse
@@ -21,7 +21,6 @@ PROBES = {"eurosat_rgb.class": 84.3, "eurosat_ms.class": 60.2, "aid_rsicd.class"
 ERROR_PROBES = {"hit_uav.count_vehicle": 3.26, "hit_uav.count_person": 5.41,
                 "objects_rgb.count_aircraft": 4.60}
 MOST = {"is_class": 300, "presence": 900}
-MOST_BLIND = 300
 
 
 def answers(model, pairs):
@@ -39,17 +38,18 @@ def captions(model, pairs):
             "bleu4": round(bleu4(said, told), 1), "different": len(set(said))}
 
 
-def rows(model, data, split):
+def rows(model, data, split, most, most_blind):
     """One dictionary a task, yielded as it is scored."""
     for name in SETS:
         for task, pairs in exam(load(data, name, split)).items():
             if task == "caption":
+                pairs = thin(pairs, most)
                 yield {"task": f"{name}.caption", **captions(Sighted(model), pairs),
-                       "blind_cider": captions(Blind(model), thin(pairs, MOST_BLIND))["cider"]}
+                       "blind_cider": captions(Blind(model), thin(pairs, most_blind))["cider"]}
                 continue
-            pairs = thin(pairs, MOST.get(task, len(pairs)))
+            pairs = thin(pairs, min(most, MOST.get(task, most)))
             seen = score(pairs, answers(Sighted(model), pairs))
-            few = thin(pairs, MOST_BLIND)
+            few = thin(pairs, most_blind)
             blind = score(few, answers(Blind(model), few))
             low, high = wilson(seen.right, seen.n)
             key = f"{name}.{task}"
@@ -77,10 +77,13 @@ def main():
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--split", default="test")
     p.add_argument("--json", type=Path)
+    p.add_argument("--most", type=int, default=1500, help="answers a task, drawn with a seed")
+    p.add_argument("--most-blind", type=int, default=300)
     p.add_argument("--threads", type=int, default=1)
     a = p.parse_args()
     start, table = time.monotonic(), []
-    for row in rows(load_model(a.model, threads=a.threads), a.data, a.split):
+    model = load_model(a.model, threads=a.threads)
+    for row in rows(model, a.data, a.split, a.most, a.most_blind):
         table.append(row)
         print(row, flush=True)
     result = {"model": a.model.name, "split": a.split, "rows": table, "summary": summary(table),

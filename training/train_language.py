@@ -25,6 +25,7 @@ MIX = {"eurosat_rgb": 0.19, "aid_rsicd": 0.27, "mstar": 0.12, "ucm_multilabel": 
        "objects_rgb": 0.07, "hit_uav": 0.08, "eurosat_ms": 0.04, "flood_s1": 0.03,
        "change_pairs": 0.04, "rsvqa_lr": 0.02, "rsvqa_hr": 0.02}
 BATCH, PACKED = 16, 4
+CELL_SHARE = 0.5
 PAD, CLS, SEP = 0, 2, 3
 WORDS_KEPT = 120       # of the trunk's caption words; the rest would cost more bytes than it gives
 
@@ -83,8 +84,11 @@ def turned(record, name, rng):
     return out
 
 
-def project(model, records):
-    """Records -> padded visual tokens (B, V, W), mask (B, V); the overview's cells come first."""
+def project(model, records, has_cells=True):
+    """Records -> padded visual tokens (B, V, W), mask (B, V); the overview's cells come first.
+
+    Without cells only the summary tokens are kept.
+    """
     groups = defaultdict(list)
     for b, record in enumerate(records):
         for g, grid in enumerate(record["grids"]):
@@ -95,7 +99,7 @@ def project(model, records):
         geometry = torch.stack([records[b]["geometry"][g] for b, g in places])
         tags = torch.stack([records[b]["tags"][g] for b, g in places])
         for (b, g), tokens in zip(places, model.projector(features, geometry, tags), strict=True):
-            parts[b][g] = tokens
+            parts[b][g] = tokens if has_cells else tokens[-model.projector.summary_tokens:]
     rows = [torch.cat(p) for p in parts]
     visual = nn.utils.rnn.pad_sequence(rows, batch_first=True)
     lengths = torch.tensor([len(r) for r in rows])
@@ -145,9 +149,9 @@ def relevance_target(record, focus):
     return None
 
 
-def loss_of(model, tokenizer, batch):
+def loss_of(model, tokenizer, batch, has_cells=True):
     records = [r for r, _ in batch]
-    visual, mask = project(model, records)
+    visual, mask = project(model, records, has_cells)
     ids, places, segments, targets, weights, ends = collate(
         tokenizer, batch, model.config.positions)
     seen, text = model(visual, mask, ids, places, segments)
@@ -155,7 +159,7 @@ def loss_of(model, tokenizer, batch):
     losses = functional.cross_entropy(model.logits(text[here]), targets[here], reduction="none")
     loss = (losses * weights[here]).sum() / weights[here].sum()
     pointing = []
-    for b, (record, questions) in enumerate(batch):
+    for b, (record, questions) in enumerate(batch if has_cells else ()):
         wanted = [relevance_target(record, q.focus) for q in questions]
         rows = [k for k, w in enumerate(wanted) if w is not None]
         if rows:
@@ -220,12 +224,40 @@ def new_model(recipe, tokenizer, tokens, samples, feature_dim):
     return model
 
 
+OWN = ("projector.norm", "projector.cell.", "projector.pool", "projector.cell_norm",
+       "projector.dense")
+
+
+def grow_from(model, state):
+    """Start a deeper model from a trained one with another trunk.
+
+    Everything that does not hang on the trunk's features is copied. Layers that the smaller model
+    lacks keep MiniLM's inner weights but start as the identity: no output, and norms that restore
+    the mean and deviation of their input.
+    """
+    target = model.state_dict()
+    taken = {k: v for k, v in state.items() if k in target and not k.startswith(OWN)}
+    model.load_state_dict(target | taken)
+    depth = 1 + max(int(k.split(".")[1]) for k in state if k.startswith("layers."))
+    last = model.layers[depth - 1].norm2
+    mean = last.bias.data.mean()
+    deviation = (last.weight.data.square().mean() + last.bias.data.var()).sqrt()
+    for layer in model.layers[depth:]:
+        for linear in (layer.out, layer.down):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        for norm in (layer.norm1, layer.norm2):
+            nn.init.constant_(norm.weight, float(deviation))
+            nn.init.constant_(norm.bias, float(mean))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--model", choices=RECIPES, required=True)
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--minutes", type=float, default=10)
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--grow-from", choices=RECIPES, help="start from this trained model")
     p.add_argument("--seed", type=int, default=0)
     a = p.parse_args()
     torch.set_num_threads(a.threads)
@@ -243,6 +275,8 @@ def main():
         s.values = s.values[:, :1, :1]          # pixels are in the cache; free them
     model = new_model(recipe, tokenizer, tokens, samples,
                       variants[0][0]["grids"][0].shape[-1])
+    if a.grow_from:
+        grow_from(model, schedule.restore(RECIPES[a.grow_from].folder / "language.pt")["model"])
     path = recipe.folder / "language.pt"
     state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
     if "model" in state:
@@ -273,17 +307,18 @@ def main():
             batch = examples.draw(name)
             if not batch:
                 continue
-            loss = loss_of(model, tokenizer, batch)
+            # Half of the batches go without cells: half the work, and no leaning on one source.
+            loss = loss_of(model, tokenizer, batch, examples.rng.random() < CELL_SHARE)
             (loss / 2).backward()
             value = loss.item()
             running[name] = 0.9 * running.get(name, value) + 0.1 * value
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         steps += 1
-        if steps % 100 == 0:
+        if steps % 25 == 0:
             print(steps, f"{budget.share:.2f}", {k: round(v, 2) for k, v in running.items()},
                   flush=True)
-        if steps % 300 == 0:
+        if steps % 50 == 0:
             store()
     store()
     if val:

@@ -12,7 +12,7 @@ from eo_nodes.lvlm import load_model  # noqa: E402  (after the skip)
 from training.export import write_folder  # noqa: E402
 from training.language import LanguageConfig, LanguageModel  # noqa: E402
 from training.tiny import PatchTrunk  # noqa: E402
-from training.train_language import pack  # noqa: E402
+from training.train_language import grow_from, pack  # noqa: E402
 
 TINY = Path(__file__).resolve().parents[1] / "data" / "lvlm" / "tiny"
 
@@ -89,3 +89,16 @@ def test_only_answers_are_targets():
     assert targets == [-1, -1, -1, 15, 3] * 2
     assert places == [0, 1, 2, 3, 4] * 2 and segments == [1] * 5 + [2] * 5
     assert ends == [3, 8] and weights == [pytest.approx(2**-0.5)] * 10
+
+
+def test_grown_model_starts_where_the_smaller_one_stands(language):
+    config = LanguageConfig(3, 9, 32, positions=64, relevance_dim=16, width=32, heads=2,
+                            summary=(("class_a", 3), ("label_b", 2)), kinds=2)
+    deeper = LanguageModel(config).eval()
+    grow_from(deeper, language.state_dict())
+    visual = torch.randn(1, 5, 32)
+    _, small = forward(language, visual, [2, 7, 8, 3], [1] * 4)
+    _, large = forward(deeper, visual, [2, 7, 8, 3], [1] * 4)
+    assert torch.equal(deeper.words.weight, language.words.weight)
+    assert deeper.projector.cell.weight.shape == (32, 9)
+    assert torch.nn.functional.cosine_similarity(small, large, dim=-1).min() > 0.99
