@@ -150,7 +150,7 @@ def make_plan(graph: Graph, profile_name: str, overrides: Overrides = NO_OVERRID
         if not overrides.segments or name in overrides.segments
     ]
     _check_nodes(graph, chosen, overrides)
-    environment = _environment(graph)
+    environment = _environment(graph.environment)
     domains = {segment.name: segment.domain_id + overrides.domain_offset for segment in chosen}
     processes = []
     for segment in chosen:
@@ -193,8 +193,8 @@ def _check_nodes(graph: Graph, chosen: list[Segment], overrides: Overrides) -> N
             raise ConfigError(f"there is no node {name!r} to change or leave out")
 
 
-def _environment(graph: Graph) -> dict[str, str]:
-    values = dict(graph.environment)
+def _environment(environment: Mapping[str, str]) -> dict[str, str]:
+    values = dict(environment)
     for name in _PROJECT_FILES:
         if name in values:
             values[name] = str(project_file(values[name]))
@@ -242,7 +242,7 @@ def _process(
         ros_arguments=tuple(ros_arguments),
         environment={
             **environment,
-            **process.environment,
+            **_environment(process.environment),
             "ROS_DOMAIN_ID": str(domains[segment.name]),
         },
         nodes=tuple(managed),
