@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 
 from .errors import RemoteProtocolError
-from .values import LinkState, validate
+from .values import LinkState
 
 MAGIC = b"MODEM1 "
 
@@ -50,9 +50,14 @@ def unpack_status(datagram: bytes) -> LinkState:
             downlink_bps=int(content["downlink_bps"]),
             uplink_bps=int(content["uplink_bps"]),
         )
-        validate(state)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise RemoteProtocolError(f"modem status: {error}") from error
-    if min(state.downlink_bps, state.uplink_bps, state.stamp_ns) < 0:
-        raise RemoteProtocolError("modem status: negative number")
+        # The state is published: names must be Unicode that can be encoded, numbers must fit.
+        (state.satellite + state.station).encode()
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise RemoteProtocolError(f"modem status: {str(error)[:200]}") from error
+    if not (
+        0 <= state.stamp_ns < 1 << 63
+        and 0 <= state.downlink_bps < 1 << 64
+        and 0 <= state.uplink_bps < 1 << 64
+    ):
+        raise RemoteProtocolError("modem status: a number is out of range")
     return state
