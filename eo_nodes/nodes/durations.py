@@ -30,7 +30,7 @@ class Durations:
                     for line in lines:
                         row = json.loads(line)
                         self._known[row["node"], row["job"], row["key"]] = int(row["duration_ns"])
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
                 raise ConfigError(f"compute_file {file!r}: {error}") from error
 
     def of(self, node: str, job: str, key: str, measured_ns: int) -> int:
