@@ -136,7 +136,7 @@ class HealthMonitor(EoNode):
         try:
             wanted = json.loads(command.arguments_json or "{}")["mode"]
             trigger = {SAFE: COMMAND_SAFE, NOMINAL: COMMAND_NOMINAL}[wanted]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             self.emit("COMMAND_REJECTED", "set_mode needs mode nominal or safe", id=command.id)
             return
         self._follow(trigger, f"command {command.id} of {command.issuer}")
