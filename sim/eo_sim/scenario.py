@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from eo_nodes.contracts.errors import ConfigError
+from eo_nodes.contracts.errors import ConfigError, ContractError
 from eo_nodes.contracts.rules import MODALITIES
 from eo_nodes.contracts.values import Task, validate
 
@@ -112,20 +112,35 @@ def load_scenario(path: Path) -> Scenario:
             questions=tuple(_question(row, asked_s, deadline_s) for row in rows),
             about=str(tree.get("about", "")),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, ContractError) as error:
         raise ConfigError(f"{path.name}: {type(error).__name__} {error}") from error
+    _check(scenario, path.name)
+    return scenario
+
+
+def _check(scenario: Scenario, name: str) -> None:
+    """Refuse what would only show in the middle of a run."""
+    if not 0 < scenario.duration_s < 1e9:
+        raise ConfigError(f"{name}: duration_s {scenario.duration_s} is not within 0 to 1e9")
+    times_s = [capture.at_s for capture in scenario.captures]
+    times_s += [question.at_s for question in scenario.questions]
+    for at_s in times_s:
+        if not 0 <= at_s < 1e9:
+            raise ConfigError(f"{name}: a time {at_s} s is not within 0 to 1e9")
+    asked = [question.task.id for question in scenario.questions]
+    if len(set(asked)) < len(asked):
+        raise ConfigError(f"{name}: two questions have the same id")
     for capture in scenario.captures:
         if not capture.file.is_file():
-            raise ConfigError(f"{path.name}: no file {capture.file}")
+            raise ConfigError(f"{name}: no file {capture.file}")
         if capture.via not in ("image", "compressed", "folder"):
-            raise ConfigError(f"{path.name}: via {capture.via!r}")
-    return scenario
+            raise ConfigError(f"{name}: via {capture.via!r}")
 
 
 def _yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
