@@ -35,6 +35,7 @@ _DECISIONS = {
     Verdict.ANSWER: "answer",
     Verdict.OFFLOAD: "offload",
 }
+_DECIDING_JOBS = ("prepare", "vision", "decode")
 _STATUS = {Answer.FINAL: "final", Answer.REFUSED: "refused"}
 
 
@@ -68,6 +69,8 @@ class _Bag:
     reports: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
     finals: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     compute_ns: Counter[str] = field(default_factory=Counter)
+    # The share of it before the decision: what comes later lies in the wait and on the ground.
+    decide_ns: Counter[str] = field(default_factory=Counter)
 
 
 def _read(path: Path) -> _Bag:
@@ -115,6 +118,8 @@ def _read(path: Path) -> _Bag:
                 known.append(value)
         elif name == "compute":
             bag.compute_ns[_request_of(value.key)] += value.duration_ns
+            if value.job in _DECIDING_JOBS:
+                bag.decide_ns[_request_of(value.key)] += value.duration_ns
     return bag
 
 
@@ -320,17 +325,20 @@ def _steps(final: Any, bag: _Bag, key: str) -> list[dict[str, Any]]:
 def _parts(final: Any, request: Any, bag: _Bag, key: str) -> dict[str, float]:
     """Split capture to final into compute, queue, wait for a contact, transmission, ground."""
     steps = {step["name"]: step["stamp_ns"] for step in _steps(final, bag, key)}
-    decided_ns = steps.get("decided", request.capture_ns)
-    sent_ns = steps.get("sent", decided_ns)
-    received_ns = max(steps.get("received", final.stamp_ns), sent_ns)
-    compute_ns = bag.compute_ns[key]
-    on_board_ns = max(decided_ns - request.capture_ns, 0)
+    # Each after the one before and none after the end: so the parts add up to the whole.
+    edges = [request.capture_ns]
+    for name in ("decided", "sent", "received"):
+        edges.append(min(max(steps.get(name, edges[-1]), edges[-1]), final.stamp_ns))
+    captured_ns, decided_ns, sent_ns, received_ns = edges
+    if "received" not in steps:
+        received_ns = final.stamp_ns
+    compute_ns = min(bag.decide_ns[key], decided_ns - captured_ns)
     return {
         "compute": compute_ns / 1e9,
-        "queue": max(on_board_ns - compute_ns, 0) / 1e9,
-        "wait": max(sent_ns - decided_ns, 0) / 1e9,
-        "transmit": max(received_ns - sent_ns, 0) / 1e9,
-        "ground": max(final.stamp_ns - received_ns, 0) / 1e9,
+        "queue": (decided_ns - captured_ns - compute_ns) / 1e9,
+        "wait": (sent_ns - decided_ns) / 1e9,
+        "transmit": (received_ns - sent_ns) / 1e9,
+        "ground": (final.stamp_ns - received_ns) / 1e9,
     }
 
 
