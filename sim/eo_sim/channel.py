@@ -8,6 +8,7 @@ rounded up to a grid, so that simulated time has few steps; the grid is part of 
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from dataclasses import dataclass
 
@@ -120,8 +121,9 @@ class Channel:
         # Gaps between flips are geometric: the work follows the errors, not the bits.
         damaged = None
         position = -1
+        scale = -math.log1p(-rate)
         for _ in range(_MOST_FLIPS):
-            position += 1 + int(self._random.expovariate(1.0) / rate)
+            position += 1 + int(self._random.expovariate(scale))
             if position >= bits:
                 break
             damaged = damaged or bytearray(frame)
