@@ -14,7 +14,7 @@ expected of it. The baseline is taken when reports have been still for a while (
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from eo_nodes.contracts.values import Idle
 
@@ -36,7 +36,7 @@ class Lockstep:
         expected: fully qualified names of all nodes that must report before time moves.
         start_ns: first time.
         settle_ns: reports must be still this long, real time, before a baseline is taken.
-        stall_ns: no report for this long while messages are missing: give them up.
+        stall_ns: no report for this long while something is awaited: go on without it.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Lockstep:
             if quiet_for_ns >= self._stall_ns:
                 self.report.stalls += 1
                 self.report.missing.extend(awaited[:20])
-                self._take_baseline()
+                self._give_up()
                 self._last_change_ns = monotonic_ns
             return None
         wakes = [idle.wake_ns for idle in self._latest.values() if idle.wake_ns]
@@ -124,6 +124,13 @@ class Lockstep:
                 self._baseline[name, topic] = totals.get(topic, 0) - received
         self._settling = False
         self.report.baselines += 1
+
+    def _give_up(self) -> None:
+        """Go on without what is missing: messages, and wake-ups of nodes that do not answer."""
+        for name, idle in self._latest.items():
+            if idle.wake_ns and idle.wake_ns <= self.now_ns:
+                self._latest[name] = replace(idle, wake_ns=0)  # until it reports again
+        self._take_baseline()
 
     def _awaited(self) -> list[str]:
         totals = self._totals()
