@@ -1,7 +1,8 @@
 """The ground alone, in real time."""
 
-from eo_nodes.graph.launching import graph_description
 from launch import LaunchDescription
+
+from eo_nodes.graph.launching import graph_description
 
 
 def generate_launch_description() -> LaunchDescription:

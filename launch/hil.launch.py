@@ -1,7 +1,8 @@
 """Satellite and ground in real time with a real modem between them."""
 
-from eo_nodes.graph.launching import graph_description
 from launch import LaunchDescription
+
+from eo_nodes.graph.launching import graph_description
 
 
 def generate_launch_description() -> LaunchDescription:

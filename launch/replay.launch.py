@@ -1,7 +1,8 @@
 """The demo's graph with inputs and durations from a recording."""
 
-from eo_nodes.graph.launching import graph_description
 from launch import LaunchDescription
+
+from eo_nodes.graph.launching import graph_description
 
 
 def generate_launch_description() -> LaunchDescription:

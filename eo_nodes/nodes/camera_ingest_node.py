@@ -79,7 +79,9 @@ class CameraIngest(EoNode):
             name = path.name.removeprefix(".taken-")
             shutil.move(path, self._quarantine / f"unfinished__{name}")
             self.emit("BAD_IMAGE", f"{name[:120]}: in hand when the node died", code="unfinished")
-        self._watch()
+        # Half a second off the full seconds that scenarios use: a file that appears in the very
+        # moment of a look would be seen or not by chance.
+        self.after(0.5, self._watch)
 
     def cleanup(self) -> None:
         """Close the store of ids."""

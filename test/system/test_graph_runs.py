@@ -101,7 +101,7 @@ def test_replay_of_a_recorded_run_gives_the_same_decisions_bytes_and_order(tmp_p
 
 
 def test_lockstep_at_x1_and_at_full_speed_give_the_same_run(tmp_path: Path) -> None:
-    settings = {"compute_mode": "fixed", "compute_fixed_ms": 40.0}
+    settings = {"compute_mode": "fixed", "compute_fixed_ms": 37.3}
     _, fast = run(tmp_path / "fast", "minute", settings=settings)
     _, real = run(tmp_path / "real", "minute", settings=settings, rate=1.0)
     differences, _ = compare_files(

@@ -47,10 +47,10 @@ needs_launch = pytest.mark.skipif(not has_launch(), reason="launch and launch_ro
 @needs_launch
 @pytest.mark.parametrize("profile", sorted(FILES))
 def test_launch_starts_the_processes_of_the_plan_in_its_order(profile):
+    from launch import LaunchContext
     from launch.utilities import perform_substitutions
 
     from eo_nodes.graph.launching import actions_of, plan_of
-    from launch import LaunchContext
 
     context = LaunchContext()
     spec = importlib.util.spec_from_file_location(f"{profile}_launch", FILES[profile])

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from eo_sim.report import ReportError, build
 from eo_sim.report.cards import data_uri, dates_in
 from eo_sim.report.headline import accuracy
