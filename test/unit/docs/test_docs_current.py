@@ -1,0 +1,90 @@
+"""The documentation says what the code says: written parts, links, paths and commands."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+
+pytest.importorskip("rclpy")
+
+from docs import __main__ as writer
+from docs import draw_graph
+from docs.facts import all_nodes
+from eo_nodes.cli.main import app
+from eo_nodes.contracts.topics import TOPICS
+
+ROOT = Path(writer.__file__).resolve().parents[1]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+TREE = re.compile(
+    r"`((?:docs|config|eo_nodes|sim|test|training|tools|models|msg|srv|launch|bench)/[\w./-]*)`"
+)
+
+
+def test_written_parts_are_current():
+    assert writer.stale() == [], "run: python -m docs"
+
+
+def test_a_changed_table_is_noticed(monkeypatch):
+    monkeypatch.setitem(writer.BLOCKS["README.md"], "topics", lambda: "| other |")
+
+    assert writer.stale() == ["README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    own = [link for link in links if "://" not in link]
+
+    assert [link for link in own if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_paths_named_in_text_exist(page):
+    processes = {place for node in all_nodes() for place in node.places}
+    named = set(TREE.findall(page.read_text(encoding="utf-8"))) - processes
+
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_commands_and_options_named_exist(page):
+    group = typer.main.get_command(app)
+    lines = page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    calls = [
+        re.sub(r"\s+#.*|&&.*", "", line) for line in lines if line.startswith("    spaceverse ")
+    ]
+
+    for call in calls:
+        name, *words = call.split()[1:]
+        command = group.commands.get(name)
+        assert command is not None, call
+        known = {option for parameter in command.params for option in parameter.opts}
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert given <= known, call
+
+
+def test_every_topic_is_spoken_by_some_node():
+    spoken = {topic for node in all_nodes() for topic in node.speaks}
+
+    assert TOPICS.keys() - spoken == set(draw_graph.SHARED_TOPICS)
+
+
+def test_an_edge_that_the_code_does_not_have_stops_the_picture(monkeypatch):
+    first = draw_graph.EDGES[0]
+    wrong = (replace(first, topics=("scene", "verdict")), *draw_graph.EDGES[1:])
+    monkeypatch.setattr(draw_graph, "EDGES", wrong)
+
+    with pytest.raises(draw_graph.PictureError, match="verdict"):
+        draw_graph.draw()
+
+
+def test_a_node_without_a_place_stops_the_picture(monkeypatch):
+    places = {k: v for k, v in draw_graph.PLACES.items() if k != "ground/archive"}
+    monkeypatch.setattr(draw_graph, "PLACES", places)
+
+    with pytest.raises(draw_graph.PictureError, match="archive"):
+        draw_graph.draw()
