@@ -85,7 +85,7 @@ def _section(node: NodeFacts) -> str:
         f"Class `{node.class_name}` in `{node.module}`; runs in {_listed(node.places)}.",
         "",
         f"- in: {_inputs(node)}",
-        f"- out: {_outputs(node)}",
+        f"- out: {_outputs(node, services=False)}",
     ]
     if node.services:
         services = (f"`{name}` ({kind})" for name, kind in node.services)
@@ -103,7 +103,7 @@ def _section(node: NodeFacts) -> str:
 def _about(node: NodeFacts) -> str:
     """Return the docstring without the name that it begins with."""
     text = node.about.removeprefix(f"{node.name}: ")
-    return text[:1].upper() + text[1:]
+    return (text[:1].upper() + text[1:]).replace("``", "`")
 
 
 def _has_link(node: NodeFacts) -> bool:
@@ -114,8 +114,9 @@ def _inputs(node: NodeFacts) -> str:
     return _listed(node.hears, "frames" if _has_link(node) else "")
 
 
-def _outputs(node: NodeFacts) -> str:
-    return _listed(node.speaks, "frames" if _has_link(node) else "services" * bool(node.services))
+def _outputs(node: NodeFacts, *, services: bool = True) -> str:
+    also = "services" if services and node.services else ""
+    return _listed(node.speaks, "frames" if _has_link(node) else also)
 
 
 def _changed(node: NodeFacts, values: dict[str, Any]) -> str:
@@ -149,7 +150,7 @@ def _range(parameter: Parameter) -> str:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e6 else f"{value:g}"
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
 
 
 def _listed(names: Sequence[str], also: str = "") -> str:

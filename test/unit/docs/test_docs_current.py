@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 import typer
 
 pytest.importorskip("rclpy")
+# docs/ is no part of an installation.
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from docs import __main__ as writer
 from docs import draw_graph
