@@ -7,6 +7,7 @@ Not here: how a page or a picture shows it. Topics are found by reading calls of
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 from dataclasses import dataclass
@@ -50,19 +51,21 @@ class NodeFacts:
     places: tuple[str, ...]
 
 
+@functools.cache
 def graph() -> Graph:
     """Return config/graph.yaml."""
     return load_graph(project_file("config/graph.yaml"))
 
 
-def all_nodes() -> list[NodeFacts]:
+@functools.cache
+def all_nodes() -> tuple[NodeFacts, ...]:
     """Return every node of the graph once, in the order of the graph."""
     found: dict[str, tuple[str, list[str]]] = {}
     for kind, process, name in walk(graph()):
         found.setdefault(name, (graph().kinds[kind].package, []))[1].append(
             f"{kind}/{process.name}"
         )
-    return [_facts(name, package, tuple(places)) for name, (package, places) in found.items()]
+    return tuple(_facts(name, package, tuple(at)) for name, (package, at) in found.items())
 
 
 def walk(description: Graph) -> list[tuple[str, Process, str]]:
@@ -75,6 +78,7 @@ def walk(description: Graph) -> list[tuple[str, Process, str]]:
     ]
 
 
+@functools.cache
 def mission_values(kind: str) -> dict[str, dict[str, Any]]:
     """Return node -> parameter -> value of config/params for a kind of segment."""
     tree = yaml.safe_load(project_file(f"config/params/{kind}.yaml").read_text(encoding="utf-8"))
