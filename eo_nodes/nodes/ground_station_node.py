@@ -80,7 +80,8 @@ class GroundStation(LinkNode):
         self._apply(self._ledger.on_task(task, self.now_ns()))
 
     def _on_bad_task(self, task: Task, error: ContractError) -> None:
-        self._apply(self._ledger.refuse(task, str(error)[:300], self.now_ns()))
+        if error.field != "id":  # without an id nobody could tell what is refused
+            self._apply(self._ledger.refuse(task, str(error)[:300], self.now_ns()))
 
     def _on_command(self, command: Command) -> None:
         self._uplink("command", command.id, command)
@@ -134,7 +135,7 @@ class GroundStation(LinkNode):
         if isinstance(indication, FileReceived):
             try:
                 self._on_file(indication)
-            except (EoError, OSError, ValueError, KeyError) as error:
+            except (EoError, OSError, ValueError, KeyError, TypeError) as error:
                 self.emit("INPUT_FAILED", f"file {indication.name}: {error}")
         elif isinstance(indication, PacketReceived):
             self._on_packet(indication)
