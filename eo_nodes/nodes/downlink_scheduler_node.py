@@ -199,10 +199,10 @@ class DownlinkSchedulerNode(LinkNode):
 
     def _on_uplinked(self, file: FileReceived) -> None:
         try:
-            kind = str(json.loads(file.metadata or b"{}").get("kind", ""))
+            kind = str(json.loads(file.metadata or b"{}")["kind"])
             value = codec.decode(_UPLINKED[kind], Path(file.path).read_text(encoding="utf-8"))
             validate(value)
-        except (KeyError, ValueError, StorageError, ContractError, OSError) as error:
+        except (KeyError, TypeError, ValueError, StorageError, ContractError, OSError) as error:
             self.emit("COMMAND_REJECTED", f"uplinked file {file.name}: {error}")
             return
         self.publish(kind, value)
