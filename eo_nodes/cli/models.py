@@ -41,7 +41,7 @@ def infer(
 
     Examples:
 
-        spaceverse infer scene.tif "What is seen here?" --sensor sentinel2
+        spaceverse infer scene.tif "What is seen here?" --sensor s2_msi
 
         spaceverse infer chip.png "Is there a river?" --modality optical --model regular --json
     """

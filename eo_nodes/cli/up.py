@@ -66,7 +66,7 @@ def up(
 ) -> None:
     """Run the graph: start, bring up in order, restart within a budget, stop without a trace.
 
-    Example: spaceverse up --profile sim --set tasking.deadline_s=3600
+    Example: spaceverse up --profile sim --set tasking.lifetime_h=24
     """
     asked: list[int] = []
     for number in _SIGNALS:  # until the supervisor takes over

@@ -18,7 +18,6 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -31,10 +30,10 @@ from eo_nodes import __version__
 from eo_nodes.contracts.errors import ContractError, EoError
 from eo_nodes.contracts.events import EVENTS
 from eo_nodes.contracts.topics import TOPICS
-from eo_nodes.contracts.values import Compute, Event, Heartbeat, Idle, validate
+from eo_nodes.contracts.values import Event, Heartbeat, Idle, validate
 
 from .convert import message_type, to_message, to_value
-from .durations import Durations
+from .jobs import Jobs
 from .parameters import Parameter, declare
 from .qos import profile
 
@@ -85,17 +84,8 @@ class EoNode(LifecycleNode):
         self._work = 0
         self._idle_sequence = 0
         self._idle_shown: tuple[Any, ...] = ()
-        self._jobs: deque[tuple[str, str, Any, Any, Any]] = deque()
-        self._job_running = False
-        self._pool: ThreadPoolExecutor | None = None
-        self._done: deque[Callable[[], None]] = deque()
-        self._done_signal = self.create_guard_condition(self._run_done)
         self._wall_timer: Any = None
-        self._durations = Durations(
-            mode=self.param("compute_mode"),
-            file=self.param("compute_file"),
-            fixed_ns=int(self.param("compute_fixed_ms") * 1e6),
-        )
+        self._jobs = Jobs(self)
         self._jump_handle = None
         if self.simulated:
             threshold = JumpThreshold(
@@ -374,57 +364,12 @@ class EoNode(LifecycleNode):
             work: runs in the worker thread in free mode: touches nothing of the node.
             then, failed: called with the result or the error, in the executor's thread.
         """
-        self._jobs.append((job, key, work, then, failed))
-        self._start_job()
+        self._jobs.put(job, key, work, then, failed)
 
     @property
     def pending_jobs(self) -> int:
         """Jobs waiting or running."""
-        return len(self._jobs) + self._job_running
-
-    def _start_job(self) -> None:
-        if self._job_running or not self._jobs:
-            return
-        self._job_running = True
-        job, key, work, then, failed = self._jobs.popleft()
-
-        def run() -> tuple[Callable[[], None], int]:
-            start = time.perf_counter_ns()
-            try:
-                result = work()
-                outcome = lambda: then(result)  # noqa: E731 - the branch decides which call
-            except Exception as error:  # handed to the node's own `failed`
-                fault = error
-                outcome = lambda: failed(fault)  # noqa: E731
-            return outcome, time.perf_counter_ns() - start
-
-        def finish(outcome: Callable[[], None], duration_ns: int) -> None:
-            self._job_running = False
-            self.publish("compute", self._record(job, key, duration_ns))
-            self.guarded(outcome, f"job {job}")
-            self._start_job()
-
-        if self.lockstep:
-            outcome, measured_ns = run()
-            duration_ns = self._durations.of(self.get_name(), job, key, measured_ns)
-            self.at(self.now_ns() + duration_ns, lambda: finish(outcome, duration_ns))
-            return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix=self.get_name())
-
-        def work_and_return() -> None:
-            outcome, measured_ns = run()
-            self._done.append(lambda: finish(outcome, measured_ns))
-            self._done_signal.trigger()
-
-        self._pool.submit(work_and_return)
-
-    def _record(self, job: str, key: str, duration_ns: int) -> Compute:
-        return Compute(node=self.get_name(), job=job, key=key, duration_ns=duration_ns)
-
-    def _run_done(self) -> None:
-        while self._done:
-            self.guarded(self._done.popleft(), "job")
+        return self._jobs.pending
 
     # -- reports -----------------------------------------------------------------------------
 
@@ -520,6 +465,7 @@ class EoNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working."""
         result = self._transition(self.deactivate, "deactivate")
+        self.emit("NODE_INACTIVE", f"{self.get_name()} is inactive")
         self._active = False
         return (
             result if result != TransitionCallbackReturn.SUCCESS else super().on_deactivate(state)
@@ -540,8 +486,7 @@ class EoNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Stop the worker before the node goes."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._jobs.close()
         if self._jump_handle is not None:
             self._jump_handle.unregister()
         super().destroy_node()

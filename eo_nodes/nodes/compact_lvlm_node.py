@@ -9,11 +9,9 @@ from typing import Any
 
 from eo_nodes.contracts import ids
 from eo_nodes.contracts.values import Answer, Verdict, Views
-from eo_nodes.graph.paths import project_file
-from eo_nodes.lvlm import load_model
 
 from .base import EoNode, Wakeup
-from .lvlm_values import tap_of, tensors_of
+from .lvlm_values import load_checked, tap_of, tensors_of
 from .parameters import Parameter
 from .runner import main_of
 
@@ -48,9 +46,7 @@ class CompactLvlm(EoNode):
 
     def configure(self) -> None:
         """Load the model: digest and self test (M30)."""
-        self._model = load_model(
-            project_file(self.param("model_dir")), threads=self.param("threads")
-        )
+        self._model = load_checked(self, self.param("model_dir"), self.param("threads"))
         self._waiting: deque[Views] = deque()
         self._current: _Current | None = None
         self.speak("tap", "answer")

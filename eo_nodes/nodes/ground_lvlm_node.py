@@ -7,12 +7,10 @@ from typing import Any
 
 from eo_nodes.contracts import ids
 from eo_nodes.contracts.values import Answer, Product
-from eo_nodes.graph.paths import project_file
 from eo_nodes.imaging.container import read_container, views_from
-from eo_nodes.lvlm import load_model
 
 from .base import EoNode
-from .lvlm_values import tap_of, tensors_of_views
+from .lvlm_values import load_checked, tap_of, tensors_of_views
 from .parameters import Parameter
 from .runner import main_of
 
@@ -32,9 +30,7 @@ class GroundLvlm(EoNode):
 
     def configure(self) -> None:
         """Load the model: digest and self test (M30)."""
-        self._model = load_model(
-            project_file(self.param("model_dir")), threads=self.param("threads")
-        )
+        self._model = load_checked(self, self.param("model_dir"), self.param("threads"))
         self.speak("answer")
         self.listen("product", self._on_product)
 

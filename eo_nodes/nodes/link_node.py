@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+from ipaddress import ip_address
 from typing import Any
 
 from eo_nodes.contracts import modem
-from eo_nodes.contracts.errors import ProtocolError
+from eo_nodes.contracts.errors import ConfigError, ProtocolError
 from eo_nodes.contracts.values import LinkState
 from eo_nodes.downlink.budget import RateBudget
 from eo_nodes.link import EndpointConfig, LinkEndpoint
@@ -49,6 +50,11 @@ class LinkNode(EoNode):
 
     def configure(self) -> None:
         """Open the socket and the endpoint; what was under way goes on."""
+        if self.IS_SPACE and not ip_address(self.param("listen_host")).is_loopback:
+            raise ConfigError(
+                f"listen_host {self.param('listen_host')}: until commands are authenticated, "
+                "uplink is taken from loopback only"
+            )
         self.folder = state_folder(self)
         self.link_state = LinkState()
         self.receive_root = os.path.join(self.folder, "received")

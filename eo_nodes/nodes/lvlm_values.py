@@ -6,9 +6,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from eo_nodes.contracts.errors import ModelError
 from eo_nodes.contracts.values import Tap, View, Views
+from eo_nodes.graph.paths import project_file
 from eo_nodes.imaging.prepare import view_array
-from eo_nodes.lvlm import DecodeSession, LvlmModel, ViewTensor
+from eo_nodes.lvlm import DecodeSession, LvlmModel, ViewTensor, load_model
+
+from .base import EoNode
+
+
+def load_checked(node: EoNode, folder: str, threads: int) -> LvlmModel:
+    """Load a model folder; a refusal is an event, then an error (M30).
+
+    Raises:
+        ModelError: digest, self test or content do not fit.
+    """
+    try:
+        return load_model(project_file(folder), threads=threads)
+    except ModelError as error:
+        node.emit("MODEL_REFUSED", str(error), folder=folder)
+        raise
 
 
 def tensors_of_views(views: Sequence[View], modality: str) -> list[ViewTensor]:

@@ -146,6 +146,7 @@ class OrbitClock(EoNode):
         self._clockwork = clockwork
         clockwork.clocks.append(self)
         self._timer: Any = None
+        self._stalls_said = 0
 
     def configure(self) -> None:
         """Open the clock's topic and services."""
@@ -165,6 +166,10 @@ class OrbitClock(EoNode):
             self.create_timer(_LOG_S, self._log_state, clock=steady)
 
     def _log_state(self) -> None:
+        lockstep = self._clockwork.lockstep
+        if lockstep is not None and lockstep.report.stalls > self._stalls_said:
+            self._stalls_said = lockstep.report.stalls
+            self.emit("LOCKSTEP_STALL", f"{lockstep.report.missing[-4:]}")
         self.get_logger().info(self._clockwork.describe())
 
     def deactivate(self) -> None:
