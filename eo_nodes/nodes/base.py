@@ -97,11 +97,8 @@ class EoNode(LifecycleNode):
         self.speak("event", "heartbeat", "compute")
         if self.lockstep:
             self.speak("/idle")
-        self.create_timer(
-            float(self.param("heartbeat_s")),
-            self._beat,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(float(self.param("heartbeat_s")), self._beat, clock=steady)
 
     # -- hooks -------------------------------------------------------------------------------
 
@@ -480,8 +477,10 @@ class EoNode(LifecycleNode):
         return self._transition(self.cleanup, "cleanup")
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """End: the same as cleanup."""
+        """End: the same as cleanup, where there is something to clean."""
         self._active = False
+        if state.label == "unconfigured":
+            return TransitionCallbackReturn.SUCCESS
         return self._transition(self.cleanup, "shutdown")
 
     def destroy_node(self) -> None:
