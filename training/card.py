@@ -102,7 +102,8 @@ def main():
               f"{r['probe_error'] or '-'} |" for r in table if "error" in r]
     taps = [f"| {k} | {v['ece']} | {v['answer_above']} | {v['offload_below']} |"
             for k, v in stages.items()]
-    caption = next(r for r in scores["rows"] if "cider" in r)
+    nothing = dict.fromkeys(("n", "cider", "bleu4", "different", "blind_cider"), "not scored")
+    caption = next((r for r in scores["rows"] if "cider" in r), nothing)
     size = sum(f.stat().st_size for f in a.model.iterdir() if f.suffix != ".md") / 1e6
     text = TEXT.format(
         **config, trunk=TRUNKS[recipe.trunk], size=size, rows="\n".join(lines),
