@@ -47,12 +47,14 @@ class Process:
         nodes: names of nodes.
         domains: node -> segments in whose domain it has an instance; for simulation only.
         environment: on top of the graph's.
+        silence_s: in place of the graph's; 0 for that.
     """
 
     name: str
     nodes: tuple[str, ...]
     domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    silence_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,17 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """All of config/graph.yaml."""
+    """All of config/graph.yaml.
+
+    Attributes:
+        silence_s: without a heartbeat, after which a node that beat is lost (M35).
+        grace_s: from the signal to stop to SIGKILL.
+        bring_up_timeout_s: for all nodes together.
+        environment: of every process.
+    """
 
     restart: Restart
+    silence_s: float
     grace_s: float
     bring_up_timeout_s: float
     environment: Mapping[str, str]
@@ -208,6 +218,7 @@ def parse_graph(document: Any) -> Graph:
         raise ConfigError("graph.version: only version 1 is known")
     graph = Graph(
         restart=_restart(_Reader(top.take("restart", dict), "graph.restart")),
+        silence_s=_single(top, "bond", "silence_s"),
         grace_s=_single(top, "shutdown", "grace_s"),
         bring_up_timeout_s=_single(top, "bring_up", "timeout_s"),
         environment=top.strings("environment"),
@@ -258,7 +269,10 @@ def _process(name: str, part: _Reader) -> Process:
         if node not in nodes:
             raise ConfigError(f"{part.place}.domains: {node!r} is no node of this process")
         domains[node] = (ALL_DOMAINS,) if value == ALL_DOMAINS else tuple(value)
-    result = Process(name, nodes, domains, part.strings("environment"))
+    silence_s = float(part.take("silence_s", (int, float), 0.0))
+    if not 0 <= silence_s < float("inf"):
+        raise ConfigError(f"{part.place}.silence_s: is {silence_s}, must be at least 0")
+    result = Process(name, nodes, domains, part.strings("environment"), silence_s)
     part.done()
     return result
 

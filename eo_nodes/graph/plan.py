@@ -91,6 +91,7 @@ class ProcessSpec:
             single parameters, which so win.
         environment: on top of what the caller has.
         nodes: managed nodes in it, in order of bring-up.
+        silence_s: after which a node in it counts as lost, > 0.
     """
 
     name: str
@@ -101,6 +102,7 @@ class ProcessSpec:
     ros_arguments: tuple[str, ...]
     environment: Mapping[str, str]
     nodes: tuple[ManagedNode, ...]
+    silence_s: float
 
     def argv(self, python: str = sys.executable) -> list[str]:
         """Return the command line for running it without a ROS distribution."""
@@ -129,6 +131,13 @@ class Plan:
     def nodes(self) -> tuple[ManagedNode, ...]:
         """All managed nodes in order of bring-up."""
         return tuple(node for process in self.processes for node in process.nodes)
+
+    def process_of(self, node: str) -> ProcessSpec | None:
+        """Return the process that a node, fully qualified, lives in."""
+        for process in self.processes:
+            if any(item.name == node for item in process.nodes):
+                return process
+        return None
 
 
 def make_plan(graph: Graph, profile_name: str, overrides: Overrides = NO_OVERRIDES) -> Plan:
@@ -246,6 +255,7 @@ def _process(
             "ROS_DOMAIN_ID": str(domains[segment.name]),
         },
         nodes=tuple(managed),
+        silence_s=process.silence_s or graph.silence_s,
     )
 
 
@@ -317,6 +327,7 @@ def _bringup(
     for process in processes:
         for node in process.nodes:
             arguments += ["--node", f"{node.domain_id}:{node.name}"]
+            arguments += ["--silence-s", f"{process.silence_s:g}"]
     return ProcessSpec(
         name=BRINGUP,
         segment="",
@@ -326,6 +337,7 @@ def _bringup(
         ros_arguments=(),
         environment=dict(environment),
         nodes=(),
+        silence_s=0.0,
     )
 
 

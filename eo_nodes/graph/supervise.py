@@ -6,6 +6,9 @@ decided by `grant` (the restart budget). The bring-up process changes lifecycle 
 lines are passed on, so whoever reads the lines sees processes and nodes in one stream. On stop
 the bring-up goes first, deactivating nodes in reverse order, then everything else.
 
+The bring-up also listens to heartbeats. The process of a node that it calls lost is killed,
+whatever state it hangs in, and then goes the way of every process that dies (M35).
+
 Not here: lifecycle, the budget's numbers, printing, signals.
 """
 
@@ -14,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import os
 import shutil
 import signal
@@ -31,6 +33,7 @@ from circus.watcher import Watcher
 from tornado.ioloop import IOLoop
 
 from .plan import BRINGUP, Plan, ProcessSpec, die_with_parent
+from .steps import LOST, StepLines
 
 _CHECK_S = 0.1  # how often circus looks for dead processes
 _LOG_BYTES = 16 << 20
@@ -45,22 +48,16 @@ class Say(Protocol):
 
 
 class _Lines:
-    """Output stream of circus that passes on whole lines of JSON."""
+    """Output stream of circus that passes on steps."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
-        self._rest = b""
+        self._lines = StepLines()
 
     def __call__(self, data: Mapping[str, Any]) -> None:
         chunk = data["data"]
-        self._rest += chunk if isinstance(chunk, bytes) else chunk.encode()
-        *lines, self._rest = self._rest.split(b"\n")
-        for line in lines:
-            try:
-                fields = json.loads(line)
-            except ValueError:
-                fields = {"stage": "note", "text": line.decode(errors="replace")}
-            self._say(**fields)
+        for step in self._lines.feed(chunk if isinstance(chunk, bytes) else chunk.encode()):
+            self._say(**step)
 
 
 class Supervisor:
@@ -93,6 +90,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watchers: dict[str, Watcher] = {}
         self._alive: set[str] = set()
+        self._started_s: dict[str, float] = {}
         self._exit_codes: dict[str, int | None] = {}
         self._arbiter: Any = None
         self._turn = asyncio.Lock()
@@ -156,7 +154,7 @@ class Supervisor:
             max_bytes=_LOG_BYTES,
             backup_count=1,
         ).__call__
-        stdout = _Lines(self._say) if spec.name == BRINGUP else log
+        stdout = _Lines(self._hear) if spec.name == BRINGUP else log
         return {
             "cmd": command[0],
             "args": command[1:],
@@ -174,9 +172,21 @@ class Supervisor:
             lambda: self._arbiter.start_watchers(watcher_iter_func=lambda **_: [watcher])
         )
         self._alive.add(spec.name)
+        self._started_s[spec.name] = time.monotonic()
         for pid in watcher.processes:
             nodes = [node.name for node in spec.nodes]
             self._say(stage="started", process=spec.name, pid=pid, nodes=nodes)
+
+    def _hear(self, **step: Any) -> None:
+        """Take a step of the bring-up."""
+        self._say(**step)
+        spec = self._plan.process_of(step.get("node", "")) if step["stage"] == LOST else None
+        if spec is None or spec.name not in self._alive:
+            return
+        # A silence that began before this process did is that of its predecessor.
+        if time.monotonic() - self._started_s[spec.name] > step["silence_s"]:
+            for pid in list(self._watchers[spec.name].processes):
+                _signal_group(pid, signal.SIGKILL)
 
     def _keep_exit_code(self, spec: ProcessSpec) -> Callable[..., bool]:
         def hook(**fields: Any) -> bool:

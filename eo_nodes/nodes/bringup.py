@@ -1,11 +1,15 @@
 """Bring lifecycle nodes up in order, up again after a restart, and down in reverse.
 
-    python -m eo_nodes.nodes.bringup --node 41:/sat1/tasking --node 42:/ground/archive ...
+    python -m eo_nodes.nodes.bringup --node 41:/sat1/tasking --silence-s 15 --node ...
 
 It speaks to several DDS domains, one context each, and only by the standard lifecycle services.
 Each step is one JSON line on standard output. A node that does not come, or refuses, is
 reported and tried again; the others go on without it (a satellite without its camera is still
 a satellite). A node that somebody else deactivated is left as it is.
+
+It also holds the bond to each node: one that beat and then stays silent for its ``--silence-s``
+is reported as lost. Who runs the processes then kills the one it lives in (M35): what hangs
+answers no lifecycle service.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +29,20 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from eo_nodes.contracts.topics import TOPICS
+from eo_nodes.graph.steps import LOST
+from eo_nodes.health.bonds import Bonds
+
+from .convert import message_type
+from .qos import profile
+
 _POLL_S = 0.02
 _RETRY_S = 0.5  # between attempts of a node that refused
 _STATE_S = 1.0  # for the answer to "what is your state"
 _WATCH_S = 1.0  # between looks at each node once the graph is up
 _MEND_S = 20.0  # for one node to come up again before the others get a look
 _STOP_S = 4.0  # for all deactivations together
+_SILENCE_S = 15.0
 Say = Callable[..., None]
 
 
@@ -81,15 +93,32 @@ class Bringup:
     """Manager of the given nodes.
 
     Args:
-        nodes: (domain id, fully qualified name), in order of bring-up.
+        nodes: (domain id, fully qualified name) -> s of silence after which it is lost, in order
+            of bring-up.
         say: called with ``stage=..., node=...`` for each step.
     """
 
-    def __init__(self, nodes: Sequence[tuple[int, str]], say: Say) -> None:
+    def __init__(self, nodes: Mapping[tuple[int, str], float], say: Say) -> None:
         self.is_stopping = False
         self._say = say
-        self._domains = {number: Domain(number) for number in dict.fromkeys(n for n, _ in nodes)}
+        self._domains = {number: Domain(number) for number, _ in nodes}
         self._nodes = [self._manage(self._domains[number], name) for number, name in nodes]
+        limits_ns = {node: round(silence_s * 1e9) for node, silence_s in nodes.items()}
+        self._bonds = Bonds(limits_ns, time.monotonic_ns())
+        for number, namespace in {(number, name.rpartition("/")[0]) for number, name in nodes}:
+            self._listen(number, namespace)
+
+    def _listen(self, domain_id: int, namespace: str) -> None:
+        """Hear the heartbeats of a segment in a domain."""
+        row = TOPICS["heartbeat"]
+
+        def on_heartbeat(message: Any) -> None:
+            node = (domain_id, f"{namespace}/{message.node}")
+            self._bonds.on_beat(node, message.incarnation)
+
+        self._domains[domain_id].node.create_subscription(
+            message_type(row.type), f"{namespace}/heartbeat", on_heartbeat, profile(row.qos)
+        )
 
     @staticmethod
     def _manage(domain: Domain, name: str) -> Managed:
@@ -220,7 +249,7 @@ class Bringup:
         ask_at_s = time.monotonic() + 2 * _STATE_S
         question = None
         while not future.done() and not self.is_stopping and time.monotonic() < deadline_s:
-            node.domain.executor.spin_once(timeout_sec=_POLL_S)
+            self._spin(node.domain)
             if is_transition and time.monotonic() > ask_at_s:
                 if question is not None and question.done() and not future.done():
                     break
@@ -237,7 +266,14 @@ class Bringup:
         deadline_s = time.monotonic() + duration_s
         while not self.is_stopping and time.monotonic() < deadline_s:
             for domain in self._domains.values():
-                domain.executor.spin_once(timeout_sec=_POLL_S)
+                self._spin(domain)
+
+    def _spin(self, waited_for: Domain) -> None:
+        """Wait a moment for something in one domain; take what is there in the others."""
+        for domain in self._domains.values():
+            domain.executor.spin_once(timeout_sec=_POLL_S if domain is waited_for else 0.0)
+        for lost in self._bonds.check(time.monotonic_ns()):
+            self._say(stage=LOST, node=lost.node[1], silence_s=round(lost.silence_ns / 1e9, 1))
 
 
 def print_line(**fields: Any) -> None:
@@ -268,10 +304,16 @@ def main(argv: list[str] | None = None) -> None:
         signal.signal(number, on_signal)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--node", type=parse_node, action="append", required=True, dest="nodes")
+    parser.add_argument(
+        "--silence-s", type=float, action="append", default=[], help="one for each --node, in order"
+    )
     parser.add_argument("--timeout-s", type=float, default=60.0)
     # `ros2 launch` adds arguments for ROS, which mean nothing here.
     options, _ = parser.parse_known_args(argv)
-    bringup = Bringup(options.nodes, print_line)
+    limits_s = options.silence_s or [_SILENCE_S] * len(options.nodes)
+    if len(limits_s) != len(options.nodes):
+        parser.error("--silence-s: one for each --node, or none")
+    bringup = Bringup(dict(zip(options.nodes, limits_s, strict=True)), print_line)
     manager.append(bringup)
     bringup.is_stopping = bool(stop_asked)
     try:

@@ -1,7 +1,8 @@
 """health_monitor: heartbeats, mode and diagnostics of one segment.
 
 Restarting is the supervisor's; this node says what is late or lost, keeps the mode, and obeys
-the commands that change it.
+the commands that change it. What the supervisor gave up (its restart budget is used up) it notes
+in a file beside the state of the segment; that takes the segment to safe mode.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 
 from eo_nodes.contracts.values import Command, Event, Heartbeat, Mode
+from eo_nodes.health.disabled import DisabledNodes, read_note
 from eo_nodes.health.heartbeats import (
     ALIVE,
     EVENT_OF_LEVEL,
@@ -54,6 +56,9 @@ class HealthMonitor(EoNode):
         """Open the store of the mode."""
         self._store = LedgerStore(os.path.join(state_folder(self), "health.db"))
         self._modes = ModeKeeper(self._store)
+        self._disabled = DisabledNodes(self._store)
+        self._note = os.path.join(state_folder(self), "disabled_nodes.json")
+        self._note_seen_ns = 0
         self._boot_mode = self._modes.on_boot(self.now_ns())
         self._beats: dict[str, Heartbeat] = {}
         self.speak("mode", "diagnostics")
@@ -92,6 +97,7 @@ class HealthMonitor(EoNode):
         for finding in self._monitor.check(time.monotonic_ns()):
             text = f"{finding.node} is {finding.level} after {finding.silence_ns / 1e9:.1f} s"
             self.emit(EVENT_OF_LEVEL[finding.level], text, node=finding.node)
+        self.guarded(self._look_for_disabled, "disabled nodes")
         levels = self._monitor.levels()
         if (
             not self._is_booted
@@ -105,6 +111,22 @@ class HealthMonitor(EoNode):
             self._modes.on_boot_done()
         self._publish_diagnostics(levels)
         self.settle()
+
+    def _look_for_disabled(self) -> None:
+        try:
+            written_ns = os.stat(self._note).st_mtime_ns
+            if written_ns == self._note_seen_ns:
+                return
+            self._note_seen_ns = written_ns
+            with open(self._note, encoding="utf-8") as note:
+                nodes = read_note(note.read())
+        except FileNotFoundError:
+            return
+        for node in self._disabled.new(nodes):
+            text = f"{node} used up its restarts"
+            self.emit("NODE_DISABLED", text, node=node)
+            self._follow(NODE_DISABLED, text)
+        self._disabled.keep(nodes)  # last: what a crash interrupts is reported again
 
     def _publish_diagnostics(self, levels: dict[str, str]) -> None:
         message = DiagnosticArray()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAPH = ROOT / "test/support/stub_nodes/graph.yaml"
@@ -24,9 +25,11 @@ GRAPH = ROOT / "test/support/stub_nodes/graph.yaml"
 class Run:
     """A supervisor under test: its steps, and every process that it ever had."""
 
-    def __init__(self, state_dir: Path, *options: str, profile: str = "demo") -> None:
+    def __init__(
+        self, state_dir: Path, *options: str, profile: str = "demo", graph: Path = GRAPH
+    ) -> None:
         path = os.pathsep.join([str(ROOT / "test/support"), os.environ.get("PYTHONPATH", "")])
-        command = [sys.executable, "-m", "eo_nodes.cli.up", "--json", "--graph", str(GRAPH)]
+        command = [sys.executable, "-m", "eo_nodes.cli.up", "--json", "--graph", str(graph)]
         command += ["--profile", profile, "--state-dir", str(state_dir)]
         command += ["--log-dir", str(state_dir / "log"), *options]
         self.process = subprocess.Popen(
@@ -49,7 +52,7 @@ class Run:
             self._lines.put(json.loads(line))
         self._lines.put(None)
 
-    def wait_for(self, stage: str, timeout_s: float = 30.0, **fields: Any) -> dict[str, Any]:
+    def wait_for(self, stage: str, timeout_s: float = 90.0, **fields: Any) -> dict[str, Any]:
         """Return the next step with this stage and these fields; fail at the end or in time."""
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -64,6 +67,13 @@ class Run:
             if step["stage"] == stage and fields.items() <= step.items():
                 return step
 
+    def wait_until(self, stage: str, **fields: Any) -> dict[str, Any]:
+        """Return the first step with this stage and these fields, past or to come."""
+        for step in self.steps:
+            if step["stage"] == stage and fields.items() <= step.items():
+                return step
+        return self.wait_for(stage, **fields)
+
     def _remember_children(self) -> None:
         try:
             for child in psutil.Process(self.process.pid).children(recursive=True):
@@ -71,7 +81,7 @@ class Run:
         except psutil.NoSuchProcess:
             return
 
-    def stop(self, number: int, timeout_s: float = 30.0) -> int:
+    def stop(self, number: int, timeout_s: float = 60.0) -> int:
         """Send a signal to the supervisor; return its exit status."""
         self._remember_children()
         self.process.send_signal(number)
@@ -87,10 +97,22 @@ class Run:
         ]
 
 
+def changed_graph(folder: Path, **keys: dict[str, Any]) -> Path:
+    """Write a description like that of the stubs, with keys of its mappings changed."""
+    document = yaml.safe_load(GRAPH.read_text())
+    for name, values in keys.items():
+        document[name].update(values)
+    path = folder / "graph.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return path
+
+
 @contextmanager
-def running(state_dir: Path, *options: str, profile: str = "demo") -> Iterator[Run]:
+def running(
+    state_dir: Path, *options: str, profile: str = "demo", graph: Path = GRAPH
+) -> Iterator[Run]:
     """Run a supervisor; kill what is left of it at the end."""
-    run = Run(state_dir, *options, profile=profile)
+    run = Run(state_dir, *options, profile=profile, graph=graph)
     try:
         yield run
     finally:

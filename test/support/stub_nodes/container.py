@@ -2,6 +2,7 @@
 
 Takes the arguments of a container. Environment of a test: STUB_DIE_AT_START makes it exit
 with status 3 before it has any node, STUB_CONFIGURE_S makes configuring take that long.
+SIGUSR1 makes it loop for ever, deaf to SIGTERM, as a hung library would.
 """
 
 from __future__ import annotations
@@ -16,13 +17,31 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+from eo_nodes.contracts.topics import TOPICS
+from eo_nodes.nodes.convert import message_type
+from eo_nodes.nodes.qos import profile
+
 
 class Stub(LifecycleNode):
-    """A node that does nothing but change its state."""
+    """A node that does nothing but change its state and beat."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        row = TOPICS["heartbeat"]
+        kind = message_type(row.type)
+        beat = kind(node=name, incarnation=time.time_ns())
+        self._beats = self.create_publisher(kind, "heartbeat", profile(row.qos))
+        self.create_timer(0.5, lambda: self._beats.publish(beat))
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         time.sleep(float(os.environ.get("STUB_CONFIGURE_S", "0")))
         return TransitionCallbackReturn.SUCCESS
+
+
+def _hang(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(0.01)
 
 
 def main() -> int:
@@ -35,6 +54,7 @@ def main() -> int:
         return 3
     if os.environ.get("STUB_IGNORES_SIGTERM"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, _hang)
     rclpy.init(args=[sys.argv[0], *rest])
     executor = SingleThreadedExecutor()
     nodes = [Stub(name) for name in options.nodes.split(",")]
