@@ -3,8 +3,9 @@
 One request at a time through the satellite's processes in free mode. The span runs from the stamp
 of the ``scene`` message to that of the ``answer`` message; from it go the durations of the jobs in
 between (``prepare``, ``vision``, ``decode``), which the nodes publish themselves on ``compute``.
-What is left is the graph: nine messages, four processes, the ledger's commits. The gate never
-offloads before the last tap here, so each request takes all its messages and ends in an answer.
+What is left is the graph: ten messages, three processes, the ledger's commits. The gate decides
+at the last tap here and always answers, so each request takes all its messages, and no product of
+the request before keeps the imaging process busy.
 
 Beside it, scene published (the camera begins to fill the image) to views ready, at 1 and 8 MB,
 with a numpy copy of the same scene.
@@ -38,6 +39,7 @@ _PROMPTS = (
     "Describe the image.",
     "Which land cover class is this?",
 )
+_GATE = {"confidence.reject": [0.0, 0.0], "confidence.accept": [1.0, 1.0, 0.0]}
 _TOPICS = ("scene", "request", "compute", "tap", "verdict", "answer")
 
 
@@ -66,7 +68,7 @@ class Trace:
 def measure() -> Outcome:
     """Run the benchmark. Raises `BenchError` without a model."""
     ids = IdFactory("bench", 1)
-    with space_graph(_TOPICS, {"confidence.reject": [0.0, 0.0]}) as running:
+    with space_graph(_TOPICS, _GATE) as running:
         camera = running.camera
         traces = [
             _one(camera, ids, f"place {k}", _PROMPTS[k % len(_PROMPTS)], real_pixels(512, 512))
