@@ -125,6 +125,23 @@ class _Costs:
         return self._known[key]
 
 
+def relative(relevance: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scale relevance so that the most relevant cell counts 1.
+
+    The model's relevance says how likely a cell matters at all; what to send is a choice between
+    the cells of one window. Where none stands out, all count the same and all are kept.
+
+    Args:
+        relevance: (rows, columns); NaN, infinite and negative values count as 0.
+    Returns:
+        (rows, columns) in [0, 1]; ones when nothing is above 0.
+    """
+    clean = np.nan_to_num(np.asarray(relevance, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    clean = np.clip(clean, 0.0, 1.0)
+    highest = float(clean.max(initial=0.0))
+    return clean / highest if highest > 0 else np.ones_like(clean)
+
+
 def grid_for(
     window: Sequence[int], *, cell_px: int = 32, most: int = 8
 ) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from eo_nodes.contracts.values import (
     Verdict,
     Views,
 )
-from eo_nodes.decision.regions import allocate, grid_for, merge
+from eo_nodes.decision.regions import allocate, grid_for, merge, relative
 from eo_nodes.imaging.container import (
     ProductHeader,
     code_overview,
@@ -59,8 +59,8 @@ class Preprocess(EoNode):
         Parameter("sent_overview_px", 32, "longest side of the overview sent down", 8, 1024),
         Parameter("cell_px", 32, "regions are about this wide, pixels", 4, 1024),
         Parameter("grid", 8, "regions a side of the window at most", 1, 64),
-        Parameter("keep_at", 0.6, "keep a region at or above this relevance", 0.0, 1.0),
-        Parameter("drop_below", 0.2, "drop a region below this relevance", 0.0, 1.0),
+        Parameter("keep_at", 0.6, "keep a region at or above this relevance, relative to the highest", 0.0, 1.0),
+        Parameter("drop_below", 0.2, "drop a region below this relevance, relative to the highest", 0.0, 1.0),
         Parameter("downsample_scale", 0.5, "side length after downsampling", 0.05, 0.95),
         Parameter("max_product_bytes", 400_000, "regions of one product at most", 1000, 2**31),
         Parameter("max_error", 0.0, "coding error allowed per sample, sample units", 0.0, 1e4),
@@ -203,7 +203,7 @@ class Preprocess(EoNode):
             return len(code_region(frame, region, codec=codec, max_error=max_error).data)
 
         chosen = allocate(
-            relevance,
+            relative(relevance),
             request.window,
             grid_for(request.window, cell_px=self.param("cell_px"), most=self.param("grid")),
             keep_at=self.param("keep_at"),
