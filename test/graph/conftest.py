@@ -7,9 +7,13 @@ was seen in place of what was expected.
 import importlib.util
 import os
 import socket
+import sys
 import time
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 HAS_ROS = (
     importlib.util.find_spec("rclpy") is not None

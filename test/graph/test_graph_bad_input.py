@@ -5,25 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+from poison import BAD_TASKS, GOOD
 
-from eo_nodes.contracts.values import VALUES, Answer, Product, Tap, Task, Verdict
+from eo_nodes.contracts.values import VALUES, Answer, Product, Tap, Verdict
 
 DOMAIN = 90
 TINY = str(Path(__file__).parents[1] / "data" / "lvlm" / "tiny")
-GOOD = Task(
-    id="task-good", prompt="How many ships?", consumer="ground", max_answers=1, modality="sar"
-)
-BAD_TASKS = {
-    "empty prompt": {"prompt": ""},
-    "prompt of 100 kB": {"prompt": "x" * 100_000},
-    "area off the globe": {"area": (200.0, 0.0, 201.0, 0.0, 201.0, 1.0)},
-    "area of NaN": {"area": (float("nan"), 0.0, 1.0, 0.0, 1.0, 1.0)},
-    "deadline in the past": {"deadline_ns": 1_000_000_000},
-    "unknown modality": {"modality": "lidar"},
-    "unknown consumer": {"consumer": "moon"},
-    "negative deadline": {"deadline_ns": -1},
-    "no answers wanted": {"max_answers": 0},
-}
 
 
 @pytest.fixture

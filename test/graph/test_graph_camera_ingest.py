@@ -1,79 +1,28 @@
 """Poisoned files and pictures: a named event, a quarantine, and the next good one is a scene."""
 
+import dataclasses
 import shutil
-import struct
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import rasterio
-from rasterio.io import MemoryFile
+from poison import (
+    BAD_PICTURES,
+    BAD_TASKS,
+    GOOD,
+    POISON,
+    RGB,
+    compressed,
+    image,
+    pixels,
+    png,
+    raster,
+)
+
+from eo_nodes.contracts.values import Answer
 
 DOMAIN = 100
-SEED = 20261121
-
-
-def pixels(*shape, dtype=np.uint8):
-    return np.random.default_rng(SEED).integers(0, 200, shape).astype(dtype)
-
-
-def raster(values, driver="GTiff"):
-    height, width, bands = values.shape
-    options = {"QUALITY": "100", "REVERSIBLE": "YES"} if driver == "JP2OpenJPEG" else {}
-    with MemoryFile() as memory:
-        with memory.open(driver=driver, height=height, width=width, count=bands,
-                         dtype=values.dtype, crs="EPSG:32630",
-                         transform=rasterio.Affine(10, 0, 5e5, 0, -10, 4e6),
-                         **options) as target:  # fmt: skip
-            target.write(np.moveaxis(values, -1, 0))
-        return memory.read()
-
-
-def png(values):
-    return cv2.imencode(".png", values[..., ::-1])[1].tobytes()
-
-
-def png_header(width, height):
-    """PNG that says a size and holds next to nothing."""
-
-    def part(name, content):
-        body = name + content
-        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = part(b"IDAT", zlib.compress(bytes(1000)))
-    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + data + part(b"IEND", b"")
-
-
-def cut(data, share=0.6):
-    return data[: int(len(data) * share)]
-
-
-def flipped(data):
-    broken = bytearray(data)
-    for position in range(len(data) // 3, len(data), 97):
-        broken[position] ^= 0x55
-    return bytes(broken)
-
-
-RGB = pixels(64, 48, 3)
-# File name -> (bytes, codes that name the fault).
-POISON = {
-    "rgb_camera__cut.tif": (cut(raster(RGB)), {"truncated", "corrupt"}),
-    "rgb_camera__cut.jp2": (cut(raster(RGB, "JP2OpenJPEG")), {"truncated", "corrupt"}),
-    "rgb_camera__cut.png": (cut(png(RGB)), {"truncated", "corrupt"}),
-    "rgb_camera__flipped.png": (flipped(png(RGB)), {"truncated", "corrupt"}),
-    "rgb_camera__empty.tif": (b"", {"empty", "truncated"}),
-    "rgb_camera__noise.nc": (bytes(range(256)) * 9, {"unknown_format", "corrupt"}),
-    "rgb_camera__one_band.tif": (raster(RGB[..., :1]), {"wrong_band_count"}),
-    "s2_msi__eight_bit.tif": (raster(pixels(32, 32, 13)), {"wrong_dtype"}),
-    "rgb_camera__huge.png": (png_header(20_000, 20_000), {"too_large"}),
-    "rgb_camera__no_size.png": (png_header(0, 0), {"empty"}),
-    "toaster__x.tif": (raster(RGB), {"unknown_sensor"}),
-    "no_sensor_at_all.tif": (raster(RGB), {"unknown_sensor"}),
-}
 
 
 @pytest.fixture
@@ -140,47 +89,6 @@ def test_m32_nan_and_saturated_pixels_become_flags_or_a_refusal_never_a_failure(
     assert not [event for event in bench.heard["event"] if event.id == "INTERNAL_ERROR"]
 
 
-def image(frame_id="rgb_camera/port", values=RGB, **changes):
-    from sensor_msgs.msg import Image
-
-    height, width, bands = values.shape
-    message = Image(
-        height=height, width=width, step=width * bands, encoding=f"8UC{bands}",
-        data=values.tobytes(),
-    )  # fmt: skip
-    message.header.frame_id = frame_id
-    for name, value in changes.items():
-        setattr(message, name, value)
-    return message
-
-
-def compressed(data, frame_id="rgb_camera/port"):
-    from sensor_msgs.msg import CompressedImage
-
-    message = CompressedImage(format="png", data=data)
-    message.header.frame_id = frame_id
-    return message
-
-
-BAD_PICTURES = {
-    "unknown sensor": ("image", lambda: image("toaster/port")),
-    "no sensor": ("image", lambda: image("")),
-    "zero size": ("image", lambda: image(height=0, width=0, step=0, data=b"")),
-    "fewer bytes than said": ("image", lambda: image(data=bytes(100))),
-    "more rows than bytes": ("image", lambda: image(height=20_000, width=20_000)),
-    "step too short": ("image", lambda: image(step=3)),
-    "wrong bands": ("image", lambda: image(values=pixels(8, 8, 1))),
-    "wrong type": ("image", lambda: image(encoding="32FC3")),
-    "unknown encoding": ("image", lambda: image(encoding="bayer_grbg8")),
-    "largest numbers": ("image", lambda: image(height=2**32 - 1, width=2**32 - 1)),
-    "torn png": ("image/compressed", lambda: compressed(cut(png(RGB)))),
-    "no bytes": ("image/compressed", lambda: compressed(b"")),
-    "noise": ("image/compressed", lambda: compressed(bytes(range(256)))),
-    "huge header": ("image/compressed", lambda: compressed(png_header(20_000, 20_000))),
-    "toaster png": ("image/compressed", lambda: compressed(png(RGB), "toaster")),
-}
-
-
 def test_m32_every_bad_picture_on_a_topic_is_named_and_the_next_good_one_is_a_scene(bench, camera):
     for name, (topic, make) in BAD_PICTURES.items():
         start = len(bench.heard["event"])
@@ -224,3 +132,46 @@ def test_real_scene_of_the_box_becomes_a_scene_and_a_preview(bench, camera, tmp_
     preview = bench.until(lambda: bench.heard["preview"], "preview")[0]
     shown = cv2.imdecode(np.frombuffer(bytes(preview.data), np.uint8), cv2.IMREAD_COLOR)
     assert preview.header.frame_id == scene.id and max(shown.shape) <= 256
+
+
+def test_m32_bad_input_of_every_kind_at_once_and_the_next_of_each_kind_is_served(
+    bench, camera, tmp_path, free_port
+):
+    """Camera and ground station in one graph: files, pictures and tasks, interleaved."""
+    from eo_nodes.nodes.ground_station_node import GroundStation
+
+    station = bench.start(
+        GroundStation, listen_port=free_port(), modem_port=free_port(), entity_id=2,
+        peer_entity_id=1,
+    )  # fmt: skip
+    finals, events = bench.hear("final"), bench.heard["event"]
+    inbox = tmp_path / "test" / "inbox"
+    for name, (data, _) in POISON.items():
+        put(inbox, name, data)
+    for number, changes in enumerate(BAD_TASKS.values()):
+        bench.say("task", dataclasses.replace(GOOD, id=f"task-bad-{number}", **changes))
+    for name, (topic, make) in BAD_PICTURES.items():
+        # One after the other: sensor topics are best effort, a burst may be cut.
+        before = sum(e.id == "BAD_IMAGE" and ".tif" not in e.text for e in events)
+        bench.say(topic, make())
+        bench.until(
+            lambda b=before: sum(e.id == "BAD_IMAGE" and ".tif" not in e.text for e in events) > b,
+            f"an event for {name}",
+        )
+    put(inbox, "s2_rgb__good_file.tif", raster(RGB))
+    bench.say("image", image("rgb_camera/good_picture"))
+    bench.say("task", GOOD)
+    for place in ("good_file", "good_picture"):
+        bench.only("scene", "place", place)
+    bench.until(
+        lambda: [status.name for status in station.endpoint.queue()] == [f"task/{GOOD.id}"],
+        "the good task in the uplink queue",
+    )
+    bench.until(lambda: len(finals) >= len(BAD_TASKS), "a refusal for each bad task")
+    assert {answer.task_id for answer in finals} == {f"task-bad-{n}" for n in range(len(BAD_TASKS))}
+    assert all(answer.status == Answer.REFUSED and answer.reason for answer in finals)
+    bad_files = [e.text.partition(":")[0] for e in events if e.id == "BAD_IMAGE"]
+    assert set(POISON) <= set(bad_files)
+    assert len(bad_files) == len(POISON) + len(BAD_PICTURES)
+    assert camera.is_active and station.is_active
+    assert not [event for event in events if event.id == "INTERNAL_ERROR"]

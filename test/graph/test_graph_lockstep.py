@@ -168,3 +168,22 @@ def test_paused_clock_moves_by_granted_steps_only(bench_of, steps):
             bench.executor.spin_once(timeout_sec=0.02)
         assert lockstep.report.steps == before + 1
     assert [what for _, _, what in ping.trace] == ["serve 1", "serve 2", "serve 3"]
+
+
+def test_node_is_never_behind_the_stamp_of_a_message(bench_of):
+    """A message may come before the tick of the clock at which it was sent."""
+    from rosgraph_msgs.msg import Clock
+
+    bench = bench_of(DOMAIN)
+    _, pong_class = make_players()
+    pong = bench.make(pong_class, use_sim_time=True)
+    pong.trace = []
+    assert bench.configure(pong) and bench.activate(pong)
+    clock = Clock()
+    clock.clock.sec, clock.clock.nanosec = divmod(START_NS, 10**9)
+    bench.until(
+        lambda: bench.say("/clock", clock) or pong.now_ns() == START_NS, "the clock at the node"
+    )
+    bench.say("tap", Tap(request_id="r", attempt=1, stage=1, stamp_ns=START_NS + 5 * 10**9))
+    bench.until(lambda: pong.trace, "the tap")
+    assert pong.trace[0] == (5 * 10**9, "pong", "tap 1")

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from collections import deque
 
 import pytest
 
@@ -70,6 +71,39 @@ def test_no_datagram_is_left_waiting_while_both_threads_work(ends):
     taken = ends.take(count)
     sender.join()
     assert taken == [number.to_bytes(4, "big") for number in range(count)]
+
+
+class LateArrivals(deque):
+    """A queue into which datagrams fall just when the taker has found it empty."""
+
+    def __init__(self, send):
+        super().__init__()
+        self.send, self.appended = send, threading.Event()
+
+    def append(self, item):
+        super().append(item)
+        self.appended.set()
+
+    def __bool__(self):
+        is_empty = len(self) == 0
+        if is_empty and self.send is not None:
+            send, self.send = self.send, None
+            # The second one has come: the reader is through with the first, wake-up included.
+            for datagram in (b"late", b"later"):
+                self.appended.clear()
+                send(datagram)
+                assert self.appended.wait(DEADLINE_S)
+        return not is_empty
+
+
+def test_datagram_that_comes_while_the_taker_finishes_wakes_it_again(ends):
+    ends.two._waiting = LateArrivals(ends.one.send)
+    ends.one.send(b"first")
+    assert ends.woken.wait(DEADLINE_S)
+    ends.woken.clear()
+    assert ends.two.take() == [b"first"]
+    assert ends.woken.wait(DEADLINE_S), "datagrams wait and nobody is told"
+    assert ends.two.take() == [b"late", b"later"]
 
 
 def test_largest_frame_passes_and_a_larger_one_is_refused(ends):
