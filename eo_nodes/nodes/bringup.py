@@ -58,7 +58,10 @@ class Domain:
             signal_handler_options=SignalHandlerOptions.NO,
         )
         self.node = rclpy.create_node(
-            f"bringup_{domain_id}", context=self.context, use_global_arguments=False
+            f"bringup_{domain_id}",
+            context=self.context,
+            use_global_arguments=False,
+            enable_rosout=False,  # logging knows one context; steps go to standard output
         )
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
