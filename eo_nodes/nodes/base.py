@@ -265,7 +265,8 @@ class EoNode(LifecycleNode):
             if self.simulated:
                 self._advance(getattr(message, "stamp_ns", 0))
         if not self._active or self._is_waiting_for_clock:
-            self._held.append((topic, message, handler))
+            if own:  # not images: a thousand of them would not fit, and a sensor does not wait
+                self._held.append((topic, message, handler))
             return
         self.guarded(lambda: handler(message), f"handling {topic}")
         self.settle()

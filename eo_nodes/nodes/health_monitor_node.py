@@ -43,6 +43,7 @@ class HealthMonitor(EoNode):
 
     PARAMETERS = (
         Parameter("watched", [""], "nodes expected to beat; others are watched once they beat"),
+        Parameter("obeys_commands", True, "commands on this segment's topic are for this segment"),
         Parameter("late_s", 4.0, "silence after which a node is late, real s", 0.1, 600.0),
         Parameter("lost_s", 10.0, "silence after which a node is lost, real s", 0.2, 600.0),
         Parameter("stall_s", 60.0, "pending jobs without work: late, real s", 1.0, 3600.0),
@@ -63,7 +64,8 @@ class HealthMonitor(EoNode):
         self._beats: dict[str, Heartbeat] = {}
         self.speak("mode", "diagnostics")
         self.listen("heartbeat", self._on_heartbeat)
-        self.listen("command", self._on_command)
+        if self.param("obeys_commands"):
+            self.listen("command", self._on_command)
         self.listen("event", self._on_event)
 
     def activate(self) -> None:
@@ -154,6 +156,7 @@ class HealthMonitor(EoNode):
 
     def _on_command(self, command: Command) -> None:
         if command.opcode != "set_mode":
+            self.emit("COMMAND_REJECTED", f"unknown opcode {command.opcode!r}", id=command.id)
             return
         try:
             wanted = json.loads(command.arguments_json or "{}")["mode"]
