@@ -92,6 +92,9 @@ class HealthMonitor(EoNode):
         self._store.close()
 
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
+        before = self._beats.get(heartbeat.node)
+        if before is not None and heartbeat.incarnation > before.incarnation:
+            self.emit("NODE_RESTARTED", f"{heartbeat.node} was started again", node=heartbeat.node)
         self._beats[heartbeat.node] = heartbeat
         self._monitor.on_heartbeat(heartbeat, time.monotonic_ns())
 
