@@ -15,7 +15,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 
-from eo_nodes.contracts.values import Command, Event, Heartbeat, Mode
+from eo_nodes.contracts.values import Command, Heartbeat, Mode
 from eo_nodes.health.disabled import DisabledNodes, read_note
 from eo_nodes.health.heartbeats import (
     ALIVE,
@@ -66,7 +66,6 @@ class HealthMonitor(EoNode):
         self.listen("heartbeat", self._on_heartbeat)
         if self.param("obeys_commands"):
             self.listen("command", self._on_command)
-        self.listen("event", self._on_event)
 
     def activate(self) -> None:
         """Begin to watch; the boot succeeded when all expected nodes beat as active."""
@@ -152,10 +151,6 @@ class HealthMonitor(EoNode):
                 ]
             message.status.append(status)
         self.publish("diagnostics", message)
-
-    def _on_event(self, event: Event) -> None:
-        if event.id == "NODE_DISABLED":
-            self._follow(NODE_DISABLED, event.text)
 
     def _on_command(self, command: Command) -> None:
         if command.opcode != "set_mode":
