@@ -11,7 +11,6 @@ over when the clock has got there.
 
 from __future__ import annotations
 
-import heapq
 import json
 import os
 import time
@@ -36,23 +35,10 @@ from .convert import message_type, to_message, to_value
 from .jobs import Jobs
 from .parameters import Parameter, declare
 from .qos import profile
+from .wakeups import Wakeup, Wakeups
 
 _UNCOUNTED = {"/clock", "/idle", "heartbeat", "diagnostics", "compute"}
 _HELD_AT_MOST = 1000
-
-
-class Wakeup:
-    """A call that will happen at a time; `cancel` undoes it."""
-
-    __slots__ = ("call", "due_ns")
-
-    def __init__(self, due_ns: int, call: Callable[[], None] | None) -> None:
-        self.due_ns = due_ns
-        self.call = call
-
-    def cancel(self) -> None:
-        """Forget the call."""
-        self.call = None
 
 
 class EoNode(LifecycleNode):
@@ -72,8 +58,7 @@ class EoNode(LifecycleNode):
         self._active = False
         self._is_waiting_for_clock = False
         self._clock_ns = 0
-        self._wakeups: list[tuple[int, int, Wakeup]] = []
-        self._counter = 0
+        self._wakeups = Wakeups()
         self._speakers: dict[str, Any] = {}
         self._full_names: dict[str, str] = {}
         self._listeners: list[Any] = []
@@ -291,9 +276,7 @@ class EoNode(LifecycleNode):
 
     def at(self, due_ns: int, call: Callable[[], None]) -> Wakeup:
         """Call at a time (at once, from the executor, when it has passed)."""
-        wakeup = Wakeup(due_ns, call)
-        self._counter += 1
-        heapq.heappush(self._wakeups, (due_ns, self._counter, wakeup))
+        wakeup = self._wakeups.add(due_ns, call)
         if not self.simulated:
             self._arm()
         return wakeup
@@ -321,23 +304,16 @@ class EoNode(LifecycleNode):
     def _run_due(self) -> None:
         if not self._active or self._is_waiting_for_clock:
             return
-        while self._wakeups and self._wakeups[0][0] <= self.now_ns():
-            wakeup = heapq.heappop(self._wakeups)[2]
-            if wakeup.call is not None:
-                self.guarded(wakeup.call, "timer")
+        while (call := self._wakeups.take_due(self.now_ns())) is not None:
+            self.guarded(call, "timer")
         if not self.simulated:
             self._arm()
-
-    def _next_wake_ns(self) -> int:
-        while self._wakeups and self._wakeups[0][2].call is None:
-            heapq.heappop(self._wakeups)
-        return self._wakeups[0][0] if self._wakeups else 0
 
     def _arm(self) -> None:
         if self._wall_timer is not None:
             self.destroy_timer(self._wall_timer)
             self._wall_timer = None
-        due_ns = self._next_wake_ns()
+        due_ns = self._wakeups.next_ns()
         if due_ns and self._active:
             delay_s = max((due_ns - time.time_ns()) / 1e9, 1e-4)
             self._wall_timer = self.create_timer(
@@ -363,6 +339,15 @@ class EoNode(LifecycleNode):
             then, failed: called with the result or the error, in the executor's thread.
         """
         self._jobs.put(job, key, work, then, failed)
+
+    def wake(self, call: Callable[[], None]) -> None:
+        """Have the executor make a call soon; thread-safe; nothing happens without an executor.
+
+        A task and no guard condition: the events executor has none.
+        """
+        executor = self.executor
+        if executor is not None:
+            executor.create_task(call)
 
     @property
     def pending_jobs(self) -> int:
@@ -390,7 +375,7 @@ class EoNode(LifecycleNode):
             return
         shown = (
             self.get_clock().now().nanoseconds,
-            self._next_wake_ns(),
+            self._wakeups.next_ns(),
             tuple(self._sent),
             tuple(self._sent.values()),
             tuple(self._received),

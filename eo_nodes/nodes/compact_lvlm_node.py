@@ -10,10 +10,11 @@ from typing import Any
 from eo_nodes.contracts import ids
 from eo_nodes.contracts.values import Answer, Verdict, Views
 
-from .base import EoNode, Wakeup
+from .base import EoNode
 from .lvlm_values import load_checked, tap_of, tensors_of
 from .parameters import Parameter
 from .runner import main_of
+from .wakeups import Wakeup
 
 
 @dataclass(slots=True)

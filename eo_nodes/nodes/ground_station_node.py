@@ -38,10 +38,10 @@ from eo_nodes.store import codec
 from eo_nodes.store.product_store import ProductStore
 from eo_nodes.tasking.ground_ledger import GroundLedger, GroundLimits
 
-from .base import Wakeup
 from .link_node import LINK_PARAMETERS, LinkNode
 from .parameters import Parameter
 from .runner import main_of
+from .wakeups import Wakeup
 
 _UP_CHANNELS = {"command": 0, "task": 1, "notice": 2}
 

@@ -33,7 +33,6 @@ class Jobs:
         self._is_running = False
         self._pool: ThreadPoolExecutor | None = None
         self._done: deque[Callable[[], None]] = deque()
-        self._done_signal = node.create_guard_condition(self._run_done)
         self._durations = Durations(
             mode=node.param("compute_mode"),
             file=node.param("compute_file"),
@@ -100,7 +99,7 @@ class Jobs:
         def work_and_return() -> None:
             outcome, measured_ns = run()
             self._done.append(lambda: finish(outcome, measured_ns))
-            self._done_signal.trigger()
+            node.wake(self._run_done)
 
         self._pool.submit(work_and_return)
 

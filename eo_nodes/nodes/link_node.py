@@ -84,13 +84,12 @@ class LinkNode(EoNode):
                 encoding="utf-8",
                 buffering=1,
             )
-        self._arrived = self.create_guard_condition(self._on_datagrams)
         self._tx_name, self._rx_name = f"udp/{self.segment}/tx", f"udp/{self.segment}/rx"
         self.count(self._rx_name)
         self.socket = DatagramSocket(
             (self.param("listen_host"), self.param("listen_port") + self.param("port_offset")),
             (self.param("modem_host"), self.param("modem_port") + self.param("port_offset")),
-            self._arrived.trigger,
+            lambda: self.wake(self._on_datagrams),
         )
         self.speak("link_state")
 

@@ -135,7 +135,7 @@ class FrameStore:
         Raises:
             FrameStoreError: pinned frames leave too little room; nothing is evicted then.
         """
-        sizes = {k: about.st_size for k, about in self._by_age() if k != keep}
+        sizes = {k: size for k, size in self._by_age() if k != keep}
         excess = sum(sizes.values()) + size_bytes - self._max_bytes
         chosen: list[str] = []
         for key, size in sizes.items():
@@ -157,7 +157,7 @@ class FrameStore:
 
     def size_bytes(self) -> int:
         """Return the bytes held."""
-        return sum(about.st_size for _, about in self._by_age())
+        return sum(size for _, size in self._by_age())
 
     def pin(self, key: str, request_id: str) -> bool:
         """Keep a frame for a request, idempotent; False when the frame is gone already."""
@@ -199,15 +199,19 @@ class FrameStore:
     def _path(self, key: str) -> Path:
         return self._frames / file_name(key, _SUFFIX)
 
-    def _by_age(self) -> list[tuple[str, os.stat_result]]:
+    def _by_age(self) -> list[tuple[str, int]]:
+        """Keys and sizes in bytes, oldest first."""
         found = []
         with os.scandir(self._frames) as entries:
             for entry in entries:
                 if entry.name.endswith(_SUFFIX):
+                    # Three small values of each frame: thousands of frames may be held.
+                    about = entry.stat()
                     key = unquote(entry.name.removesuffix(_SUFFIX))
-                    found.append((key, entry.stat()))
+                    found.append((about.st_mtime_ns, key, about.st_size))
         # The key breaks ties between files of one clock tick; scene keys sort by time.
-        return sorted(found, key=lambda item: (item[1].st_mtime_ns, item[0]))
+        found.sort()
+        return [(key, size) for _, key, size in found]
 
 
 def _digest(pixels: NDArray[Any]) -> str:

@@ -51,18 +51,17 @@ class LinkEmulator(EoNode):
 
     def configure(self) -> None:
         """Open both sockets."""
-        self._arrived = self.create_guard_condition(self._on_datagrams)
         host, offset = "127.0.0.1", self.param("port_offset")
         self._sockets = {
             "space": DatagramSocket(
                 (host, self.param("space_port") + offset),
                 (host, self.param("space_node_port") + offset),
-                self._arrived.trigger,
+                lambda: self.wake(self._on_datagrams),
             ),
             "ground": DatagramSocket(
                 (host, self.param("ground_port") + offset),
                 (host, self.param("ground_node_port") + offset),
-                self._arrived.trigger,
+                lambda: self.wake(self._on_datagrams),
             ),
         }
         grid_ns = round(self.param("grid_s") * S_NS)
