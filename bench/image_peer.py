@@ -90,7 +90,7 @@ def make_end(
         return peer, lambda message: peer.publish(out, message), executor.spin_once
     node = rclpy.create_node(f"peer_of_{heard}")
     qos = QoSProfile(depth=4, reliability=ReliabilityPolicy.RELIABLE)
-    types = {"bench_image": (Image, qos), "bench_ack": (UInt64, 100)}
+    types: dict[str, tuple[Any, Any]] = {"bench_image": (Image, qos), "bench_ack": (UInt64, 100)}
     publisher = node.create_publisher(types[out][0], out, types[out][1])
     node.create_subscription(types[heard][0], heard, handler, types[heard][1])
     executor = SingleThreadedExecutor()

@@ -7,8 +7,6 @@ outside the graph. It adds nothing to the graph's processes.
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -105,6 +103,10 @@ class Camera:
         while time.monotonic() < end:
             self._executor.spin_once(timeout_sec=0.02)
 
+    def spin_once(self) -> None:
+        """Handle one event, or wait a moment for one."""
+        self._executor.spin_once(timeout_sec=0.02)
+
     def ask(self, task: Task) -> None:
         """Publish a task."""
         self._task.publish(to_message(task))
@@ -157,11 +159,7 @@ def space_graph(
     model = model_folder()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         overrides = Overrides(
-            parameters={
-                "downlink_scheduler.modem_port": free_port(),
-                "downlink_scheduler.listen_port": free_port(),
-                **(parameters or {}),
-            },
+            parameters=parameters or {},
             state_dir=f"{folder}/state",
             domain_offset=_DOMAIN_OFFSET,
         )
@@ -177,13 +175,6 @@ def space_graph(
                 camera.close()
 
 
-def free_port() -> int:
-    """Return a UDP port that was free a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def real_pixels(height: int, width: int) -> NDArray[np.uint8]:
     """Return (height, width, 3) pixels of a real scene, repeated where it is too small."""
     values = read_file(_REAL_SCENE).values[0]
@@ -197,14 +188,3 @@ def memory_mb(pid: int) -> tuple[float, float]:
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:
         found = {line.split(":")[0]: line.split()[1] for line in lines if line[0] in "RP"}
     return int(found["Rss"]) / 1024, int(found["Pss"]) / 1024
-
-
-def children_of(pid: int) -> list[int]:
-    """Return the direct children of a process."""
-    path = f"/proc/{pid}/task/{pid}/children"
-    return [int(part) for part in Path(path).read_text(encoding="ascii").split()]
-
-
-def own_children() -> list[int]:
-    """Return the direct children of this process."""
-    return children_of(os.getpid())

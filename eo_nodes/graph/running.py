@@ -94,6 +94,11 @@ class RunningGraph:
             self._state.has_ended = True
             self._changed.notify_all()
 
+    @property
+    def supervisor_pid(self) -> int:
+        """Process id of the supervisor."""
+        return self._process.pid
+
     def state(self) -> GraphState:
         """Return the state; it goes on changing."""
         return self._state
