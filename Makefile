@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 ENV    := . $(VENV)/ros_env.sh
 PYTEST := python -m pytest -p no:cacheprovider
+LINT   := ruff check . && mypy eo_nodes sim/eo_sim tools
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint unit system test-training train-env bench clean
@@ -17,11 +18,12 @@ setup:  ## virtual environment, ROS 2 wheels, messages
 demo: setup  ## fly the demo; report in build/demo/report.html
 	@$(ENV) && spaceverse demo
 
-test: lint  ## lint and all tests but those of training
-	@$(ENV) && $(PYTEST) -m 'not training' $(ARGS)
+test: setup  ## lint and all tests but those of training
+	@$(ENV) && status=0; ($(LINT)) || status=1; \
+	    $(PYTEST) -m 'not training' $(ARGS) || status=1; exit $$status
 
 lint: setup  ## ruff and mypy
-	@$(ENV) && ruff check . && mypy eo_nodes sim/eo_sim tools
+	@$(ENV) && $(LINT)
 
 unit: setup  ## only the quick tests
 	@$(ENV) && $(PYTEST) -m 'not training' test/unit test/property $(ARGS)

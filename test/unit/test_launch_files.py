@@ -45,6 +45,37 @@ needs_launch = pytest.mark.skipif(not has_launch(), reason="launch and launch_ro
 
 
 @needs_launch
+def test_m35_the_process_of_a_lost_node_is_killed_under_launch(monkeypatch):
+    from launch.events.process import ProcessIO, ProcessStarted, SignalProcess
+
+    from eo_nodes.graph import launching
+
+    plan = make_plan(GRAPH, "demo")
+    nodes = {spec.name: launching._node(spec, plan) for spec in plan.processes}
+    bonds = launching._Bonds(plan, nodes)
+    now_s = [100.0]
+    monkeypatch.setattr(launching.time, "monotonic", lambda: now_s[0])
+    about = {"name": "n", "cmd": [], "cwd": None, "env": None, "pid": 1}
+    for node in nodes.values():
+        bonds.on_start(ProcessStarted(action=node, **about), None)
+
+    def lost(node, silence_s):
+        line = f'{{"stage": "lost", "node": "{node}", "silence_s": {silence_s}}}\n'
+        text = line.encode()
+        return bonds.on_stdout(ProcessIO(action=None, text=text, fd=1, **about))
+
+    now_s[0] = 110.0
+    assert lost("/sat1/tasking", 15.0) == [], "it was its predecessor that fell silent"
+    now_s[0] = 120.0
+    (action,) = lost("/sat1/tasking", 15.0)
+    assert isinstance(action.event, SignalProcess)
+    assert action.event.signal_name == "SIGKILL"
+    wanted = nodes["sat1/reasoning"]
+    assert [n for n in nodes.values() if action.event.process_matcher(n)] == [wanted]
+    assert lost("/sat1/nobody", 15.0) == []
+
+
+@needs_launch
 @pytest.mark.parametrize("profile", sorted(FILES))
 def test_launch_starts_the_processes_of_the_plan_in_its_order(profile):
     from launch import LaunchContext
