@@ -99,7 +99,7 @@ def install_wheels(venv: Path) -> None:
     wanted = digest([lock, ROOT / "tools/relocate.py"])
     if is_done(stamp, wanted):
         return
-    print(f"set-up: installing wheels into {venv.name} (about a minute)", flush=True)
+    print(f"set-up: installing wheels into {venv.name} (one to four minutes)", flush=True)
     if not (venv / "bin/python").exists():
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     # --no-deps: the lock is complete, and the metadata of the ROS wheels is not.
@@ -136,7 +136,7 @@ def build_messages(venv: Path) -> None:
     wanted = digest(files_below(BUILT), files_below(LINKED))
     if is_done(stamp, wanted):
         return
-    print("set-up: colcon build (about 40 s the first time)", flush=True)
+    print("set-up: colcon build (two to five minutes on two cores, the first time)", flush=True)
     # A package must not find its own earlier build in the prefixes.
     environment = {
         **os.environ,
@@ -149,7 +149,8 @@ def build_messages(venv: Path) -> None:
     }
     environment.pop("PYTHONPATH", None)
     handlers = ("console_direct-", "console_stderr-", "console_cohesion-")
-    command: list[str | Path] = [venv / "bin/colcon", "build", "--symlink-install"]
+    command: list[str | Path] = [venv / "bin/colcon", "--log-level", "error", "build"]
+    command += ["--symlink-install"]
     command += ["--base-paths", ROOT, "--build-base", ROOT / "build"]
     command += ["--install-base", ROOT / "install", "--event-handlers", *handlers]
     command += ["--cmake-args", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1"]
