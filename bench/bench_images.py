@@ -103,7 +103,7 @@ def our_environment() -> dict[str, str]:
     return {k: v for k, v in process.environment.items() if k != "ROS_DOMAIN_ID"}
 
 
-def measure() -> Outcome:
+def outcome() -> Outcome:
     """Run the benchmark."""
     ours = our_environment()
     reference = {**ours, "FASTDDS_DEFAULT_PROFILES_FILE": str(_REFERENCE_PROFILE)}

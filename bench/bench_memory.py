@@ -17,9 +17,9 @@ from typing import Any
 from eo_nodes.contracts.ids import IdFactory
 from eo_nodes.contracts.values import Task
 
-from .figures import Figure, Outcome
+from .figures import Figure, Outcome, figure_of
 from .space_graph import Camera, SpaceGraph, memory_mb, real_pixels, space_graph
-from .stats import Slope, slope_of
+from .stats import Slope, slope_of, summarise
 
 LIMIT_MB = 1200.0
 LIMIT_START_S = 15.0
@@ -27,13 +27,19 @@ LIMIT_START_S = 15.0
 FLAT_MB_PER_100 = 1.2
 _SCENES, _WARM_UP, _EVERY, _ASKED_EVERY, _BLOCKS = 650, 150, 10, 10, 10
 _SETTLE_S = 3.0
+_STARTS = 3
 _GATE = {"confidence.reject": [0.0, 0.0]}
 _Weights = dict[str, tuple[float, float]]
 
 
-def measure() -> Outcome:
+def outcome() -> Outcome:
     """Run the benchmark. Raises `BenchError` without a model."""
+    starts_s = []
+    for _ in range(_STARTS - 1):
+        with space_graph((), _GATE) as running:
+            starts_s.append(running.start_s)
     with space_graph(("scene", "answer"), _GATE) as running:
+        starts_s.append(running.start_s)
         running.camera.spin(_SETTLE_S)
         at_start = weigh(running)
         steps, series = _push_scenes(running)
@@ -49,8 +55,8 @@ def measure() -> Outcome:
         _memory_row(f"memory after {_SCENES} scenes", at_end, "RSS sum"),
         _slope_row("memory, slope of RSS", slopes["rss"], FLAT_MB_PER_100),
         _slope_row("memory, slope of PSS", slopes["pss"], None),
-        Figure("start to all nodes active", running.start_s, "s", limit=LIMIT_START_S,
-               note="supervisor, 5 processes, 8 nodes"),
+        figure_of("start to all nodes active", summarise(starts_s), "s", limit=LIMIT_START_S,
+                  note="supervisor, bring-up, 5 processes, 8 nodes"),
     )  # fmt: skip
     details: dict[str, Any] = {
         "model": running.model,

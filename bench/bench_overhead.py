@@ -65,7 +65,7 @@ class Trace:
         return self.span_ns - self.compute_ns
 
 
-def measure() -> Outcome:
+def outcome() -> Outcome:
     """Run the benchmark. Raises `BenchError` without a model."""
     ids = IdFactory("bench", 1)
     with space_graph(_TOPICS, _GATE) as running:
