@@ -12,8 +12,9 @@ from eo_nodes.contracts.values import Answer, Event, Product
 from eo_nodes.store.archive_store import ArchiveStore
 from eo_nodes.store.database import Database
 
-from .base import EoNode, state_folder
+from .base import EoNode
 from .convert import to_message
+from .folders import state_folder
 from .parameters import Parameter
 from .runner import main_of
 
@@ -36,12 +37,16 @@ class Archive(EoNode):
         self.listen("final", self._on_final)
         self.listen("product", self._on_product)
         self.listen("event", self._on_event)
-        self.create_service(Search, "~/search", self._on_search)
-        self.create_service(GetAnswer, "~/get", self._on_get)
-        self.create_service(Export, "~/export", self._on_export)
+        self._offered = [
+            self.create_service(Search, "~/search", self._on_search),
+            self.create_service(GetAnswer, "~/get", self._on_get),
+            self.create_service(Export, "~/export", self._on_export),
+        ]
 
     def cleanup(self) -> None:
-        """Close the archive."""
+        """Close the archive and its services."""
+        for service in self._offered:
+            self.destroy_service(service)
         self._database.close()
 
     def _keep(self, record: Any, value: Any) -> None:

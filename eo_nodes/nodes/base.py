@@ -12,7 +12,6 @@ over when the clock has got there.
 from __future__ import annotations
 
 import json
-import os
 import time
 import traceback
 from collections import deque
@@ -39,6 +38,7 @@ from .wakeups import Wakeup, Wakeups
 
 _UNCOUNTED = {"/clock", "/idle", "heartbeat", "diagnostics", "compute"}
 _HELD_AT_MOST = 1000
+_MOST_AHEAD_NS = 86_400_000_000_000
 
 
 class EoNode(LifecycleNode):
@@ -286,12 +286,14 @@ class EoNode(LifecycleNode):
         return self.at(self.now_ns() + int(seconds * 1e9), call)
 
     def _advance(self, stamp_ns: int) -> None:
-        if stamp_ns > self._clock_ns:
+        # A stamp may be ahead of a /clock still on its way, but one far ahead is a lie or a fault.
+        if self._clock_ns and stamp_ns - self._clock_ns > _MOST_AHEAD_NS:
+            self.emit("BAD_MESSAGE", f"stamp {stamp_ns} is more than a day ahead: not followed")
+        elif stamp_ns > self._clock_ns:
             self._clock_ns = stamp_ns
 
     def _on_clock(self) -> None:
-        clock_ns = self.get_clock().now().nanoseconds
-        self._advance(clock_ns)
+        self._clock_ns = max(self._clock_ns, self.get_clock().now().nanoseconds)
         if self._is_waiting_for_clock and self._active:
             self.guarded(self._begin, "activate")
         self.settle()
@@ -417,7 +419,17 @@ class EoNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Create cores and topics."""
-        return self._transition(self.configure, "configure")
+        result = self._transition(self.configure, "configure")
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._drop_listeners()  # a second try makes them again
+        return result
+
+    def _drop_listeners(self) -> None:
+        for listener in self._listeners:
+            self.destroy_subscription(listener)
+        self._listeners.clear()
+        self._qos_faults.clear()
+        self._held.clear()
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to work; what arrived since configuring is handled now."""
@@ -456,14 +468,15 @@ class EoNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give topics and resources back."""
-        for listener in self._listeners:
-            self.destroy_subscription(listener)
-        self._listeners.clear()
+        self._drop_listeners()
         self._wakeups.clear()
+        self._jobs.close()
         return self._transition(self.cleanup, "cleanup")
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End: the same as cleanup, where there is something to clean."""
+        if self._active:
+            self._transition(self.deactivate, "deactivate")
         self._active = False
         if state.label == "unconfigured":
             return TransitionCallbackReturn.SUCCESS
@@ -475,11 +488,3 @@ class EoNode(LifecycleNode):
         if self._jump_handle is not None:
             self._jump_handle.unregister()
         super().destroy_node()
-
-
-def state_folder(node: EoNode) -> str:
-    """Return the folder for durable state of a node's segment, created if missing."""
-    root = node.param("state_dir") or os.path.expanduser("~/.local/share/spaceverse")
-    path = os.path.join(root, node.segment)
-    os.makedirs(path, exist_ok=True)
-    return path

@@ -35,7 +35,8 @@ from eo_nodes.store.boots import open_ids
 from eo_nodes.store.frame_store import FrameStore
 from eo_nodes.store.ledger_store import LedgerStore
 
-from .base import EoNode, state_folder
+from .base import EoNode
+from .folders import state_folder
 from .parameters import Parameter
 from .runner import main_of
 

@@ -80,7 +80,10 @@ class GroundStation(LinkNode):
         self._apply(self._ledger.on_task(task, self.now_ns()))
 
     def _on_bad_task(self, task: Task, error: ContractError) -> None:
-        if error.field != "id":  # without an id nobody could tell what is refused
+        # Without an id nobody could tell what is refused; and a bad repeat must not refuse the
+        # good task that it repeats.
+        known = self._ledger.task(task.id) if error.field != "id" else None
+        if error.field != "id" and (known is None or known.refusal is not None):
             self._apply(self._ledger.refuse(task, str(error)[:300], self.now_ns()))
 
     def _on_command(self, command: Command) -> None:

@@ -61,6 +61,7 @@ class Jobs:
         self._waiting.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
 
     def _start(self) -> None:
         if self._is_running or not self._waiting:

@@ -21,8 +21,9 @@ from eo_nodes.link.filestore import DiskFilestore
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.store.transfer_store import TransferStore
 
-from .base import EoNode, state_folder
+from .base import EoNode
 from .datagrams import DatagramSocket
+from .folders import state_folder
 from .parameters import Parameter
 
 _BURST_BYTES = 4 << 20  # what may gather between two ticks at the highest rate

@@ -37,7 +37,8 @@ from eo_nodes.imaging.prepare import prepare_views
 from eo_nodes.store.frame_store import FrameStore
 from eo_nodes.store.product_store import ProductFile, ProductStore
 
-from .base import EoNode, state_folder
+from .base import EoNode
+from .folders import state_folder
 from .parameters import Parameter
 from .runner import main_of
 

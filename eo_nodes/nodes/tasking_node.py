@@ -14,7 +14,8 @@ from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
 from eo_nodes.tasking.rows import Pin, Unpin
 
-from .base import EoNode, state_folder
+from .base import EoNode
+from .folders import state_folder
 from .parameters import Parameter
 from .runner import main_of
 from .wakeups import Wakeup

@@ -15,8 +15,9 @@ from typing import Any
 from eo_nodes.contracts import modem
 from eo_nodes.contracts.values import LinkState
 from eo_nodes.graph.paths import project_file
-from eo_nodes.nodes.base import EoNode, state_folder
+from eo_nodes.nodes.base import EoNode
 from eo_nodes.nodes.datagrams import DatagramSocket
+from eo_nodes.nodes.folders import state_folder
 from eo_nodes.nodes.parameters import Parameter
 from eo_nodes.orbit import load_mission
 from eo_sim.channel import Channel, Faults

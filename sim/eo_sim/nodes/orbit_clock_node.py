@@ -45,6 +45,7 @@ class Clockwork:
         self._end_ns = end_ns
         self._origin_ns = 0
         self._said_ns = 0
+        self._paused_at_ns = 0
         self._steps_granted = 0
         self._lock = threading.RLock()
 
@@ -53,6 +54,16 @@ class Clockwork:
         """Simulated over real seconds since the first step; 0 before."""
         elapsed_ns = time.monotonic_ns() - self._origin_ns if self._origin_ns else 0
         return (self.now_ns - self._start_ns) / elapsed_ns if elapsed_ns else 0.0
+
+    def pause(self, wanted: bool) -> None:
+        """Stop or go on; the real time of a pause does not count."""
+        with self._lock:
+            now_ns = time.monotonic_ns()
+            if wanted and not self.paused:
+                self._paused_at_ns = now_ns
+            elif self.paused and not wanted and self._origin_ns:
+                self._origin_ns += now_ns - self._paused_at_ns
+            self.paused = wanted
 
     def grant_step(self) -> None:
         """Allow one step while paused."""
@@ -206,7 +217,7 @@ class OrbitClock(EoNode):
         )
 
     def _on_pause(self, request: Any, response: Any) -> Any:
-        self._clockwork.paused = bool(request.data)
+        self._clockwork.pause(bool(request.data))
         response.success = True
         return response
 
