@@ -66,9 +66,8 @@ def _say(text: str) -> None:
 def main() -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(MODULES)}; none: all"
-    )
+    known = ", ".join(MODULES)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {known}; without: all")
     names = parser.parse_args().names
     unknown = sorted(set(names) - set(MODULES))
     if unknown:
