@@ -19,7 +19,7 @@ class Confidence(EoNode):
     """The gate of one satellite."""
 
     PARAMETERS = (
-        Parameter("accept", [0.97, 0.92, 0.69], "answer on board at or above, stages 1 to 3"),
+        Parameter("accept", [0.97, 0.92, 0.70], "answer on board at or above, stages 1 to 3"),
         Parameter("reject", [0.30, 0.40], "offload below, stages 1 and 2"),
         Parameter("min_budget_bytes", 0, "an offload needs this much room, bytes", 0, 2**40),
     )
