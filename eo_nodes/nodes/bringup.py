@@ -43,11 +43,16 @@ _WATCH_S = 1.0  # between looks at each node once the graph is up
 _MEND_S = 20.0  # for one node to come up again before the others get a look
 _STOP_S = 4.0  # for all deactivations together
 _SILENCE_S = 15.0
+_REST_S = 0.1  # at rest, between looks for the stop
+_LISTEN_NS = 500_000_000
 Say = Callable[..., None]
 
 
 class Domain:
-    """One DDS domain: context, node and executor of its own."""
+    """One DDS domain: context, executor and nodes of its own.
+
+    Nobody spins `ears`: what it hears waits in its queues until it is taken, and wakes no one.
+    """
 
     def __init__(self, domain_id: int) -> None:
         self.context = rclpy.Context()
@@ -63,6 +68,13 @@ class Domain:
             use_global_arguments=False,
             enable_rosout=False,  # logging knows one context; steps go to standard output
         )
+        self.ears = rclpy.create_node(
+            f"bringup_{domain_id}_ears",
+            context=self.context,
+            use_global_arguments=False,
+            start_parameter_services=False,
+            enable_rosout=False,
+        )
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
 
@@ -70,6 +82,7 @@ class Domain:
         """Leave the domain."""
         self.executor.shutdown()
         self.node.destroy_node()
+        self.ears.destroy_node()
         rclpy.try_shutdown(context=self.context)
 
 
@@ -108,19 +121,17 @@ class Bringup:
         self._nodes = [self._manage(self._domains[number], name) for number, name in nodes]
         limits_ns = {node: round(silence_s * 1e9) for node, silence_s in nodes.items()}
         self._bonds = Bonds(limits_ns, time.monotonic_ns())
-        for number, namespace in {(number, name.rpartition("/")[0]) for number, name in nodes}:
-            self._listen(number, namespace)
+        self._listened_ns = 0
+        self._heartbeats = {
+            (number, namespace): self._listen(number, namespace)
+            for number, namespace in {(number, name.rpartition("/")[0]) for number, name in nodes}
+        }
 
-    def _listen(self, domain_id: int, namespace: str) -> None:
-        """Hear the heartbeats of a segment in a domain."""
+    def _listen(self, domain_id: int, namespace: str) -> Any:
+        """Subscribe to the heartbeats of a segment in a domain."""
         row = TOPICS["heartbeat"]
-
-        def on_heartbeat(message: Any) -> None:
-            node = (domain_id, f"{namespace}/{message.node}")
-            self._bonds.on_beat(node, message.incarnation)
-
-        self._domains[domain_id].node.create_subscription(
-            message_type(row.type), f"{namespace}/heartbeat", on_heartbeat, profile(row.qos)
+        return self._domains[domain_id].ears.create_subscription(
+            message_type(row.type), f"{namespace}/heartbeat", lambda _: None, profile(row.qos)
         )
 
     @staticmethod
@@ -252,7 +263,8 @@ class Bringup:
         ask_at_s = time.monotonic() + 2 * _STATE_S
         question = None
         while not future.done() and not self.is_stopping and time.monotonic() < deadline_s:
-            self._spin(node.domain)
+            node.domain.executor.spin_once(timeout_sec=_POLL_S)
+            self._watch_bonds()
             if is_transition and time.monotonic() > ask_at_s:
                 if question is not None and question.done() and not future.done():
                     break
@@ -267,14 +279,22 @@ class Bringup:
     def _rest(self, duration_s: float) -> None:
         """Wait, and let discovery and late answers in."""
         deadline_s = time.monotonic() + duration_s
-        while not self.is_stopping and time.monotonic() < deadline_s:
+        while not self.is_stopping and (left_s := deadline_s - time.monotonic()) > 0:
             for domain in self._domains.values():
-                self._spin(domain)
+                domain.executor.spin_once(timeout_sec=min(left_s, _REST_S))
+            self._watch_bonds()
 
-    def _spin(self, waited_for: Domain) -> None:
-        """Wait a moment for something in one domain; take what is there in the others."""
-        for domain in self._domains.values():
-            domain.executor.spin_once(timeout_sec=_POLL_S if domain is waited_for else 0.0)
+    def _watch_bonds(self) -> None:
+        """Take the heartbeats that came, now and then, and say which nodes are lost."""
+        if time.monotonic_ns() - self._listened_ns < _LISTEN_NS:
+            return
+        self._listened_ns = time.monotonic_ns()
+        for (number, namespace), heartbeats in self._heartbeats.items():
+            queue, kind = heartbeats.handle, heartbeats.msg_type
+            with queue:
+                while (taken := queue.take_message(kind, False)) is not None:
+                    node = (number, f"{namespace}/{taken[0].node}")
+                    self._bonds.on_beat(node, taken[0].incarnation)
         for lost in self._bonds.check(time.monotonic_ns()):
             self._say(stage=LOST, node=lost.node[1], silence_s=round(lost.silence_ns / 1e9, 1))
 

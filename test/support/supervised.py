@@ -31,7 +31,8 @@ class Run:
         path = os.pathsep.join([str(ROOT / "test/support"), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, "-m", "eo_nodes.cli.up", "--json", "--graph", str(graph)]
         command += ["--profile", profile, "--state-dir", str(state_dir)]
-        command += ["--log-dir", str(state_dir / "log"), *options]
+        # It must not outlive a test run that was killed: the next one would meet its nodes.
+        command += ["--log-dir", str(state_dir / "log"), "--until-eof", *options]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from supervised import changed_graph, running
 
 pytestmark = pytest.mark.system
+HEARD_S = 2.0  # each node has beaten by then; one that never beat is not watched
 
 
 def test_m35_a_silent_process_is_killed_and_comes_back_within_its_budget(tmp_path):
@@ -22,6 +24,7 @@ def test_m35_a_silent_process_is_killed_and_comes_back_within_its_budget(tmp_pat
     with running(tmp_path, graph=graph) as run:
         pid = run.wait_for("started", process="sat1/second")["pid"]
         run.wait_for("up", missing=[])
+        time.sleep(HEARD_S)
 
         os.kill(pid, signal.SIGSTOP)  # both nodes fall silent, the process is killed once
         assert run.wait_for("lost")["node"] in ("/sat1/brain", "/sat1/mouth")
@@ -30,6 +33,7 @@ def test_m35_a_silent_process_is_killed_and_comes_back_within_its_budget(tmp_pat
         assert again != pid
         run.wait_for("active", node="/sat1/brain")
         run.wait_for("active", node="/sat1/mouth")
+        time.sleep(HEARD_S)
 
         os.kill(again, signal.SIGUSR1)  # an endless loop; the budget of one restart is used up
         lost = run.wait_for("lost")
@@ -53,6 +57,7 @@ def test_m35_a_listener_that_was_stopped_blames_nobody(tmp_path):
     with running(tmp_path, graph=graph) as run:
         pid = run.wait_for("started", process="bringup")["pid"]
         run.wait_for("up", missing=[])
+        time.sleep(HEARD_S)
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(AssertionError):
             run.wait_for("lost", timeout_s=5)
