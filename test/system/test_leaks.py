@@ -128,6 +128,7 @@ def test_m36_only_the_clock_and_the_emulators_frames_cross(tmp_path: Path) -> No
         out_dir=tmp_path / "run",
         scenario=project_file("config/scenarios/minute.yaml"),
         domain_offset=OFFSET,
+        rate=3.0,  # 20 s: time enough to look
         on_graph=on_graph,
     )
     assert status == 0
