@@ -57,7 +57,7 @@ TOPICS: dict[str, Topic] = {
     "preview": Topic("sensor_msgs/CompressedImage", LATEST, "JPEG thumbnail of the last scene"),
     "scene": Topic("Scene", HISTORY, "captured scenes (handles, no pixels)"),
     "task": Topic("Task", HISTORY, "questions; ground: from consoles, space: as uplinked"),
-    "command": Topic("Command", HISTORY, "orders to the segment"),
+    "command": Topic("Command", STREAM, "orders to the segment"),
     "request": Topic("Request", STREAM, "a task matched with a scene"),
     "views": Topic("Views", VIEWS, "pixels for the model"),
     "tap": Topic("Tap", STREAM, "decoder pauses"),

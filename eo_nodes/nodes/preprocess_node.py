@@ -49,6 +49,7 @@ _REQUESTS_KNOWN = 2_000
 class _Known:
     request: Request
     tap: Tap | None = None
+    verdict: Verdict | None = None  # came before the tap that it is about
 
 
 class Preprocess(EoNode):
@@ -156,8 +157,12 @@ class Preprocess(EoNode):
 
     def _on_tap(self, tap: Tap) -> None:
         known = self._known.get(tap.request_id)
-        if known is not None:
-            known.tap = tap
+        if known is None:
+            return
+        known.tap = tap
+        if known.verdict is not None:
+            verdict, known.verdict = known.verdict, None
+            self._on_verdict(verdict)
 
     def _on_budget(self, budget: ByteBudget) -> None:
         self._budget = budget
@@ -166,9 +171,16 @@ class Preprocess(EoNode):
         if verdict.decision != Verdict.OFFLOAD:
             return
         known = self._known.get(verdict.request_id)
-        if known is None or known.tap is None:
+        if known is None:
             return  # before our restart: the ledger issues the request again
+        tap_of = (known.tap.attempt, known.tap.stage) if known.tap is not None else (0, 0)
+        if tap_of < (verdict.attempt, verdict.stage):
+            # Two topics: the verdict may overtake its tap. The product must not depend on that.
+            known.verdict = verdict
+            return
         request, tap, budget = known.request, known.tap, self._budget
+        if tap is None:
+            return
         limit = self.param("max_product_bytes")
         if budget is not None and budget.contact_id:
             limit = min(limit, budget.budget_bytes)

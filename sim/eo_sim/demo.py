@@ -7,6 +7,7 @@ only watches: what it knows of the run it reads from the recorded bag and the lo
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -141,6 +142,15 @@ class GraphProcess:
             time.sleep(0.5)
 
 
+def _die_with_parent() -> None:
+    """In a child before it starts: SIGINT when the parent is gone, however it went (Linux)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
+
+
+def _on_sigterm(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def recording(bag: Path, domains: dict[str, int], log: Path) -> Iterator[None]:
     """Record all topics of all segments while the block runs."""
@@ -151,6 +161,7 @@ def recording(bag: Path, domains: dict[str, int], log: Path) -> Iterator[None]:
             stdout=stream,
             stderr=stream,
             start_new_session=True,
+            preexec_fn=_die_with_parent,
         )
         try:
             yield
@@ -190,6 +201,8 @@ def main(
         Exit status: 0 when every question got an answer or a refusal.
     """
     wall_start_s = time.monotonic()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _on_sigterm)
     path = scenario or project_file("config/scenarios/demo.yaml")
     plan = load_scenario(path)
     shutil.rmtree(out_dir, ignore_errors=True)

@@ -81,9 +81,13 @@ class Clockwork:
     def turn(self) -> None:
         """Move the clock if it may move; called on every report and every few ms."""
         with self._lock:
-            if self.finished.is_set() or (self.paused and not self._steps_granted):
-                return
             now_ns = time.monotonic_ns()
+            if self.finished.is_set():
+                if now_ns - self._said_ns > _REPEAT_NS:
+                    self._say(now_ns)  # who joins late learns that it is over
+                return
+            if self.paused and not self._steps_granted:
+                return
             target_ns = self._target(now_ns)
             if target_ns is None:
                 if self.lockstep is not None and now_ns - self._said_ns > _REPEAT_NS:

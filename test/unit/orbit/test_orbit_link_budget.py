@@ -78,7 +78,7 @@ def test_one_at_a_time_and_many_at_once_agree(mission: Mission) -> None:
 
 
 def test_needed_energy_per_bit_follows_from_that_per_symbol(mission: Mission) -> None:
-    (rung,) = {r.eb_n0_db for r in mission.satellite("skybee_1").radio.downlink.ladder}
+    (rung,) = {r.eb_n0_db for r in mission.satellite("hotsat_1").radio.downlink.ladder}
     assert rung == pytest.approx(2.6, abs=0.05)  # CCSDS 130.1-G-3, BER 1e-6
     qpsk_half = next(
         r for r in mission.satellite("terra").radio.downlink.ladder if r.name == "QPSK 1/2"
@@ -89,7 +89,7 @@ def test_needed_energy_per_bit_follows_from_that_per_symbol(mission: Mission) ->
 @pytest.mark.parametrize(
     ("satellite", "station", "low_bps", "high_bps"),
     [
-        ("skybee_1", "santa_maria", (100e3, 150e3), (1.0e6, 1.1e6)),  # 4 m, S-band
+        ("hotsat_1", "santa_maria", (100e3, 150e3), (1.0e6, 1.1e6)),  # 4 m, S-band
         ("sentinel_2a", "neustrelitz", (20e6, 30e6), (50e6, 65e6)),  # 7 m, X-band
         ("sentinel_2a", "kiruna", (35e6, 50e6), (55e6, 65e6)),  # 11 m, X-band
     ],
@@ -105,7 +105,7 @@ def test_profiles_give_the_rates_of_their_class(
     down, up = downlink_budget(sat, site), uplink_budget(sat, site)
     assert down is not None
     assert up is not None
-    altitude_m = 500e3 if satellite == "skybee_1" else 786e3
+    altitude_m = 500e3 if satellite == "hotsat_1" else 786e3
     # Slant range at 5 deg over a sphere of 6371 km.
     s = math.sin(math.radians(5.0))
     far_m = math.sqrt((6371e3 + altitude_m) ** 2 - (6371e3**2) * (1 - s * s)) - 6371e3 * s

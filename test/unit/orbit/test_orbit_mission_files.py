@@ -27,7 +27,7 @@ def test_enough_satellites_and_stations_and_each_has_elements(mission: Mission) 
     assert len(mission.stations) >= 12
     for satellite in mission.satellites.values():
         assert satellite.norad_id in catalogue.norad_ids(), satellite.name
-    assert len({s.radio.name for s in mission.satellites.values()}) == 2
+    assert len({s.radio.name for s in mission.satellites.values()}) == 3
 
 
 def test_stations_lie_on_every_continent_and_are_sourced(mission: Mission) -> None:
