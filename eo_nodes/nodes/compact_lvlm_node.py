@@ -38,6 +38,9 @@ class CompactLvlm(EoNode):
         Parameter("threads", 1, "threads of the runtime", 1, 64),
         Parameter("max_tokens", 32, "longest answer, tokens", 1, 512),
         Parameter("tap2_tokens", 3, "tokens decoded before the second tap", 1, 64),
+        Parameter(
+            "gmac_j", 0.02, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
+        ),
         Parameter("verdict_timeout_s", 5.0, "without a verdict the decoder goes on, s", 0.1, 600.0),
         Parameter("queue_limit", 200, "requests waiting at most", 1, 100_000),
     )
@@ -174,6 +177,7 @@ class CompactLvlm(EoNode):
                 model_digest=self._model.digest,
                 origin="onboard",
                 stage=stage,
+                energy_j=session.macs / 1e9 * self.param("gmac_j"),
                 regions_used=len(views.views),
             ),
         )

@@ -22,6 +22,9 @@ class GroundLvlm(EoNode):
         Parameter("model_dir", "models/regular", "model folder"),
         Parameter("threads", 2, "threads of the runtime", 1, 256),
         Parameter("max_tokens", 40, "longest answer, tokens", 1, 2048),
+        Parameter(
+            "gmac_j", 0.02, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
+        ),
         Parameter("overview_px", 448, "longest side of the model's overview, pixels", 32, 2048),
     )
 
@@ -68,6 +71,7 @@ class GroundLvlm(EoNode):
                 model_digest=self._model.digest,
                 origin="ground",
                 stage=3,
+                energy_j=session.macs / 1e9 * self.param("gmac_j"),
                 regions_used=len(sent),
                 raw_bytes=header.raw_bytes,
                 bytes_sent=product.size_bytes,
