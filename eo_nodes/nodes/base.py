@@ -30,6 +30,7 @@ from eo_nodes.contracts.events import EVENTS
 from eo_nodes.contracts.topics import TOPICS
 from eo_nodes.contracts.values import Event, Heartbeat, Idle, validate
 
+from .alarm import Alarm
 from .convert import message_type, to_message, to_value
 from .jobs import Jobs
 from .parameters import Parameter, declare
@@ -69,7 +70,6 @@ class EoNode(LifecycleNode):
         self._work = 0
         self._idle_sequence = 0
         self._idle_shown: tuple[Any, ...] = ()
-        self._wall_timer: Any = None
         self._jobs = Jobs(self)
         self._jump_handle = None
         if self.simulated:
@@ -84,6 +84,7 @@ class EoNode(LifecycleNode):
             self.speak("/idle")
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(float(self.param("heartbeat_s")), self._beat, clock=steady)
+        self._alarm = None if self.simulated else Alarm(self, steady, self._run_due)
 
     # -- hooks -------------------------------------------------------------------------------
 
@@ -277,8 +278,7 @@ class EoNode(LifecycleNode):
     def at(self, due_ns: int, call: Callable[[], None]) -> Wakeup:
         """Call at a time (at once, from the executor, when it has passed)."""
         wakeup = self._wakeups.add(due_ns, call)
-        if not self.simulated:
-            self._arm()
+        self._arm()
         return wakeup
 
     def after(self, seconds: float, call: Callable[[], None]) -> Wakeup:
@@ -308,19 +308,11 @@ class EoNode(LifecycleNode):
             return
         while (call := self._wakeups.take_due(self.now_ns())) is not None:
             self.guarded(call, "timer")
-        if not self.simulated:
-            self._arm()
+        self._arm()
 
     def _arm(self) -> None:
-        if self._wall_timer is not None:
-            self.destroy_timer(self._wall_timer)
-            self._wall_timer = None
-        due_ns = self._wakeups.next_ns()
-        if due_ns and self._active:
-            delay_s = max((due_ns - time.time_ns()) / 1e9, 1e-4)
-            self._wall_timer = self.create_timer(
-                delay_s, self._run_due, clock=Clock(clock_type=ClockType.STEADY_TIME)
-            )
+        if self._alarm is not None and self._active:
+            self._alarm.set(self._wakeups.next_ns())
 
     # -- jobs --------------------------------------------------------------------------------
 
