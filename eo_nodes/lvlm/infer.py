@@ -1,9 +1,15 @@
-"""Answer one prompt on one image: what `spaceverse infer` calls."""
+"""Answer one prompt on one or several images: what command, Python API and evaluation call.
+
+A model that understands places and several sensors offers ``answer`` itself (`AnswersImages`); of
+the others each image is one overview, several images are dates of one place, and visual prompts
+are refused.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +18,73 @@ from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.model import LvlmModel
 from eo_nodes.lvlm.views import ViewTensor
 
+if TYPE_CHECKING:
+    from eo_nodes.lvlm.visual_prompts import VisualPrompt
+
+Float = NDArray[np.float32]
+MAX_IMAGES = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageInput:
+    """One image of a request.
+
+    Attributes:
+        values: (F, H, W, C) native dtype, F frames in time order; ranges as in ``bands``.
+        bands: C names, e.g. ``B04 665nm``, ``red``, ``VV``.
+        modality: optical, multispectral, sar, thermal, elevation or temporal.
+    """
+
+    values: NDArray[np.generic]
+    bands: tuple[str, ...]
+    modality: str
+
 
 @dataclass(frozen=True, slots=True)
 class InferResult:
-    """answer: text; confidence: calibrated, [0, 1]; seconds: of computing; tokens: decoded."""
+    """What a model said.
+
+    Attributes:
+        answer: text, spatial output in canonical form (see ``slis``) within it.
+        confidence: calibrated, [0, 1].
+        seconds: of computing. tokens: decoded, the end token included.
+    """
 
     answer: str
     confidence: float
     seconds: float
     tokens: int
+
+
+@runtime_checkable
+class AnswersImages(Protocol):
+    """A model that takes images as they are, of any sensors, and visual prompts."""
+
+    def answer(
+        self,
+        images: Sequence[ImageInput],
+        prompt: str,
+        visual_prompts: Sequence[VisualPrompt],
+        *,
+        max_tokens: int,
+    ) -> tuple[str, float, int]:
+        """Text, calibrated confidence in [0, 1], tokens decoded. Raises ModelError."""
+        ...
+
+
+@runtime_checkable
+class EmbedsImages(Protocol):
+    """A model with a language space shared by images and texts."""
+
+    def embed_image(
+        self, values: NDArray[np.generic], bands: Sequence[str], modality: str
+    ) -> Float:
+        """(384,) float32 of unit length; values as in ``ImageInput`` or (H, W, C)."""
+        ...
+
+    def embed_text(self, texts: list[str]) -> Float:
+        """(n, 384) float32 of unit length."""
+        ...
 
 
 def overview_of(
@@ -34,8 +98,44 @@ def overview_of(
     return ViewTensor(frames, tuple(bands), modality, (0, 0, width, height), "overview")
 
 
+def answer(
+    model: LvlmModel | AnswersImages,
+    images: Sequence[ImageInput],
+    prompt: str,
+    visual_prompts: Sequence[VisualPrompt] = (),
+    *,
+    clock_ns: Callable[[], int],
+    max_tokens: int = 40,
+) -> InferResult:
+    """Answer a prompt on 1 to 8 images: dates, frames or sensors of one place.
+
+    Args:
+        visual_prompts: places in the images; their coordinates are parts of the image's sides.
+        clock_ns: monotonic clock, e.g. ``time.monotonic_ns``.
+        max_tokens: longest answer, the end token included, >= 1.
+    Raises:
+        ModelError: image, modality or prompt break their contract, or are more than this model
+            understands.
+    """
+    if not 1 <= len(images) <= MAX_IMAGES:
+        raise ModelError(f"{len(images)} images, expected 1 to {MAX_IMAGES}")
+    beyond = [v.image for v in visual_prompts if not 0 <= v.image < len(images)]
+    if beyond:
+        raise ModelError(f"a visual prompt is on image {beyond[0]} of {len(images)}")
+    start_ns = clock_ns()
+    if isinstance(model, AnswersImages):
+        text, confidence, tokens = model.answer(
+            images, prompt, visual_prompts, max_tokens=max_tokens
+        )
+    else:
+        if visual_prompts:
+            raise ModelError("this model takes no visual prompts")
+        text, confidence, tokens = _answer_overview(model, _as_dates(images), prompt, max_tokens)
+    return InferResult(text, confidence, (clock_ns() - start_ns) / 1e9, tokens)
+
+
 def answer_image(
-    model: LvlmModel,
+    model: LvlmModel | AnswersImages,
     values: NDArray[np.generic],
     bands: Sequence[str],
     modality: str,
@@ -44,17 +144,41 @@ def answer_image(
     clock_ns: Callable[[], int],
     max_tokens: int = 40,
 ) -> InferResult:
-    """Answer a prompt on one image, seen as one overview.
+    """As `answer`, on one image (H, W, C) or (F, H, W, C)."""
+    frames = values[None] if values.ndim == 3 else values
+    image = ImageInput(frames, tuple(bands), modality)
+    return answer(model, [image], prompt, clock_ns=clock_ns, max_tokens=max_tokens)
 
-    Args:
-        values: (H, W, C) or (F, H, W, C), native dtype, ranges as in ``bands``.
-        clock_ns: monotonic clock, e.g. ``time.monotonic_ns``.
+
+def language_space(model: object, model_id: str = "") -> EmbedsImages:
+    """The model as one with a language space.
+
     Raises:
-        ModelError: image, modality or prompt break their contract.
+        ModelError: it has none.
     """
-    start_ns = clock_ns()
-    session = model.start([overview_of(values, bands, modality)], prompt, max_tokens=max_tokens)
+    if not isinstance(model, EmbedsImages):
+        name = model_id or getattr(model, "id", "this model")
+        raise ModelError(f"{name} has no language space: it cannot embed images")
+    return model
+
+
+def _as_dates(images: Sequence[ImageInput]) -> ImageInput:
+    """Several images of one sensor as the frames of one temporal image."""
+    first = images[0]
+    if len(images) == 1:
+        return first
+    alike = (first.values.shape[1:], first.values.dtype, first.bands, first.modality)
+    for other in images[1:]:
+        if (other.values.shape[1:], other.values.dtype, other.bands, other.modality) != alike:
+            raise ModelError("this model takes several images only as dates of one sensor and size")
+    return ImageInput(np.concatenate([i.values for i in images]), first.bands, "temporal")
+
+
+def _answer_overview(
+    model: LvlmModel, image: ImageInput, prompt: str, max_tokens: int
+) -> tuple[str, float, int]:
+    view = overview_of(image.values, image.bands, image.modality)
+    session = model.start([view], prompt, max_tokens=max_tokens)
     session.decode(max_tokens)
     tap = session.tap()
-    confidence = model.calibration[3].confidence(tap)
-    return InferResult(session.text, confidence, (clock_ns() - start_ns) / 1e9, tap.tokens)
+    return session.text, model.calibration[3].confidence(tap), tap.tokens
