@@ -1,0 +1,65 @@
+"""A JSON-lines file that is appended to, survives a kill within a line, and says what it holds.
+
+Each record is one line, written whole and flushed. After a kill the last line may be torn: opening
+cuts it off, so its record is made again. Non-purpose: durable state of the graph (see ``store``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+Record = dict[str, Any]
+
+
+def whole_records(data: bytes) -> tuple[list[Record], int]:
+    """Records of the whole lines, and how many bytes they take.
+
+    A line within the file that is no JSON object is left out; only a torn end is not counted.
+    """
+    records: list[Record] = []
+    end = data.rfind(b"\n") + 1
+    for line in data[:end].splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            records.append(value)
+    return records, end
+
+
+class Journal:
+    """Open a file for appending; ``records`` are those it held."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = path.read_bytes() if path.exists() else b""
+        self.records, end = whole_records(data)
+        if end < len(data):
+            with path.open("r+b") as torn:
+                torn.truncate(end)
+        self._stream: BinaryIO = path.open("ab")
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one record; it is with the operating system when this returns."""
+        line = json.dumps(record, allow_nan=False) + "\n"
+        self._stream.write(line.encode("ascii"))
+        self._stream.flush()
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.close()
