@@ -1,0 +1,265 @@
+"""Between bins, scene-normalised floats and pixel grids.
+
+A float coordinate ``x`` in [0, 1] lies in bin ``floor(512 x)``; a bin stands for its centre
+``(v + 0.5) / 512``, so a coordinate is off by at most half a bin, 1/1024 of the side. The upper
+edge of a half-open interval lies in the last bin that the interval enters. Quantising what was
+dequantised gives the same bins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eo_nodes.lvlm.slis.values import (
+    BINS,
+    LARGEST,
+    MAX_VERTICES,
+    Box,
+    Mask,
+    OrientedBox,
+    Point,
+    Polygon,
+    SlisValueError,
+)
+
+Bool = NDArray[np.bool_]
+Float = NDArray[np.float64]
+# Sub-pixel bits of cv2.fillPoly.
+_SHIFT = 8
+_GRID_LIMIT = 1 << 14
+
+
+def _finite(*numbers: float) -> None:
+    if not all(map(math.isfinite, numbers)):
+        raise SlisValueError(f"{numbers!r:.80} holds NaN or infinity")
+
+
+def to_bin(x: float) -> int:
+    """Bin of a coordinate; below 0 and above 1 it is moved to the border.
+
+    Raises:
+        SlisValueError: NaN or infinite.
+    """
+    _finite(x)
+    return min(max(math.floor(x * BINS), 0), LARGEST)
+
+
+def to_upper_bin(x: float) -> int:
+    """Last bin that a half-open interval ending at ``x`` enters; limits as ``to_bin``."""
+    _finite(x)
+    return min(max(math.ceil(x * BINS) - 1, 0), LARGEST)
+
+
+def from_bin(v: int) -> float:
+    """Centre of a bin, in (0, 1)."""
+    return (v + 0.5) / BINS
+
+
+def point_from(x: float, y: float, image: int = 0) -> Point:
+    """Point of scene-normalised coordinates."""
+    return Point(to_bin(x), to_bin(y), image)
+
+
+def point_xy(value: Point) -> tuple[float, float]:
+    """Scene-normalised centre of a point's bin."""
+    return from_bin(value.x), from_bin(value.y)
+
+
+def box_from(x0: float, y0: float, x1: float, y1: float, image: int = 0) -> Box:
+    """Box of scene-normalised half-open edges; ``x0 <= x1`` and ``y0 <= y1``.
+
+    Raises:
+        SlisValueError: edges out of order, NaN or infinite.
+    """
+    if x0 > x1 or y0 > y1:
+        raise SlisValueError(f"box {x0, y0, x1, y1} has its corners out of order")
+    left, top = to_bin(x0), to_bin(y0)
+    return Box(left, top, max(left, to_upper_bin(x1)), max(top, to_upper_bin(y1)), image)
+
+
+def box_xyxy(value: Box) -> tuple[float, float, float, float]:
+    """Scene-normalised edges: centres of their bins; a side within one bin spans that bin."""
+    (x0, x1), (y0, y1) = _edges(value.x1, value.x2), _edges(value.y1, value.y2)
+    return x0, y0, x1, y1
+
+
+def _edges(first: int, last: int) -> tuple[float, float]:
+    if first == last:
+        return first / BINS, (first + 1) / BINS
+    return from_bin(first), from_bin(last)
+
+
+def oriented_from(
+    corners: ArrayLike, image_size: tuple[float, float] = (1.0, 1.0), image: int = 0
+) -> OrientedBox:
+    """Smallest oriented box around points, long side first.
+
+    Args:
+        corners: (N, 2) scene-normalised x, y, N >= 3.
+        image_size: width and height of the image, in any unit; only their ratio counts.
+    Raises:
+        SlisValueError: fewer than three points, NaN, or no image.
+    """
+    width, height = _size(image_size)
+    points = np.asarray(corners, np.float64).reshape(-1, 2)
+    if len(points) < 3 or not np.isfinite(points).all():
+        raise SlisValueError("an oriented box needs 3 or more finite points")
+    longer = max(width, height)
+    scaled = (points * (width / longer, height / longer)).astype(np.float32)
+    (cx, cy), (w, h), angle = cv2.minAreaRect(scaled)
+    if w < h:
+        w, h, angle = h, w, angle + 90.0
+    turn = math.floor((angle % 180.0) / 180.0 * BINS) % BINS
+    return OrientedBox(
+        to_bin(cx * longer / width), to_bin(cy * longer / height), to_bin(w), to_bin(h), turn, image
+    )
+
+
+def oriented_corners(value: OrientedBox, image_size: tuple[float, float] = (1.0, 1.0)) -> Float:
+    """(4, 2) scene-normalised corners in order around the box; may lie outside the image.
+
+    Args:
+        image_size: as for ``oriented_from``.
+    """
+    width, height = _size(image_size)
+    longer = max(width, height)
+    turn = math.radians(from_bin(value.angle) * 180.0)
+    along = np.array([math.cos(turn), math.sin(turn)]) * from_bin(value.w) / 2
+    across = np.array([-math.sin(turn), math.cos(turn)]) * from_bin(value.h) / 2
+    offsets = np.array([-along - across, along - across, along + across, -along + across])
+    centre = np.array([from_bin(value.cx), from_bin(value.cy)])
+    return np.asarray(centre + offsets * (longer / width, longer / height), np.float64)
+
+
+def _size(image_size: tuple[float, float]) -> tuple[float, float]:
+    width, height = image_size
+    _finite(width, height)
+    if width <= 0 or height <= 0:
+        raise SlisValueError(f"image of {width} x {height}")
+    return float(width), float(height)
+
+
+def polygon_from(xy: ArrayLike, image: int = 0) -> Polygon:
+    """Polygon of (N, 2) or flat scene-normalised vertices; a vertex in its neighbour's bin is
+    dropped while three are left.
+
+    Raises:
+        SlisValueError: fewer than 3 or more than 256 vertices are left, NaN, infinite, or no pairs.
+    """
+    flat = np.asarray(xy, np.float64).reshape(-1)
+    if len(flat) % 2 or len(flat) < 6:
+        raise SlisValueError(f"{len(flat)} numbers are no outline of 3 or more vertices")
+    vertices = [(to_bin(x), to_bin(y)) for x, y in flat.reshape(-1, 2)]
+    kept = [v for i, v in enumerate(vertices) if v != vertices[i - 1]]
+    return Polygon(tuple(kept if len(kept) >= 3 else vertices), image)
+
+
+def polygon_xy(value: Polygon) -> Float:
+    """(N, 2) scene-normalised centres of the bins of the vertices."""
+    return (np.array(value.vertices, np.float64) + 0.5) / BINS
+
+
+def fill(xy: ArrayLike, rows: int, cols: int) -> Bool:
+    """Cells of a grid over the whole image whose centre area an outline covers.
+
+    Args:
+        xy: (N, 2) scene-normalised vertices; outside [0, 1] is cut off.
+        rows, cols: 1..16384.
+    Returns:
+        (rows, cols) bool; the cells that the outline itself passes count as covered.
+    """
+    _grid(rows, cols)
+    vertices = np.asarray(xy, np.float64).reshape(-1, 2)
+    # Far outside the image cv2's fixed point would overflow; nothing there is visible.
+    pixels = np.clip(vertices, -1.0, 2.0) * (cols, rows) - 0.5
+    canvas = np.zeros((rows, cols), np.uint8)
+    fixed = np.round(pixels * (1 << _SHIFT)).astype(np.int32)
+    cv2.fillPoly(canvas, [fixed], 1, lineType=cv2.LINE_8, shift=_SHIFT)
+    return canvas.astype(bool)
+
+
+def _grid(rows: int, cols: int) -> None:
+    if not (1 <= rows <= _GRID_LIMIT and 1 <= cols <= _GRID_LIMIT):
+        raise SlisValueError(f"grid of {rows} x {cols} cells")
+
+
+def mask_from(cells: ArrayLike, image: int = 0) -> Mask:
+    """Run-length value of a (rows, cols) array, non-zero is set; sides 1..511.
+
+    Raises:
+        SlisValueError: not two-dimensional, or a side out of range.
+    """
+    grid = np.asarray(cells) != 0
+    if grid.ndim != 2 or not all(1 <= side <= LARGEST for side in grid.shape):
+        raise SlisValueError(f"mask of shape {grid.shape}, sides must be 1 to {LARGEST}")
+    flat = grid.reshape(-1)
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    lengths = np.diff(np.concatenate(([0], edges, [flat.size]))).tolist()
+    runs: list[int] = [0] if flat[0] else []
+    for length in lengths:
+        full, rest = divmod(length - 1, LARGEST)
+        runs += [LARGEST, 0] * full + [rest + 1]
+    return Mask(int(grid.shape[0]), int(grid.shape[1]), tuple(runs), image)
+
+
+def mask_cells(value: Mask) -> Bool:
+    """(rows, cols) bool array of a mask."""
+    flat = np.zeros(value.rows * value.cols, bool)
+    place = 0
+    for index, run in enumerate(value.runs):
+        if index % 2:
+            flat[place : place + run] = True
+        place += run
+    return flat.reshape(value.rows, value.cols)
+
+
+def resize_mask(cells: ArrayLike, rows: int, cols: int) -> Bool:
+    """Resample a mask: set where at least half of the new cell is set (shrinking), else nearest."""
+    _grid(rows, cols)
+    grid = (np.asarray(cells) != 0).astype(np.float32)
+    if grid.ndim != 2 or 0 in grid.shape:
+        raise SlisValueError(f"mask of shape {grid.shape}")
+    shrinks = rows < grid.shape[0] or cols < grid.shape[1]
+    mode = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(grid, (cols, rows), interpolation=mode) >= 0.5)
+
+
+def outlines(cells: ArrayLike, tolerance: float = 1.0, image: int = 0) -> list[Polygon]:
+    """Outer outlines of the connected parts of a mask, largest first.
+
+    Args:
+        cells: (rows, cols), non-zero is set, over the whole image.
+        tolerance: in cells, of the simplification (Douglas-Peucker).
+    Returns:
+        Polygons; parts too thin for three vertices are left out, holes are filled.
+    """
+    grid = np.ascontiguousarray(np.asarray(cells) != 0, np.uint8)
+    found, _ = cv2.findContours(grid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    polygons = []
+    for contour in sorted(found, key=cv2.contourArea, reverse=True):
+        line = _simplified(contour, tolerance)
+        if len(line) >= 3:
+            xy = (line.reshape(-1, 2) + 0.5) / (grid.shape[1], grid.shape[0])
+            polygons.append(polygon_from(xy, image))
+    return polygons
+
+
+def _simplified(contour: Any, tolerance: float) -> NDArray[np.int32]:
+    line = cv2.approxPolyDP(contour, tolerance, True)
+    while len(line) > MAX_VERTICES:
+        tolerance *= 2
+        line = cv2.approxPolyDP(contour, tolerance, True)
+    return np.asarray(line, np.int32)
+
+
+def bounds(xy: Sequence[float] | Float) -> tuple[float, float, float, float]:
+    """Upright box around flat or (N, 2) vertices."""
+    points = np.asarray(xy, np.float64).reshape(-1, 2)
+    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
