@@ -89,9 +89,9 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watchers: dict[str, Watcher] = {}
-        self._alive: set[str] = set()
+        self._alive: dict[str, Any] = {}  # of circus; None: it could not be started
         self._started_s: dict[str, float] = {}
-        self._exit_codes: dict[str, int | None] = {}
+        self._exit_codes: dict[int, int] = {}
         self._arbiter: Any = None
         self._turn = asyncio.Lock()
 
@@ -163,7 +163,7 @@ class Supervisor:
             "graceful_timeout": self._plan.grace_s,
             "stdout_stream": {"stream": stdout},
             "stderr_stream": {"stream": log},
-            "hooks": {"after_reap": (self._keep_exit_code(spec), True)},
+            "hooks": {"after_reap": (self._keep_exit_code, True)},
         }
 
     async def _start(self, spec: ProcessSpec) -> None:
@@ -171,7 +171,7 @@ class Supervisor:
         await self._exclusively(
             lambda: self._arbiter.start_watchers(watcher_iter_func=lambda **_: [watcher])
         )
-        self._alive.add(spec.name)
+        self._alive[spec.name] = next(iter(watcher.processes.values()), None)
         self._started_s[spec.name] = time.monotonic()
         for pid in watcher.processes:
             nodes = [node.name for node in spec.nodes]
@@ -188,25 +188,30 @@ class Supervisor:
             for pid in list(self._watchers[spec.name].processes):
                 _signal_group(pid, signal.SIGKILL)
 
-    def _keep_exit_code(self, spec: ProcessSpec) -> Callable[..., bool]:
-        def hook(**fields: Any) -> bool:
-            self._exit_codes[spec.name] = fields.get("exit_code")
-            return True
+    def _keep_exit_code(self, *, process_pid: int, exit_code: int, **_fields: Any) -> bool:
+        self._exit_codes[process_pid] = exit_code
+        return True
 
-        return hook
+    def _exit_code(self, process: Any) -> int | None:
+        """Return how a process ended: its status, or minus the signal; None: it never ran.
+
+        circus collects its children, hands what they returned to the hook, and then looks who
+        is gone. One that dies between the two it forgets without collecting it: that is left
+        to us, and must be done before its next round.
+        """
+        if process is None:
+            return None
+        code = self._exit_codes.pop(process.pid, None)
+        return process.poll() if code is None else code
 
     async def _check(self) -> None:
-        """Look for deaths until the stop.
-
-        circus calls no hook for a process that dies while it looks, so what counts is that the
-        process is gone; its exit code may be unknown.
-        """
+        """Look for deaths until the stop."""
         specs = {spec.name: spec for spec in (*self._plan.processes, self._plan.bringup)}
         while not self._stop.is_set():
             await self._exclusively(self._arbiter.manage_watchers)
             for name in [name for name in self._alive if self._watchers[name].is_stopped()]:
-                self._alive.remove(name)
-                self._say(stage="died", process=name, exit_code=self._exit_codes.pop(name, None))
+                code = self._exit_code(self._alive.pop(name))
+                self._say(stage="died", process=name, exit_code=code)
                 task = asyncio.create_task(self._after_death(specs[name]))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)

@@ -53,20 +53,32 @@ class Run:
             self._lines.put(json.loads(line))
         self._lines.put(None)
 
+    def _take(self, timeout_s: float) -> dict[str, Any] | None:
+        """Return the next step, None at the end. Raises `queue.Empty`."""
+        step = self._lines.get(timeout=max(0.01, timeout_s))
+        if step is not None:
+            self.steps.append(step)
+            self._remember_children()
+        return step
+
     def wait_for(self, stage: str, timeout_s: float = 90.0, **fields: Any) -> dict[str, Any]:
         """Return the next step with this stage and these fields; fail at the end or in time."""
         deadline_s = time.monotonic() + timeout_s
         while True:
             try:
-                step = self._lines.get(timeout=max(0.01, deadline_s - time.monotonic()))
+                step = self._take(deadline_s - time.monotonic())
             except queue.Empty:
                 raise AssertionError(f"no {stage} {fields}; steps: {self.steps}") from None
             if step is None:
                 raise AssertionError(f"ended before {stage} {fields}; steps: {self.steps}")
-            self.steps.append(step)
-            self._remember_children()
             if step["stage"] == stage and fields.items() <= step.items():
                 return step
+
+    def wait_for_nodes(self, stage: str, *nodes: str) -> None:
+        """Wait for the next step with this stage of each node: they come in any order."""
+        missing = set(nodes)
+        while missing:
+            missing.discard(self.wait_for(stage)["node"])
 
     def wait_until(self, stage: str, **fields: Any) -> dict[str, Any]:
         """Return the first step with this stage and these fields, past or to come."""
@@ -74,6 +86,17 @@ class Run:
             if step["stage"] == stage and fields.items() <= step.items():
                 return step
         return self.wait_for(stage, **fields)
+
+    def assert_none(self, stage: str, duration_s: float) -> None:
+        """See that no such step comes for a while, and that the supervisor lives on."""
+        deadline_s = time.monotonic() + duration_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            try:
+                step = self._take(left_s)
+            except queue.Empty:
+                return
+            assert step is not None, f"ended; steps: {self.steps}"
+            assert step["stage"] != stage, f"{step} came; steps: {self.steps}"
 
     def _remember_children(self) -> None:
         try:

@@ -37,14 +37,12 @@ VIEW_BYTES = 1_000_000
 
 PEER = """
 import sys
-import time
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from eo_nodes.contracts.values import Answer, Contact, ContactPlan, Event, Step, Task, View, Views
 from eo_nodes.contracts.topics import TOPICS
 from eo_nodes.nodes.convert import message_type, to_message, to_value
 from eo_nodes.nodes.qos import profile
+from eo_nodes.nodes.runner import run
 
 
 class Peer(Node):
@@ -79,13 +77,9 @@ class Peer(Node):
             raw_bytes=2**50, steps=(Step(name="capture", stamp_ns=2**60),)))
 
 
-rclpy.init()
-try:
-    rclpy.spin(Peer())
-except (KeyboardInterrupt, ExternalShutdownException):
-    pass
-finally:
-    rclpy.try_shutdown()
+# Not rclpy.spin: it waits without a limit, and sleeps for ever through a signal that wakes it
+# before the context is shut down.
+sys.exit(run([Peer]))
 """
 
 
@@ -109,7 +103,11 @@ def peer(tmp_path):
         yield process
     finally:
         process.terminate()
-        assert process.wait(15) == 0
+        try:
+            status = process.wait(30)
+        finally:
+            process.kill()
+    assert status == 0
 
 
 def test_ask_watch_and_record_against_a_ros_node(peer, tmp_path):

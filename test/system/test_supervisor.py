@@ -51,10 +51,27 @@ def test_m18_a_killed_process_comes_back_active(tmp_path):
         assert run.wait_for("died", process="sat1/second")["exit_code"] == -signal.SIGKILL
         assert run.wait_for("restarting", process="sat1/second")["delay_s"] == 0.2
         assert run.wait_for("started", process="sat1/second")["pid"] != pid
-        run.wait_for("active", node="/sat1/brain")
-        run.wait_for("active", node="/sat1/mouth")
+        run.wait_for_nodes("active", "/sat1/brain", "/sat1/mouth")
         assert run.stop(signal.SIGINT) == 0
         assert run.left() == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_exit_code_is_known_whenever_a_process_dies(tmp_path, seed):
+    script = GRAPH.parents[1] / "kill_often.py"
+    run = subprocess.run(
+        [sys.executable, str(script), str(tmp_path), str(seed), "40"],
+        capture_output=True,
+        text=True,
+        cwd=script.parents[2],
+        env={**os.environ, "PYTHONPATH": f"{script.parent}:{os.environ.get('PYTHONPATH', '')}"},
+        timeout=180,
+    )
+    assert run.returncode == 0, run.stderr
+    deaths = json.loads(run.stdout)
+    assert len(deaths) == 40
+    assert {number for number, _ in deaths} == {signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1}
+    assert [code for _, code in deaths] == [-number for number, _ in deaths], f"seed {seed}"
 
 
 def test_m18_f12_a_process_that_dies_at_start_is_disabled_also_after_a_reboot(tmp_path):
@@ -134,10 +151,14 @@ def test_a_signal_during_start_leaves_no_process(tmp_path, number, seed):
 
 
 def test_a_second_signal_kills_what_does_not_stop(tmp_path):
-    with running(tmp_path, profile="stubborn") as run:
+    # The grace outlasts this test: only the second signal can end it.
+    graph = changed_graph(tmp_path, shutdown={"grace_s": 600})
+    with running(tmp_path, profile="stubborn", graph=graph) as run:
         run.wait_for("up", missing=[])
         run.process.send_signal(signal.SIGINT)
         run.wait_for("stopping")
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.process.wait(3)
         assert run.stop(signal.SIGINT) == 0
         assert run.left() == []
 

@@ -14,12 +14,12 @@ import sys
 import time
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from eo_nodes.contracts.topics import TOPICS
 from eo_nodes.nodes.convert import message_type
 from eo_nodes.nodes.qos import profile
+from eo_nodes.nodes.runner import make_executor, spin
 
 
 class Stub(LifecycleNode):
@@ -52,21 +52,12 @@ def main() -> int:
     options, rest = parser.parse_known_args()
     if os.environ.get("STUB_DIE_AT_START"):
         return 3
-    if os.environ.get("STUB_IGNORES_SIGTERM"):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, _hang)
     rclpy.init(args=[sys.argv[0], *rest])
-    executor = SingleThreadedExecutor()
+    if os.environ.get("STUB_IGNORES_SIGTERM"):  # now: rclpy.init puts its own handler there
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     nodes = [Stub(name) for name in options.nodes.split(",")]
-    try:
-        for node in nodes:
-            executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        if rclpy.ok():
-            raise
+    spin(nodes, make_executor())
     for node in nodes:
         node.destroy_node()
     rclpy.try_shutdown()
