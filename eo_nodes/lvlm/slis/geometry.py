@@ -33,6 +33,7 @@ Float = NDArray[np.float64]
 # Sub-pixel bits of cv2.fillPoly.
 _SHIFT = 8
 _GRID_LIMIT = 1 << 14
+_FINE = 4
 
 
 def _finite(*numbers: float) -> None:
@@ -240,12 +241,15 @@ def outlines(cells: ArrayLike, tolerance: float = 1.0, image: int = 0) -> list[P
         Polygons; parts too thin for three vertices are left out, holes are filled.
     """
     grid = np.ascontiguousarray(np.asarray(cells) != 0, np.uint8)
+    # A contour passes through cell centres: finer cells bring it to the edge of the coarse ones.
+    rows, cols = grid.shape
+    grid = grid.repeat(_FINE, axis=0).repeat(_FINE, axis=1)
     found, _ = cv2.findContours(grid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     polygons = []
     for contour in sorted(found, key=cv2.contourArea, reverse=True):
-        line = _simplified(contour, tolerance)
+        line = _simplified(contour, tolerance * _FINE)
         if len(line) >= 3:
-            xy = (line.reshape(-1, 2) + 0.5) / (grid.shape[1], grid.shape[0])
+            xy = (line.reshape(-1, 2) + 0.5) / (cols * _FINE, rows * _FINE)
             polygons.append(polygon_from(xy, image))
     return polygons
 
