@@ -98,6 +98,7 @@ class Tasking(EoNode):
                 self.publish("final", action)
             elif isinstance(action, Event):
                 self.publish("event", replace(action, source=self.get_name()))
+        self._ledger.sync()  # after the requests: the medium works while they are prepared
         wake_ns = self._ledger.next_wake_ns()
         if self._timer is not None:
             self._timer.cancel()

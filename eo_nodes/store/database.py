@@ -1,13 +1,15 @@
 """One SQLite file: WAL, ``synchronous=FULL``, CRC per row, quarantine (M24, M25, F7).
 
-A commit that returned survives a kill and a power loss. SQLite finds a damaged page, not a
-damaged byte in a value, so every row carries our own CRC-32 over table, key, flag and body.
-A row that fails is moved to `quarantine`, reported once and never used. Every failure of
+A commit that returned survives a kill and a power loss; one that was not asked to (``durable``)
+survives a power loss when `Database.sync` or a later commit returned. SQLite finds a damaged
+page, not a damaged byte in a value, so every row carries our own CRC-32 over table, key, flag and
+body. A row that fails is moved to `quarantine`, reported once and never used. Every failure of
 SQLite becomes `StorageError` with the transaction rolled back: the caller stays up.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import zlib
@@ -63,6 +65,8 @@ class Database:
         self._report = on_quarantine or _reporter(self.quarantined)
         self._lock = threading.RLock()
         self._depth = 0
+        self._wal = f"{path}-wal"
+        self._is_behind = False  # some commit is not on the medium yet
         try:
             # One writer at a time is held by the lock, whichever thread of the node calls.
             self._connection = connect(
@@ -102,20 +106,25 @@ class Database:
                 raise StorageError(f"database: {error}") from error
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """Make the writes inside one commit; nested uses join the outermost.
 
+        Args:
+            durable: False leaves the fsync to `sync`: the commit survives a kill at once. Of
+                nested uses the outermost decides.
         Raises:
             StorageError: the commit failed; nothing of it is kept.
         """
         with self._lock:
             if self._depth == 0:
+                self.execute("PRAGMA synchronous=" + ("FULL" if durable else "NORMAL"))
                 self.execute("BEGIN IMMEDIATE")
             self._depth += 1
             try:
                 yield
                 if self._depth == 1:
                     self.execute("COMMIT")
+                    self._is_behind = not durable
             except BaseException:
                 if self._depth == 1:
                     # After some errors SQLite has rolled back already.
@@ -124,6 +133,28 @@ class Database:
                 raise
             finally:
                 self._depth -= 1
+
+    def sync(self) -> None:
+        """Bring all commits to the medium; nothing to do when the last one was durable.
+
+        Raises:
+            StorageError: the disk refuses; the commits stand, and the next call tries again.
+        """
+        with self._lock:
+            if not self._is_behind:
+                return
+            try:
+                # SQLite holds its locks on the other two files: closing this one loses none.
+                descriptor = os.open(self._wal, os.O_RDONLY)
+                try:
+                    os.fdatasync(descriptor)
+                finally:
+                    os.close(descriptor)
+            except FileNotFoundError:
+                pass  # in memory
+            except OSError as error:
+                raise StorageError(f"database: {error}") from error
+            self._is_behind = False
 
     def quarantine(self, table: str, key: str, body: str, crc: int, reason: str) -> None:
         """Set a bad row aside, remove it from `table` and report it (F7)."""

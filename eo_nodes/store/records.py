@@ -120,6 +120,10 @@ class RecordStore:
         """Open or create a table of a frozen dataclass."""
         return RecordTable(self._database, name, row)
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Join several writes to one commit."""
-        return self._database.transaction()
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
+        """Join several writes to one commit; see `Database.transaction`."""
+        return self._database.transaction(durable=durable)
+
+    def sync(self) -> None:
+        """Bring commits that were not asked to be durable to the medium."""
+        self._database.sync()

@@ -1,7 +1,7 @@
 """The ledger on board: every task and request, durable, until its one final is delivered.
 
 Values in, actions out. An action is a value to publish (`Request`, final `Answer`, `Event`) or
-a `Pin` or `Unpin` for the frame store. Rows are durable before actions are returned. Repeats
+a `Pin` or `Unpin` for the frame store. Rows are kept before actions are returned. Repeats
 are recognised by id and by the table in `rows`; whatever is lost between nodes is given out
 again by `on_time` (no progress) or `recover` (after a kill).
 """
@@ -198,8 +198,8 @@ class SpaceLedger:
         if row is None or row.state not in rows.IN_FLIGHT:
             return []
         if verdict.decision == Verdict.CONTINUE:
-            work.put(replace(row, touched_ns=now_ns))
-            return work.done()
+            self._state.touch(replace(row, touched_ns=now_ns))
+            return []
         is_answer = verdict.decision == Verdict.ANSWER
         moved = work.move(row, rows.ACCEPT if is_answer else rows.OFFLOAD)
         if moved is None:
@@ -366,6 +366,14 @@ class SpaceLedger:
         self._issue(work)
         self._state.prune(self._limits.closed)
         return work.done()
+
+    def sync(self) -> None:
+        """Bring the rows of requests just given out to the medium; call it when they are out.
+
+        Raises:
+            StorageError: the next call tries again.
+        """
+        self._state.sync()
 
     def pins(self) -> dict[str, frozenset[str]]:
         """Return the frames needed and the requests that need them, to restore after a kill."""

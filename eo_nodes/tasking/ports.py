@@ -33,5 +33,8 @@ class Store(Protocol):
     def table(self, name: str, row: type[T]) -> Table[T]:
         """Open or create a table of a frozen dataclass."""
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Join several writes to one commit."""
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
+        """Join several writes to one commit; without `durable` only `sync` outlasts power loss."""
+
+    def sync(self) -> None:
+        """Bring commits that were not asked to be durable to the medium."""

@@ -1,8 +1,12 @@
 """One step of the space ledger: rows read, changed, committed together, then acted upon.
 
-Nothing of a step is visible before its rows are durable, so a kill at any point leaves either
+Nothing of a step is visible before its rows are committed, so a kill at any point leaves either
 the state before the step, and its input comes again, or the state after it, and `recover`
 gives out its actions again.
+
+A power loss stops the model and the link along with the ledger. So a step that only asks for
+computing need not wait for the medium: its requests go out first, and `SpaceState.sync` follows
+before the next message is taken. A final answer never goes out before its rows are on the medium.
 """
 
 from __future__ import annotations
@@ -38,6 +42,14 @@ class SpaceState:
         self.task_table.prune(keep)
         self.request_table.prune(keep)
 
+    def sync(self) -> None:
+        """Bring all commits to the medium."""
+        self._store.sync()
+
+    def touch(self, row: RequestRow) -> None:
+        """Keep the time of its last progress in memory: a restart issues the request again."""
+        self.requests[row.request.id] = row
+
     def commit(self, work: Work) -> None:
         """Write the rows of a step in one commit, then make them visible.
 
@@ -45,7 +57,7 @@ class SpaceState:
             StorageError: nothing was changed.
         """
         if work.tasks or work.requests or work.scenes:
-            with self._store.transaction():
+            with self._store.transaction(durable=not work.only_asks):
                 for task_id, task in work.tasks.items():
                     self.task_table.put(task_id, task, is_open=task.state != rows.CLOSED)
                 for request_id, request in work.requests.items():
@@ -88,6 +100,12 @@ class Work:
     def request(self, request_id: str) -> RequestRow | None:
         """Return an open request as this step left it."""
         return self.requests.get(request_id) or self.state.requests.get(request_id)
+
+    @property
+    def only_asks(self) -> bool:
+        """Whether it gives out requests for the pipeline and no answer."""
+        kinds = {type(action) for action in self.actions}
+        return Request in kinds and Answer not in kinds
 
     def open_requests(self) -> list[RequestRow]:
         """Return all open requests as this step left them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import threading
 from dataclasses import dataclass
@@ -131,6 +133,62 @@ def test_m24_the_file_is_opened_with_wal_and_full_sync(tmp_path: Path) -> None:
     database = LedgerStore(tmp_path / "a.db").database
     assert database.execute("PRAGMA journal_mode") == [("wal",)]
     assert database.execute("PRAGMA synchronous") == [(2,)]
+
+
+def _count_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    synced, sync = [], os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(os.fstat(fd).st_size), sync(fd)))
+    return synced
+
+
+def test_m24_a_commit_that_need_not_be_durable_is_synced_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = _count_syncs(monkeypatch)
+    store = LedgerStore(tmp_path / "a.db")
+    table = store.table("tasks", Task)
+    with store.transaction(durable=False):
+        table.put("a", Task(id="a"))
+        assert store.database.execute("PRAGMA synchronous") == [(1,)]
+    seen_by_others = sqlite3.connect(tmp_path / "a.db").execute("SELECT key FROM tasks").fetchall()
+    assert seen_by_others == [("a",)] and synced == []
+    store.sync()
+    assert synced == [(tmp_path / "a.db-wal").stat().st_size]
+    store.sync()
+    assert len(synced) == 1
+
+
+def test_m24_a_durable_commit_brings_the_ones_before_it_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = _count_syncs(monkeypatch)
+    store = LedgerStore(tmp_path / "a.db")
+    table = store.table("tasks", Task)
+    with store.transaction(durable=False):
+        table.put("a", Task(id="a"))
+    with store.transaction():
+        table.put("b", Task(id="b"))
+        assert store.database.execute("PRAGMA synchronous") == [(2,)]
+    store.sync()
+    assert synced == []
+
+
+def test_a_refused_sync_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LedgerStore(tmp_path / "a.db")
+    table = store.table("tasks", Task)
+    with store.transaction(durable=False):
+        table.put("a", Task(id="a"))
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", refuse)
+        with pytest.raises(StorageError, match="input/output"):
+            store.sync()
+    synced = _count_syncs(monkeypatch)
+    store.sync()
+    assert len(synced) == 1
 
 
 def test_a_failed_transaction_keeps_nothing_and_the_next_one_works(tmp_path: Path) -> None:

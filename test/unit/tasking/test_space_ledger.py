@@ -100,6 +100,33 @@ def test_a_match_pins_the_frame_before_the_request_goes_out(ledger: SpaceLedger)
     assert ledger.pins() == {"frame-1": {request.id}}
 
 
+def test_m24_only_asking_for_computing_goes_out_before_its_rows_are_on_the_medium(
+    store: LedgerStore, ledger: SpaceLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits, transaction = [], store.transaction
+
+    def watched(*, durable: bool = True) -> Any:
+        commits.append(durable)
+        return transaction(durable=durable)
+
+    monkeypatch.setattr(store, "transaction", watched)
+    request = _issued(ledger)  # a task, then a scene
+    ledger.on_answer(_text(request), 3 * S)
+    (final,) = _only(ledger.on_verdict(_verdict(request, Verdict.ANSWER), 4 * S), Answer)
+    assert final.status == Answer.FINAL
+    assert commits == [True, False, True, True]
+
+
+def test_a_verdict_to_continue_is_progress_and_writes_nothing(
+    store: LedgerStore, ledger: SpaceLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = _issued(ledger)
+    silent_ns = ledger.next_wake_ns()
+    monkeypatch.setattr(store, "transaction", None)
+    assert ledger.on_verdict(_verdict(request, Verdict.CONTINUE), 7 * S) == []
+    assert (silent_ns, ledger.next_wake_ns()) == (12 * S, 17 * S)
+
+
 def test_a_task_after_its_scene_is_matched_too(ledger: SpaceLedger) -> None:
     ledger.on_scene(SCENE, 1 * S)
     assert len(_only(ledger.on_task(TASK, 2 * S), Request)) == 1
@@ -214,14 +241,6 @@ def test_a_frame_is_not_kept_for_ever_for_a_silent_ground(ledger: SpaceLedger) -
     ledger.on_report(_report(request, "delivered"), 4 * S)
     assert ledger.next_wake_ns() == 504 * S
     assert ledger.on_time(504 * S) == [Unpin("frame-1", request.id)]
-
-
-def test_a_region_wanted_again_keeps_the_frame_longer(ledger: SpaceLedger) -> None:
-    request = _issued(ledger)
-    ledger.on_report(_report(request, "delivered"), 4 * S)
-    wanted = Notice(kind="region", request_id=request.id, window=(0, 0, 5, 5))
-    ledger.on_notice(wanted, 400 * S)
-    assert ledger.next_wake_ns() == 900 * S
 
 
 def test_at_a_deadline_the_provisional_text_becomes_a_labelled_final(ledger: SpaceLedger) -> None:
