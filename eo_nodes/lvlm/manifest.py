@@ -1,17 +1,18 @@
 """The model folder: which files it holds, and the proof that they are the ones that were released.
 
-Files: ``vision.onnx``, ``decoder.onnx``, ``tokenizer.json``, ``config.json``,
-``calibration.json``, ``card.md`` and ``manifest.json``, which names the others with size and
-SHA-256 and carries one golden input with the output it must give.
+``manifest.json`` names the family, every file with size and SHA-256, and one golden input with the
+output it must give. A family is a way to run the files; each has its own loader (``model``).
+A folder in the layout of a Hugging Face export needs no manifest: it may carry one (``seal``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,17 @@ from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ModelError
 
-FILES = ("vision.onnx", "decoder.onnx", "tokenizer.json", "config.json", "calibration.json")
 MANIFEST = "manifest.json"
-_LARGEST_BYTES = 1 << 31
+SCHEMA = 2
+V1, V2, HF = "spaceverse-1", "spaceverse-2", "hf"
+# What must be listed whatever else is.
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    V1: ("vision.onnx", "decoder.onnx", "tokenizer.json", "config.json", "calibration.json"),
+    V2: ("vision.onnx", "decoder.onnx", "tokenizer.json", "config.json", "calibration.json"),
+    HF: ("config.json", "tokenizer.json", "preprocessor_config.json"),
+}
+FILES = FAMILIES[V1]
+_LARGEST_BYTES = 1 << 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +65,36 @@ class ModelConfig:
     temperature: float
 
 
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest that was read, its files not yet checked.
+
+    Attributes:
+        family: key of ``FAMILIES``. id: of the model.
+        files: relative path with slashes -> (bytes, SHA-256 hex).
+        golden: input and output of the self test, by family; {} where there is none.
+        bands: what the model was trained on, informative.
+        digest: SHA-256 (hex) of the manifest itself; it covers all else.
+    """
+
+    family: str
+    id: str
+    files: Mapping[str, tuple[int, str]]
+    golden: Mapping[str, Any]
+    bands: tuple[str, ...]
+    digest: str
+
+
 def read_json(path: Path) -> Any:
     """Parse a JSON file of the folder; ModelError names the file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path.name} cannot be read: {error}") from error
+        raise ModelError(f"{path.name}: {error}") from error
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """The typed content of ``config.json``."""
+    """Read ``config.json``; a missing, unknown or mistyped key is a ModelError."""
     raw = read_json(folder / "config.json")
     try:
         return ModelConfig(**raw)
@@ -74,12 +103,61 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, read in blocks."""
+    """SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
+    with path.open("rb") as f:
+        while block := f.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``manifest.json``.
+
+    Raises:
+        ModelError: unreadable, a key missing, a file outside the folder, a schema or family of a
+            later version, a file that the family needs and the manifest does not list.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelError(f"{folder} holds no {MANIFEST}")
+    raw = read_json(path)
+    try:
+        schema, family = int(raw.get("schema", 1)), str(raw.get("family", V1))
+        files = {str(n): (int(e["bytes"]), str(e["sha256"])) for n, e in raw["files"].items()}
+        found = Manifest(family, str(raw.get("id", folder.name)), files, raw["golden"],
+                         tuple(map(str, raw.get("bands", ()))), sha256_of(path))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ModelError(f"{MANIFEST} lacks or misstates {error}") from error
+    if schema > SCHEMA:
+        raise ModelError(f"{MANIFEST} has schema {schema}, this version knows {SCHEMA}")
+    if family not in FAMILIES:
+        raise ModelError(f"family {family!r} is not known here; known: {', '.join(FAMILIES)}")
+    for name in files:
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts or "\\" in name:
+            raise ModelError(f"{MANIFEST} names {name!r}, which lies outside the folder")
+    for name in FAMILIES[family]:
+        if name not in files:
+            raise ModelError(f"{MANIFEST} lacks {name!r}")
+    return found
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Check every listed file.
+
+    Raises:
+        ModelError: a file is missing, of another size or digest.
+    """
+    for name, (size, digest) in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise ModelError(f"{name} is missing")
+        found = path.stat().st_size
+        if found != size or found > _LARGEST_BYTES:
+            raise ModelError(f"{name} has {found} bytes, the manifest says {size}")
+        if sha256_of(path) != digest:
+            raise ModelError(f"{name} does not match its SHA-256")
 
 
 def verify(folder: Path) -> tuple[str, Mapping[str, Any]]:
@@ -90,27 +168,42 @@ def verify(folder: Path) -> tuple[str, Mapping[str, Any]]:
     Raises:
         ModelError: a file is missing, of another size or digest; the manifest is unreadable.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ModelError(f"{folder} holds no {MANIFEST}")
-    manifest = read_json(path)
-    try:
-        listed, golden = manifest["files"], manifest["golden"]
-        for name in FILES:
-            _verify_file(folder / name, listed[name])
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{MANIFEST} lacks {error}") from error
-    return sha256_of(path), golden
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    return manifest.digest, manifest.golden
 
 
-def _verify_file(path: Path, entry: Mapping[str, Any]) -> None:
-    if not path.is_file():
-        raise ModelError(f"{path.name} is missing")
-    size = path.stat().st_size
-    if size != entry["bytes"] or size > _LARGEST_BYTES:
-        raise ModelError(f"{path.name} has {size} bytes, the manifest says {entry['bytes']}")
-    if sha256_of(path) != entry["sha256"]:
-        raise ModelError(f"{path.name} does not match its SHA-256")
+def require_listed(manifest: Manifest, names: Iterable[str]) -> None:
+    """Refuse to open what the manifest does not vouch for; ModelError names the file."""
+    for name in names:
+        if name not in manifest.files:
+            raise ModelError(f"{name} is not listed in {MANIFEST}")
+
+
+def seal(
+    folder: Path, family: str, model_id: str, names: Sequence[str], golden: Mapping[str, Any],
+    bands: Sequence[str] = (),
+) -> Manifest:
+    """Write the manifest of a folder whose files are final, and read it back.
+
+    Args:
+        names: files to list, relative with slashes. golden: as the family gives it.
+    """
+    content: dict[str, Any] = {
+        "schema": SCHEMA, "family": family, "id": model_id,
+        "files": {n: {"bytes": (folder / n).stat().st_size, "sha256": sha256_of(folder / n)}
+                  for n in names},
+        "golden": dict(golden),
+    }
+    if bands:
+        content["bands"] = list(bands)
+    temporary = folder / f"{MANIFEST}.part"
+    with temporary.open("w", encoding="utf-8") as f:
+        f.write(json.dumps(content, indent=1) + "\n")
+        f.flush()
+        os.fsync(f.fileno())
+    temporary.replace(folder / MANIFEST)
+    return read_manifest(folder)
 
 
 def golden_image(side_px: int = 64) -> NDArray[np.uint8]:

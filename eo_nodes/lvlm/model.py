@@ -7,21 +7,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.calibration import StageCalibration, read_calibration
-from eo_nodes.lvlm.manifest import ModelConfig, golden_image, read_config, verify
+from eo_nodes.lvlm.golden import answer_golden, check_golden, golden_view
+from eo_nodes.lvlm.hf import is_hf_folder, load_hf
+from eo_nodes.lvlm.interface import VisionLanguageModel
+from eo_nodes.lvlm.manifest import (
+    FILES,
+    HF,
+    MANIFEST,
+    V1,
+    ModelConfig,
+    read_config,
+    read_manifest,
+    verify,
+)
+from eo_nodes.lvlm.runtime import (
+    CancelFlag,
+    RunRecord,
+    RuntimeOptions,
+    open_session,
+    run_graph,
+    run_record,
+    weight_bytes,
+)
+from eo_nodes.lvlm.runtime_cache import Cache, CachedDecoder
 from eo_nodes.lvlm.session import DecodeSession
-from eo_nodes.lvlm.views import ViewTensor, prepare
+from eo_nodes.lvlm.views import ViewTensor, VisionInput, prepare
+
+__all__ = ["LvlmModel", "golden_view", "load_model"]
 
 Float = NDArray[np.float32]
 MAX_PROMPT_CHARS = 2000
 MAX_VISUAL_TOKENS = 1024
-# Other processors round differently; a wrong or damaged graph is far further off.
-_GOLDEN_TOLERANCE = 0.05
 
 
 class LvlmModel:
@@ -32,18 +53,26 @@ class LvlmModel:
         config: see ``ModelConfig``. calibration: per stage, see ``StageCalibration``.
     """
 
+    family = V1
+
     def __init__(
-        self, folder: Path, digest: str, *, threads: int, providers: Sequence[str]
+        self, folder: Path, digest: str, *, threads: int = 1,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+        options: RuntimeOptions | None = None,
     ) -> None:
+        options = options or RuntimeOptions(tuple(providers), threads=threads)
         self.config: ModelConfig = read_config(folder)
         self.calibration: Mapping[int, StageCalibration] = read_calibration(folder)
         self.id, self.digest = self.config.id, digest
         try:
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            self._vision = _open(folder / "vision.onnx", threads, providers)
-            self._decoder = _open(folder / "decoder.onnx", threads, providers)
-        except Exception as error:  # both libraries raise types of their own, without a base
-            raise ModelError(f"{folder}: {error}") from error
+        except Exception as error:  # the library raises types of its own, without a base
+            raise ModelError(f"{folder}: tokenizer: {error}") from error
+        self._options = options
+        self._vision = open_session(folder / "vision.onnx", options)
+        decoder = open_session(folder / "decoder.onnx", options)
+        self.decoder = CachedDecoder(decoder, {"past": "present"})
+        self.record: RunRecord = run_record(decoder, options)
 
     @property
     def input_size(self) -> int:
@@ -51,7 +80,8 @@ class LvlmModel:
         return self.config.input_size
 
     def start(
-        self, views: Sequence[ViewTensor], prompt: str, *, max_tokens: int = 40
+        self, views: Sequence[ViewTensor], prompt: str, *, max_tokens: int = 40,
+        cancel: CancelFlag | None = None,
     ) -> DecodeSession:
         """Run vision and prompt; the session then stands at tap 1.
 
@@ -59,15 +89,28 @@ class LvlmModel:
             views: one overview and any zooms; ranges as in ``bands``.
             prompt: 1 to 2,000 characters, one question or request.
             max_tokens: longest answer, the end token included, >= 1.
+            cancel: stops vision and prompt at the next operator, decoding within one token.
         Raises:
-            ModelError: views or prompt break their contract, or a graph fails.
+            Cancelled: by the flag, before the first tap.
+            ModelError: views or prompt break their contract, need more memory than the options
+                allow, or a graph fails.
         """
         ids = self.encode(prompt, max_tokens)
         inputs = prepare(views, self.config.input_size, self.config.upscale)
         count = sum(i.rows * i.cols + self.config.summary_tokens for i in inputs)
         if count > MAX_VISUAL_TOKENS:
             raise ModelError(f"{count} visual tokens, at most {MAX_VISUAL_TOKENS}")
-        return DecodeSession(self, inputs, ids, max_tokens)
+        self._options.require(self._request_bytes(inputs, count + len(ids), max_tokens), "request")
+        return DecodeSession(self, inputs, ids, max_tokens, cancel)
+
+    def _request_bytes(
+        self, inputs: Sequence[VisionInput], tokens: int, max_tokens: int
+    ) -> int:
+        """Estimate of what a request allocates: widest activations, attention, two caches."""
+        c = self.config
+        pixels = max(item.pixels.size for item in inputs)
+        cache = 4 * c.layers * 2 * c.heads * c.head_dim * (tokens + max_tokens)
+        return 4 * 16 * pixels + 4 * c.heads * tokens**2 + 4 * 8 * c.width * tokens + 2 * cache
 
     def encode(self, prompt: str, max_tokens: int) -> list[int]:
         """Prompt -> token ids with its opening and closing token."""
@@ -83,67 +126,50 @@ class LvlmModel:
             raise ModelError(f"prompt of {len(body)} tokens, at most {limit}")
         return [self.config.cls_token, *body, self.config.end_token]
 
-    def run_vision(self, pixels: Float, geometry: Float, tags: NDArray[np.int64]) -> Float:
+    def run_vision(
+        self, pixels: Float, geometry: Float, tags: NDArray[np.int64],
+        cancel: CancelFlag | None = None,
+    ) -> Float:
         """One composite -> (1, cells + summary_tokens, width) visual tokens."""
         feed = {"pixels": pixels, "geometry": geometry, "tags": tags}
-        return np.asarray(_run(self._vision, feed)[0], np.float32)
+        return np.asarray(run_graph(self._vision, feed, None, cancel)[0], np.float32)
 
-    def run_decoder(
-        self, tokens: NDArray[np.int64], places: NDArray[np.int64], visual: Float, past: Float
-    ) -> tuple[Float, Float, Float, Float]:
-        """logits (1, K), hidden (1, D), relevance (1, V), cache (L, 2, 1, heads, T, head_dim)."""
-        feed = {"tokens": tokens, "places": places, "visual": visual, "past": past}
-        logits, hidden, relevance, present = _run(self._decoder, feed)
-        return logits, hidden, relevance, present
+    def new_cache(self) -> Cache:
+        """Return an empty KV cache."""
+        c = self.config
+        return self.decoder.empty({"past": (c.layers, 2, 1, c.heads, 0, c.head_dim)})
 
-
-def _open(path: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    # Spinning workers would steal the cores of the other processes between two tokens.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(str(path), options, providers=list(providers))
-
-
-def _run(session: ort.InferenceSession, feed: Mapping[str, Any]) -> list[Any]:
-    try:
-        return list(session.run(None, dict(feed)))
-    except Exception as error:  # onnxruntime's errors share no base but Exception
-        raise ModelError(f"onnxruntime: {error}") from error
-
-
-def golden_view() -> ViewTensor:
-    """The self test's view."""
-    image = golden_image()
-    return ViewTensor(image[None], ("red", "green", "blue"), "optical",
-                      (0, 0, image.shape[1], image.shape[0]), "overview")
+    def golden_run(self, golden: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the self test's prompt on the golden image; text and log-probabilities."""
+        return answer_golden(self, golden)
 
 
 def load_model(
-    folder: Path, *, threads: int = 1, providers: Sequence[str] = ("CPUExecutionProvider",)
-) -> LvlmModel:
+    folder: Path, *, threads: int = 1, providers: Sequence[str] = ("CPUExecutionProvider",),
+    options: RuntimeOptions | None = None,
+) -> VisionLanguageModel:
     """Verify a model folder, load it, and run its golden input.
 
     Args:
-        folder: as ``manifest`` describes.
+        folder: as ``manifest`` describes, or in the layout of ``hf.layout``.
         threads: of onnxruntime, >= 1; the same number gives the same bits.
         providers: onnxruntime execution providers, best first.
+        options: instead of threads and providers: all that a session can be told.
     Raises:
         ModelError: names the file or check that failed.
     """
-    if threads < 1:
-        raise ModelError(f"threads is {threads}")
+    options = options or RuntimeOptions(tuple(providers), threads=threads)
+    family = V1
+    if (folder / MANIFEST).is_file():
+        family = read_manifest(folder).family
+    elif is_hf_folder(folder):
+        family = HF
+    if family == HF:
+        return load_hf(folder, options)
+    if family != V1:
+        raise ModelError(f"family {family!r} has no runtime in this version")
     digest, golden = verify(folder)
-    model = LvlmModel(folder, digest, threads=threads, providers=providers)
-    session = model.start([golden_view()], golden["prompt"], max_tokens=golden["max_tokens"])
-    session.decode(golden["max_tokens"])
-    expected, found = golden["logprobs"], session.token_logprobs
-    close = len(expected) == len(found) and np.allclose(expected, found, atol=_GOLDEN_TOLERANCE)
-    if session.text != golden["text"] or not close:
-        raise ModelError(
-            f"self test of {model.id}: expected {golden['text']!r}, got {session.text!r}"
-        )
+    options.require(weight_bytes([folder / n for n in FILES if n.endswith(".onnx")]), folder.name)
+    model = LvlmModel(folder, digest, options=options)
+    check_golden(model, golden)
     return model
