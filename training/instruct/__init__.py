@@ -1,0 +1,1 @@
+"""Instruction data: labelled sets and a procedural world as prompts with answers."""
