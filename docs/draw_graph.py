@@ -90,9 +90,9 @@ EDGES = (
     Edge(
         _S + "tasking",
         _S + "preprocess",
-        ("request",),
+        ("request", "refine"),
         ((COL[1], A + 46), (256, A + 46), (256, C + 10), (R[0], C + 10)),
-        (250, B + 76),
+        (250, B + 88),
         is_turned=True,
     ),
     Edge(
@@ -256,9 +256,9 @@ EDGES = (
     Edge(
         _G + "ground_lvlm",
         _G + "ground_station",
-        ("answer",),
+        ("answer", "notice"),
         ((R[2], G1 + 40), (COL[3], G1 + 40)),
-        (R[2] + 24, G1 + 35),
+        (R[2] + 4, G1 + 35),
     ),
     Edge(
         _G + "ground_station",

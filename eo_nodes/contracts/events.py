@@ -72,6 +72,19 @@ EVENTS: dict[str, EventKind] = {
     "VERDICT_TIMEOUT": EventKind(
         Event.WARNING, "no verdict came; the decoder went on", "look at the confidence node"
     ),
+    "REGION_ASKED": EventKind(
+        Event.INFO, "the ground wants a region too before its answer is final", "nothing"
+    ),
+    "REGION_REFUSED": EventKind(
+        Event.WARNING, "a region wanted again is not on board any more", "see FRAME_EVICTED"
+    ),
+    "REGION_REFINED": EventKind(
+        Event.INFO, "the final answer has seen the region asked for", "nothing"
+    ),
+    "REGION_GIVEN_UP": EventKind(
+        Event.WARNING, "a region did not come in time; the answer without it is final",
+        "look at queue and plan",
+    ),
     "STORE_FULL": EventKind(Event.ERROR, "a store is full", "free space or raise its limit"),
     "PRODUCT_QUEUED": EventKind(Event.INFO, "a product waits for a contact", "nothing"),
     "PRODUCT_DELIVERED": EventKind(Event.INFO, "the other end has a product", "nothing"),

@@ -59,10 +59,13 @@ TOPICS: dict[str, Topic] = {
     "task": Topic("Task", HISTORY, "questions; ground: from consoles, space: as uplinked"),
     "command": Topic("Command", STREAM, "orders to the segment"),
     "request": Topic("Request", STREAM, "a task matched with a scene"),
+    "refine": Topic(
+        "Request", STREAM, "a region that the ground wants too: the request's window is the region"
+    ),
     "views": Topic("Views", VIEWS, "pixels for the model"),
     "tap": Topic("Tap", STREAM, "decoder pauses"),
     "verdict": Topic("Verdict", STREAM, "continue, answer on board or offload"),
-    "answer": Topic("Answer", STREAM, "what a model said; provisional"),
+    "answer": Topic("Answer", STREAM, "what a model said; the owner makes it final"),
     "final": Topic("Answer", HISTORY, "final answers and refusals, written by the owner"),
     "product": Topic("Product", STREAM, "files for the downlink; on the ground: files received"),
     "downlink_report": Topic("DownlinkReport", STREAM, "progress of products on the link"),
@@ -70,7 +73,7 @@ TOPICS: dict[str, Topic] = {
     "byte_budget": Topic("ByteBudget", LATEST, "what the next contact can still carry"),
     "contact_plan": Topic("ContactPlan", LATEST, "coming contacts"),
     "link_state": Topic("LinkState", LATEST, "the radio link as the modem reports it"),
-    "notice": Topic("Notice", STREAM, "ground to space: final answer, region wanted"),
+    "notice": Topic("Notice", STREAM, "final answer on the ground, region wanted again"),
     "event": Topic("Event", HISTORY, "what an operator should know"),
     "heartbeat": Topic("Heartbeat", STREAM, "liveness as work done"),
     "mode": Topic("Mode", LATEST, "nominal or safe"),

@@ -159,12 +159,18 @@ class DownlinkScheduler:
                 report = self._wait_again(row, reason, now_ns)
             return [fault, report, *self._fill(now_ns)]
 
-    def withdraw(self, request_id: str, now_ns: int) -> list[Action]:
-        """A request got its final on board: pixels of it that have not begun stay here."""
+    def withdraw(
+        self, request_id: str, now_ns: int, *, kinds: Collection[str] = PIXELS
+    ) -> list[Action]:
+        """A request got its final: pixels of it that have not begun stay here.
+
+        Args:
+            kinds: of products, all of pixels by default.
+        """
         actions: list[Action] = []
         with self._step():
             for row in list(self._rows.values()):
-                is_pixels = row.product.request_id == request_id and row.product.kind in PIXELS
+                is_pixels = row.product.request_id == request_id and row.product.kind in kinds
                 if is_pixels and row.state != SENDING:
                     if row.state == AT_LINK:
                         actions.append(Cancel(row.product.id))

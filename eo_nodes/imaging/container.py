@@ -256,6 +256,32 @@ def _region(entry: dict[str, Any], header: ProductHeader, blob: bytes) -> Region
     return region
 
 
+def join(first: ContainerContent, later: ContainerContent) -> ContainerContent:
+    """Add the regions of a refinement to the product it refines.
+
+    Args:
+        later: of a window inside the first one's; its overview is left out.
+    Returns:
+        Header and overview of the first; the coarsest regions first, so that `compose` puts finer
+        ones on top.
+    Raises:
+        ImageError: wrong_layout: another request, or other bands, frames or dtype.
+    """
+    a, b = first.header, later.header
+    if (a.request_id, a.frames, a.dtype, a.band_names) != (
+        b.request_id,
+        b.frames,
+        b.dtype,
+        b.band_names,
+    ):
+        raise ImageError("wrong_layout", f"a refinement of {b.request_id} for {a.request_id}")
+    (x0, y0, width, height), (x, y, w, h) = a.window, b.window
+    if x < x0 or y < y0 or x + w > x0 + width or y + h > y0 + height:
+        raise ImageError("wrong_layout", f"refinement {b.window} outside {a.window}")
+    parts = sorted((*first.regions, *later.regions), key=lambda part: part.region.scale)
+    return ContainerContent(a, first.overview, tuple(parts))
+
+
 def compose(*contents: ContainerContent, max_samples: int = 256_000_000) -> Array:
     """Put the window together: the overview enlarged below the regions, later files on top.
 

@@ -205,6 +205,11 @@ class DownlinkSchedulerNode(LinkNode):
         except (KeyError, TypeError, ValueError, StorageError, ContractError, OSError) as error:
             self.emit("COMMAND_REJECTED", f"uplinked file {file.name}: {error}")
             return
+        if isinstance(value, Notice) and value.kind == "final":
+            # The ground waits no longer for a region that it asked for.
+            self._apply(
+                self._queue.withdraw(value.request_id, self.now_ns(), kinds=("refinement",))
+            )
         self.publish(kind, value)
         os.unlink(file.path)
 

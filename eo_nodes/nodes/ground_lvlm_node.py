@@ -1,12 +1,14 @@
-"""ground_lvlm: the regular model answers what came down."""
+"""ground_lvlm: the regular model answers what came down, or asks for a region first."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eo_nodes.contracts import ids
-from eo_nodes.contracts.values import Answer, Product
+from eo_nodes.contracts.values import Answer, ContactPlan, Notice, Product, Region
+from eo_nodes.decision.refine import RefineConfig, wanted_region
 from eo_nodes.imaging.container import read_container, views_from
 
 from .base import EoNode
@@ -26,6 +28,16 @@ class GroundLvlm(EoNode):
             "gmac_j", 0.02, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
         ),
         Parameter("overview_px", 448, "longest side of the model's overview, pixels", 32, 2048),
+        Parameter(
+            "unsure_below", 0.7, "ask for a region below this confidence, 0: never", 0.0, 1.0
+        ),
+        Parameter(
+            "needed_at",
+            0.2,
+            "of regions that came reduced, those at or above this relevance",
+            0.0,
+            1.0,
+        ),
     )
 
     def __init__(self, name: str = "ground_lvlm", **options: Any) -> None:
@@ -34,18 +46,28 @@ class GroundLvlm(EoNode):
     def configure(self) -> None:
         """Load the model: digest and self test (M30)."""
         self._model = load_checked(self, self.param("model_dir"), self.param("threads"))
-        self.speak("answer")
+        self._refine = RefineConfig(
+            unsure_below=self.param("unsure_below"), needed_at=self.param("needed_at")
+        )
+        self._plan: ContactPlan | None = None
+        self.speak("answer", "notice")
+        self.listen("contact_plan", self._on_plan)
         self.listen("product", self._on_product)
 
     def activate(self) -> None:
         """Say which model answers."""
         self.emit("MODEL_LOADED", self._model.id, digest=self._model.digest)
 
+    def _on_plan(self, plan: ContactPlan) -> None:
+        self._plan = plan
+
     def _on_product(self, product: Product) -> None:
         if product.kind not in ("regions", "refinement"):
             return
+        # One region a request: what was answered on all regions together stands.
+        version = 2 if product.kind == "refinement" else 1
 
-        def work() -> Answer:
+        def work() -> tuple[Answer, tuple[Region, ...]]:
             content = read_container(Path(product.path).read_bytes())
             header = content.header
             views = views_from(content, overview_px=self.param("overview_px"))
@@ -57,13 +79,13 @@ class GroundLvlm(EoNode):
             session.decode(self.param("max_tokens"))
             tap = tap_of(session, self._model, header.request_id, 1, 3)
             sent = [part for part in content.regions if part.data]
-            return Answer(
-                id=ids.answer_id(header.request_id, "ground", 1),
+            answer = Answer(
+                id=ids.answer_id(header.request_id, "ground", version),
                 request_id=header.request_id,
                 task_id=header.task_id,
                 scene_id=header.scene_id,
-                version=1,
-                status=Answer.PROVISIONAL,
+                version=version,
+                status=Answer.FINAL,
                 prompt=header.prompt,
                 text=session.text,
                 confidence=(tap.confidence,),
@@ -76,13 +98,32 @@ class GroundLvlm(EoNode):
                 raw_bytes=header.raw_bytes,
                 bytes_sent=product.size_bytes,
             )
+            return answer, tuple(part.region for part in content.regions)
+
+        def then(result: tuple[Answer, tuple[Region, ...]]) -> None:
+            answer, regions = result
+            self._say(answer, regions if version == 1 else (), product.deadline_ns)
 
         def failed(error: Exception) -> None:
             self.emit("INFERENCE_FAILED", repr(error)[:500], request=product.request_id)
 
-        self.compute(
-            "ground", product.id, work, lambda answer: self.publish("answer", answer), failed
+        self.compute("ground", product.id, work, then, failed)
+
+    def _say(self, answer: Answer, regions: tuple[Region, ...], deadline_ns: int) -> None:
+        """Publish an answer; first, when it is unsure, which region could make it surer."""
+        window = wanted_region(
+            regions,
+            answer.confidence[0],
+            self._plan,
+            self.now_ns(),
+            deadline_ns=deadline_ns,
+            config=self._refine,
         )
+        if window is not None:
+            answer = replace(answer, status=Answer.PROVISIONAL)
+            wish = Notice(kind="region", request_id=answer.request_id, window=window)
+            self.publish("notice", wish)
+        self.publish("answer", answer)
 
 
 main = main_of(GroundLvlm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from eo_nodes.contracts.errors import (
 from eo_nodes.contracts.values import (
     Answer,
     Command,
+    ContactPlan,
     Event,
     Notice,
     Product,
@@ -26,7 +28,8 @@ from eo_nodes.contracts.values import (
     Task,
     validate,
 )
-from eo_nodes.imaging.container import read_container
+from eo_nodes.decision.refine import wait_until_ns
+from eo_nodes.imaging.container import ContainerContent, join, read_container, write_container
 from eo_nodes.link.indications import (
     FileReceived,
     PacketReceived,
@@ -36,7 +39,8 @@ from eo_nodes.link.indications import (
 from eo_nodes.link.packets import Apid
 from eo_nodes.store import codec
 from eo_nodes.store.product_store import ProductStore
-from eo_nodes.tasking.ground_ledger import GroundLedger, GroundLimits
+from eo_nodes.tasking.ground_ledger import GroundLedger
+from eo_nodes.tasking.ground_rows import GroundLimits
 
 from .link_node import LINK_PARAMETERS, LinkNode
 from .parameters import Parameter
@@ -62,6 +66,8 @@ class GroundStation(LinkNode):
         """Open link and ledger."""
         super().configure()
         self._uplinks = ProductStore(Path(self.folder) / "uplink")
+        self._joined = ProductStore(Path(self.folder) / "joined")
+        self._plan: ContactPlan | None = None
         limits = GroundLimits(model_ns=round(self.param("model_timeout_s") * 1e9))
         self._ledger = GroundLedger(self.store, limits)
         self._timer: Wakeup | None = None
@@ -69,6 +75,8 @@ class GroundStation(LinkNode):
         self.listen("task", self._on_task, refuse=self._on_bad_task)
         self.listen("command", self._on_command)
         self.listen("answer", self._on_answer)
+        self.listen("notice", self._on_notice)
+        self.listen("contact_plan", self._on_plan)
 
     def activate(self) -> None:
         """Go on with what a kill interrupted."""
@@ -92,12 +100,26 @@ class GroundStation(LinkNode):
     def _on_answer(self, answer: Answer) -> None:
         self._apply(self._ledger.on_model_answer(answer, self.now_ns()))
 
+    def _on_plan(self, plan: ContactPlan) -> None:
+        self._plan = plan
+
+    def _on_notice(self, notice: Notice) -> None:
+        if notice.kind != "region":
+            return
+        now_ns = self.now_ns()
+        row = self._ledger.request(notice.request_id)
+        deadline_ns = row.product.deadline_ns if row is not None and row.product else 0
+        until_ns = wait_until_ns(self._plan, now_ns, deadline_ns)
+        self._apply(self._ledger.on_region_wanted(notice, now_ns, until_ns=until_ns))
+
     def _apply(self, actions: Iterable[Any]) -> None:
         for action in actions:
             if isinstance(action, Task):
                 self._uplink("task", action.id, action)
             elif isinstance(action, Notice):
-                self._uplink("notice", f"{action.kind}-{action.answer_id}", action)
+                self._uplink(
+                    "notice", f"{action.kind}-{action.answer_id or action.request_id}", action
+                )
             elif isinstance(action, Product):
                 self.publish("product", action)
             elif isinstance(action, Answer):
@@ -181,10 +203,14 @@ class GroundStation(LinkNode):
         provisional: Answer | None = None
         steps: tuple[Step, ...] = ()
         try:
-            header = read_container(Path(file.path).read_bytes()).header
+            content = read_container(Path(file.path).read_bytes())
         except ImageError as error:
             self.emit("BAD_IMAGE", f"product {file.name}: {error}", code=error.code)
         else:
+            if product.kind == "refinement":
+                self._on_refinement(product, content)
+                return
+            header = content.header
             steps = tuple(Step(name=name, stamp_ns=ns) for name, ns in header.steps)
             if header.provisional:
                 provisional = Answer(
@@ -204,6 +230,23 @@ class GroundStation(LinkNode):
         self._apply(
             self._ledger.on_product_received(product, now_ns, provisional=provisional, steps=steps)
         )
+
+    def _on_refinement(self, product: Product, refinement: ContainerContent) -> None:
+        """A region asked for: the model gets it together with what it has seen."""
+        now_ns = self.now_ns()
+        if not any(part.data for part in refinement.regions):
+            self._apply(self._ledger.on_region_refused(product.request_id, now_ns))
+            return
+        row = self._ledger.request(product.request_id)
+        received_bytes = product.size_bytes
+        if row is not None and row.is_waiting and row.product is not None:
+            whole = join(read_container(Path(row.product.path).read_bytes()), refinement)
+            data = write_container(whole.header, whole.overview, whole.regions)
+            file = self._joined.write(product.id, data)
+            product = replace(
+                product, path=file.path, size_bytes=file.size_bytes, sha256=file.sha256
+            )
+        self._apply(self._ledger.on_region_received(product, now_ns, received_bytes=received_bytes))
 
     def _on_packet(self, packet: PacketReceived) -> None:
         kinds: dict[int, tuple[str, Any]] = {

@@ -1,13 +1,14 @@
 """preprocess: views for the model; for what is offloaded, the reduced product.
 
 `prepare` crops and resamples; `reduce` lets the decision choose regions by the tap's relevance
-and codes them. Both run as jobs, one at a time.
+and codes them; `refine` codes a region that the ground wants too. All run as jobs, one at a time.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from eo_nodes.contracts.values import (
 )
 from eo_nodes.decision.regions import allocate, grid_for, merge, relative
 from eo_nodes.imaging.container import (
+    CodedRegion,
     ProductHeader,
     code_overview,
     code_region,
@@ -65,6 +67,7 @@ class Preprocess(EoNode):
         Parameter("drop_below", 0.2, "drop below this share of the highest relevance", 0.0, 1.0),
         Parameter("downsample_scale", 0.5, "side length after downsampling", 0.05, 0.95),
         Parameter("max_product_bytes", 400_000, "regions of one product at most", 1000, 2**31),
+        Parameter("max_refinement_bytes", 200_000, "a region wanted again at most", 1000, 2**31),
         Parameter("max_error", 0.0, "coding error allowed per sample, sample units", 0.0, 1e4),
         Parameter("codec", "htj2k", "htj2k, jpeg2000, png or raw"),
         Parameter("frame_store_mb", 512, "limit of the frame store, MB", 1, 1_000_000),
@@ -83,6 +86,7 @@ class Preprocess(EoNode):
         self._budget: ByteBudget | None = None
         self.speak("views", "product", "answer")
         self.listen("request", self._on_request)
+        self.listen("refine", self._on_refine)
         self.listen("tap", self._on_tap)
         self.listen("verdict", self._on_verdict)
         self.listen("byte_budget", self._on_budget)
@@ -230,25 +234,8 @@ class Preprocess(EoNode):
         ]
         if all(part.region.action == "keep" for part in coded):
             overview = b""  # nothing of it would be seen
-        scene = request.scene
-        header = ProductHeader(
-            request_id=request.id,
-            task_id=request.task_id,
-            scene_id=scene.id,
-            prompt=request.prompt,
-            sensor=scene.sensor,
-            modality=scene.modality,
-            place=scene.place,
-            capture_ns=request.capture_ns,
-            window=tuple(request.window),
-            frames=scene.frames,
-            dtype=scene.dtype,
-            band_names=scene.band_names,
-            gsd_m=scene.gsd_m,
-            provisional=tap.text,
-            confidence=tap.confidence,
-            raw_bytes=_raw_bytes(request),
-            steps=steps,
+        header = replace(
+            _header(request), provisional=tap.text, confidence=tap.confidence, steps=steps
         )
         file = self._products.write(product_id, write_container(header, overview, coded))
         return self._product(request, tap, file, tuple(part.region for part in coded))
@@ -256,21 +243,99 @@ class Preprocess(EoNode):
     def _product(
         self, request: Request, tap: Tap, file: ProductFile, regions: tuple[Region, ...]
     ) -> Product:
-        return Product(
-            id=ids.product_id(request.id, "regions"),
-            request_id=request.id,
-            task_id=request.task_id,
-            scene_id=request.scene_id,
-            kind="regions",
-            path=file.path,
-            size_bytes=file.size_bytes,
-            sha256=file.sha256,
-            priority=request.priority,
-            deadline_ns=request.deadline_ns,
-            value=float(np.clip(1.0 - tap.confidence, 0.0, 1.0)),
-            raw_bytes=_raw_bytes(request),
-            regions=regions,
+        value = float(np.clip(1.0 - tap.confidence, 0.0, 1.0))
+        return _product(request, "regions", value, file, regions)
+
+    # -- refinement --------------------------------------------------------------------------
+
+    def _on_refine(self, request: Request) -> None:
+        # Not bounded by what the contact can still carry: it goes behind all other pixels, in
+        # the next contact if need be, and coarser than native it would be of no use.
+        limit = self.param("max_refinement_bytes")
+
+        def failed(error: Exception) -> None:
+            if not isinstance(error, FrameStoreError | ImageError):
+                self._failed(request, error)
+                return
+            self.emit("REGION_REFUSED", str(error), request=request.id)
+            self.publish("product", self._refinement(request, ()))
+
+        self.compute(
+            "refine",
+            f"{request.id}/region",
+            lambda: self._refine(request, limit),
+            lambda product: self.publish("product", product),
+            failed,
         )
+
+    def _refine(self, request: Request, limit_bytes: int) -> Product:
+        known = self._products.find(ids.product_id(request.id, "refinement"))
+        if known is not None:  # the link may be sending it, it must not change
+            return _product(request, "refinement", 1.0, known, ())
+        frame = self._open(request)
+        codec, max_error = self.param("codec"), self.param("max_error")
+
+        def code(region: Region) -> CodedRegion:
+            return code_region(frame, region, codec=codec, max_error=max_error)
+
+        chosen = allocate(
+            np.ones((1, 1), np.float32),
+            request.window,
+            grid_for(request.window, cell_px=self.param("cell_px"), most=self.param("grid")),
+            keep_at=0.0,
+            drop_below=0.0,
+            bytes_budget=limit_bytes,
+            estimate=lambda region: len(code(region).data),
+            downsample_scale=self.param("downsample_scale"),
+        )
+        return self._refinement(request, [code(region) for region in merge(chosen)])
+
+    def _refinement(self, request: Request, coded: Sequence[CodedRegion]) -> Product:
+        """Write the product; without any region it says that there is nothing to send."""
+        product_id = ids.product_id(request.id, "refinement")
+        file = self._products.write(product_id, write_container(_header(request), b"", coded))
+        regions = tuple(part.region for part in coded)
+        return _product(request, "refinement", 1.0, file, regions)
+
+
+def _product(
+    request: Request, kind: str, value: float, file: ProductFile, regions: tuple[Region, ...]
+) -> Product:
+    return Product(
+        id=ids.product_id(request.id, kind),
+        request_id=request.id,
+        task_id=request.task_id,
+        scene_id=request.scene_id,
+        kind=kind,
+        path=file.path,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        priority=request.priority,
+        deadline_ns=request.deadline_ns,
+        value=value,
+        raw_bytes=_raw_bytes(request),
+        regions=regions,
+    )
+
+
+def _header(request: Request) -> ProductHeader:
+    scene = request.scene
+    return ProductHeader(
+        request_id=request.id,
+        task_id=request.task_id,
+        scene_id=scene.id,
+        prompt=request.prompt,
+        sensor=scene.sensor,
+        modality=scene.modality,
+        place=scene.place,
+        capture_ns=request.capture_ns,
+        window=tuple(request.window),
+        frames=scene.frames,
+        dtype=scene.dtype,
+        band_names=scene.band_names,
+        gsd_m=scene.gsd_m,
+        raw_bytes=_raw_bytes(request),
+    )
 
 
 def _raw_bytes(request: Request) -> int:

@@ -12,7 +12,7 @@ from eo_nodes.contracts.values import Answer, Event, Request, Task
 from eo_nodes.store.frame_store import FrameStore
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
-from eo_nodes.tasking.rows import Pin, Unpin
+from eo_nodes.tasking.rows import Pin, Refine, Unpin
 
 from .base import EoNode
 from .folders import state_folder
@@ -53,7 +53,7 @@ class Tasking(EoNode):
             ),
         )
         self._timer: Wakeup | None = None
-        self.speak("request", "final")
+        self.speak("request", "refine", "final")
         for topic, handler in {
             "scene": self._ledger.on_scene,
             "verdict": self._ledger.on_verdict,
@@ -94,6 +94,8 @@ class Tasking(EoNode):
                 self._frames.unpin(action.frame_key, action.request_id)
             elif isinstance(action, Request):
                 self.publish("request", action)
+            elif isinstance(action, Refine):
+                self.publish("refine", action.request)
             elif isinstance(action, Answer):
                 self.publish("final", action)
             elif isinstance(action, Event):

@@ -21,6 +21,8 @@ DECIDED = "decided"
 QUEUED = "queued"
 SENT = "sent"
 RECEIVED = "received"
+REGION_ASKED = "region_asked"
+REGION_RECEIVED = "region_received"
 FINAL = "final"
 
 

@@ -5,106 +5,47 @@ ledger is adopted as it is. Whatever comes first stands; anything later for the 
 reported and not published, so the asker gets exactly one final, also when the acknowledgement
 of a delivery and a deadline on board crossed each other. Rows are durable before actions are
 returned; a repeated action carries the same id and so is recognised.
+
+The model may want to see one region more before its answer counts: its answer is provisional
+then and its notice says which region, in either order. The satellite is asked, once a request;
+when the region is there the model answers again, and that is the final. When the satellite
+refuses, or the contact that could bring the region is over, the provisional answer is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from eo_nodes.contracts.ids import answer_id
 from eo_nodes.contracts.values import Answer, Event, Notice, Product, Step, Task
 
-from .finals import ASKED, FINAL, RECEIVED, event, task_refusal, with_steps
+from .finals import (
+    ASKED,
+    FINAL,
+    RECEIVED,
+    REGION_ASKED,
+    REGION_RECEIVED,
+    event,
+    task_refusal,
+    with_steps,
+)
+from .ground_rows import (
+    CLOSED,
+    DONE,
+    KNOWN,
+    NEVER_NS,
+    OPEN,
+    OWNED,
+    REFUSED,
+    WAITING,
+    GroundLimits,
+    GroundRow,
+    GroundTask,
+)
 from .ports import Store
-
-_S = 1_000_000_000
-NEVER_NS = 2**63 - 1
-
-# States of a request on the ground.
-KNOWN = "known"  # a provisional answer came; the space ledger owns it
-OWNED = "owned"  # its pixels are here; the model works
-DONE = "done"  # its final is published; given out again after a restart
-CLOSED = "closed"
-
-# States of a task on the ground, closed as above.
-OPEN = "open"
-REFUSED = "refused"  # given out again after a restart
 
 Action = Task | Product | Answer | Notice | Event
 SOURCE = "ground_ledger"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroundLimits:
-    """Limits of the ledger on the ground.
-
-    Attributes:
-        model_ns: silence of the model after which the provisional answer becomes final.
-        lifetime_ns: end of a task without a deadline, from when it was accepted.
-        silence_ns: how long after the end of a task a word from the satellite is awaited.
-        latch_ns: how long a final is given out again after a restart.
-        open_tasks: more are refused (M7).
-        closed: closed rows kept, so that repeats are recognised.
-    """
-
-    model_ns: int = 600 * _S
-    lifetime_ns: int = 48 * 3600 * _S
-    silence_ns: int = 24 * 3600 * _S
-    latch_ns: int = 3600 * _S
-    open_tasks: int = 1000
-    closed: int = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroundTask:
-    """A task as accepted on the ground.
-
-    Attributes:
-        state: open while more finals may come, refused or closed.
-        is_uplinked: the satellite has it.
-        expires_ns: deadline, or end of its lifetime when it has none; after a refusal: end of
-            the latch.
-        finals: final answers published for it.
-        refusal: ends it.
-    """
-
-    task: Task
-    state: str = OPEN
-    is_uplinked: bool = False
-    expires_ns: int = 0
-    finals: int = 0
-    refusal: Answer | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroundRow:
-    """A request as the ground knows it.
-
-    Attributes:
-        request_id: given on board.
-        task_id: of the task it belongs to.
-        scene_id: of the scene it asks of.
-        state: one of the states above.
-        owner: space or ground.
-        product: the pixels that came.
-        bytes_sent: of all products that came.
-        provisional: what the satellite would say.
-        final: what stands.
-        expires_ns: when the model's silence ends the wait; after the final: end of the latch.
-        steps: dated history.
-    """
-
-    request_id: str
-    task_id: str = ""
-    scene_id: str = ""
-    state: str = KNOWN
-    owner: str = "space"
-    product: Product | None = None
-    bytes_sent: int = 0
-    provisional: Answer | None = None
-    final: Answer | None = None
-    expires_ns: int = NEVER_NS
-    steps: tuple[Step, ...] = ()
 
 
 class GroundLedger:
@@ -178,7 +119,7 @@ class GroundLedger:
         """Pixels of a request are complete and verified here: the ground owns it now.
 
         Args:
-            product: kind regions, overview or refinement; its path is on this machine.
+            product: kind regions or overview; its path is on this machine.
             provisional: what the satellite would say, when it came along.
             steps: dated history that came along or was seen by the link.
         Returns:
@@ -190,11 +131,11 @@ class GroundLedger:
             return [_notice(row.final, now_ns)]
         if task is not None and task.refusal is not None:
             return [replace(_notice(task.refusal, now_ns), request_id=product.request_id)]
+        if row.state == WAITING or row.is_refined:
+            return []  # a repeat: the model has seen it
         is_new = row.product is None or row.product.id != product.id
         given = provisional or row.provisional
-        expires_ns = now_ns + self._limits.model_ns
-        if product.deadline_ns:
-            expires_ns = max(now_ns, min(expires_ns, product.deadline_ns))
+        expires_ns = self._model_end_ns(product, now_ns)
         row = replace(
             row,
             state=OWNED,
@@ -214,14 +155,84 @@ class GroundLedger:
     def on_model_answer(self, answer: Answer, now_ns: int) -> list[Action]:
         """The model on the ground answered a request that the ground owns: that is the final.
 
-        An answer with status REFUSED is no opinion: the provisional answer becomes final.
+        An answer with status PROVISIONAL waits for the region that the model's notice names.
+        One with status REFUSED is no opinion: the provisional answer becomes final.
         """
         row = self._rows.get(answer.request_id)
         if row is None or row.state != OWNED or answer.origin != "ground":
             return []
         if answer.status == Answer.REFUSED:
             return self._degrade(row, f"ground model: {answer.reason}", now_ns)
-        return self._conclude(row, answer, "", now_ns)
+        if answer.status == Answer.FINAL:
+            return self._conclude_refined(row, answer, now_ns)
+        if row.is_refined:
+            return []  # an answer to the product without the region, late
+        return self._ask(replace(row, provisional=answer), now_ns)
+
+    def on_region_wanted(self, notice: Notice, now_ns: int, *, until_ns: int) -> list[Action]:
+        """The model wants a region too before its answer counts: ask the satellite, once.
+
+        Args:
+            notice: of the model; its window is in scene pixels.
+            until_ns: when the region has to be here, e.g. LOS of the contact to come.
+        """
+        row = self._rows.get(notice.request_id)
+        if row is None or row.state != OWNED or row.wanted:
+            return []
+        row = replace(row, wanted=notice.window, wait_until_ns=until_ns)
+        return self._ask(row, now_ns)
+
+    def _ask(self, row: GroundRow, now_ns: int) -> list[Action]:
+        """Ask for the region when both the answer and the notice of the model are here."""
+        given = row.provisional
+        if not row.wanted or given is None or given.origin != "ground":
+            self._commit(None, row)
+            return []
+        asked = Step(name=REGION_ASKED, stamp_ns=now_ns)
+        row = replace(
+            row,
+            state=WAITING,
+            expires_ns=max(row.wait_until_ns, now_ns),
+            steps=with_steps(row.steps, asked),
+        )
+        self._commit(None, row)
+        said = event("REGION_ASKED", SOURCE, now_ns, given.text, request_id=row.request_id)
+        return [_wish(row, now_ns), said]
+
+    def on_region_received(
+        self, product: Product, now_ns: int, *, received_bytes: int
+    ) -> list[Action]:
+        """The region asked for is here.
+
+        Args:
+            product: kind refinement, holds what came before and the region.
+            received_bytes: of the region's file alone.
+        Returns:
+            The product for the model, or, with a final there already, the notice of it.
+        """
+        row = self._rows.get(product.request_id) or self._row_table.get(product.request_id)
+        if row is not None and row.final is not None:
+            return [_notice(row.final, now_ns)]
+        if row is None or row.state != WAITING:
+            return []
+        row = replace(
+            row,
+            state=OWNED,
+            product=product,
+            is_refined=True,
+            bytes_sent=row.bytes_sent + received_bytes,
+            expires_ns=self._model_end_ns(product, now_ns),
+            steps=with_steps(row.steps, Step(name=REGION_RECEIVED, stamp_ns=now_ns)),
+        )
+        self._commit(None, row)
+        return [product]
+
+    def on_region_refused(self, request_id: str, now_ns: int) -> list[Action]:
+        """The satellite has the region no more: the answer without it is final."""
+        row = self._rows.get(request_id)
+        if row is None or row.state != WAITING:
+            return []
+        return self._without_region(row, "REGION_REFUSED", "it is not on board any more", now_ns)
 
     def on_final_from_space(
         self, answer: Answer, now_ns: int, *, bytes_sent: int = 0
@@ -249,6 +260,9 @@ class GroundLedger:
                 continue
             if row.state == OWNED:
                 actions += self._degrade(row, "ground model gave no answer in time", now_ns)
+            elif row.state == WAITING:
+                why = "it did not come in time"
+                actions += self._without_region(row, "REGION_GIVEN_UP", why, now_ns)
             elif row.state == DONE:
                 self._commit(None, replace(row, state=CLOSED))
         for task in list(self._tasks.values()):
@@ -272,10 +286,11 @@ class GroundLedger:
         return min((t for t in times if t < NEVER_NS), default=None)
 
     def owed_uplinks(self, now_ns: int) -> list[Action]:
-        """Return tasks not yet up and notices of late finals, after an uplink failed."""
+        """Return tasks not yet up and notices of wishes and late finals, after an uplink failed."""
         tasks = [t for t in self._tasks.values() if t.refusal is None and not t.is_uplinked]
+        wishes = [_wish(row, now_ns) for row in self._rows.values() if row.state == WAITING]
         finals = [row.final for row in self._rows.values() if row.final is not None]
-        return [*(t.task for t in tasks), *(_notice(final, now_ns) for final in finals)]
+        return [*(t.task for t in tasks), *wishes, *(_notice(final, now_ns) for final in finals)]
 
     def recover(self, now_ns: int) -> list[Action]:
         """After a start: uplink, model, finals and notices again, with the ids they had."""
@@ -323,6 +338,26 @@ class GroundLedger:
             self._rows[row.request_id] = row
         elif row is not None:
             self._rows.pop(row.request_id, None)
+
+    def _model_end_ns(self, product: Product, now_ns: int) -> int:
+        expires_ns = now_ns + self._limits.model_ns
+        if product.deadline_ns:
+            expires_ns = max(now_ns, min(expires_ns, product.deadline_ns))
+        return expires_ns
+
+    def _conclude_refined(self, row: GroundRow, answer: Answer, now_ns: int) -> list[Action]:
+        actions = self._conclude(row, answer, "", now_ns)
+        if row.is_refined and row.provisional is not None:
+            before = row.provisional.text
+            fields = {"request_id": row.request_id, "before": before, "after": answer.text}
+            text = "answer changed" if before != answer.text else "answer confirmed"
+            actions.append(event("REGION_REFINED", SOURCE, now_ns, text, **fields))
+        return actions
+
+    def _without_region(self, row: GroundRow, kind: str, why: str, now_ns: int) -> list[Action]:
+        given = row.provisional or Answer(status=Answer.REFUSED)
+        actions = self._conclude(row, given, f"without the region asked for: {why}", now_ns)
+        return [*actions, event(kind, SOURCE, now_ns, why, request_id=row.request_id)]
 
     def _degrade(self, row: GroundRow, reason: str, now_ns: int) -> list[Action]:
         if row.provisional is not None and row.provisional.text:
@@ -382,6 +417,10 @@ class GroundLedger:
     def _superseded(self, answer: Answer, stands: Answer, now_ns: int) -> Event:
         text = "a second final came and was not published"
         return event("BAD_MESSAGE", SOURCE, now_ns, text, answer_id=answer.id, stands=stands.id)
+
+
+def _wish(row: GroundRow, now_ns: int) -> Notice:
+    return Notice(kind="region", request_id=row.request_id, stamp_ns=now_ns, window=row.wanted)
 
 
 def _notice(final: Answer, now_ns: int) -> Notice:

@@ -1,9 +1,9 @@
 """The ledger on board: every task and request, durable, until its one final is delivered.
 
-Values in, actions out. An action is a value to publish (`Request`, final `Answer`, `Event`) or
-a `Pin` or `Unpin` for the frame store. Rows are kept before actions are returned. Repeats
-are recognised by id and by the table in `rows`; whatever is lost between nodes is given out
-again by `on_time` (no progress) or `recover` (after a kill).
+Values in, actions out. An action is a value to publish (`Request`, `Refine`, final `Answer`,
+`Event`) or a `Pin` or `Unpin` for the frame store. Rows are kept before actions are returned.
+Repeats are recognised by id and by the table in `rows`; whatever is lost between nodes is given
+out again by `on_time` (no progress) or `recover` (after a kill).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eo_nodes.contracts.values import (
     Verdict,
 )
 
-from . import finals, rows
+from . import finals, refining, rows
 from .matching import Window, match
 from .ports import Store
 from .rows import Pin, RequestRow, TaskRow
@@ -224,6 +224,8 @@ class SpaceLedger:
             row = work.request(report.request_id)
             if row is not None:
                 self._follow_product(work, row, report)
+        elif report.kind == "refinement":
+            refining.follow(work, report)
         self._issue(work)
         return work.done()
 
@@ -273,15 +275,13 @@ class SpaceLedger:
             return
 
     def on_notice(self, notice: Notice, now_ns: int) -> list[Action]:
-        """The ground has the final answer: close; or wants a region: keep the frame longer."""
+        """The ground has the final answer: close; or it wants a region: have it made."""
         work = Work(self._state, now_ns)
         row = work.request(notice.request_id)
-        if row is None:
-            return []
-        if notice.kind == "final":
+        if notice.kind == "region":
+            refining.want(work, row or self.request(notice.request_id), notice)
+        elif row is not None:
             work.close(row, rows.GROUND_FINAL)
-        else:
-            work.put(replace(row, touched_ns=now_ns))
         self._issue(work)
         return work.done()
 
@@ -307,6 +307,8 @@ class SpaceLedger:
     def _overdue(self, work: Work, row: RequestRow) -> None:
         if row.state == rows.GROUND:
             work.close(row, rows.HOLD_OVER)
+        elif row.state == rows.REFINING:
+            refining.overdue(work, row, self._limits.timeouts)
         elif row.state == rows.ANSWERED:
             work.put(replace(row, touched_ns=work.now_ns))
             work.actions += [row.final] if row.final else []
@@ -337,7 +339,7 @@ class SpaceLedger:
 
     def _request_wake_ns(self, row: RequestRow) -> int:
         silence_ns = row.touched_ns + self._limits.progress_ns
-        if row.state in rows.IN_FLIGHT:
+        if row.state in rows.IN_FLIGHT or row.state == rows.REFINING:
             return min(self._expiry_ns(row), silence_ns)
         if row.state in rows.OWNED_ON_BOARD:
             return self._expiry_ns(row)
@@ -356,10 +358,12 @@ class SpaceLedger:
         """After a start: pins again, pipeline again, finals not yet queued again."""
         work = Work(self._state, now_ns)
         for row in list(self._state.requests.values()):
-            if row.state in (*rows.OWNED_ON_BOARD, rows.GROUND):
+            if row.state in (*rows.OWNED_ON_BOARD, *rows.OWNED_BY_GROUND):
                 work.actions.append(Pin(row.frame_key, row.request.id))
             if row.state in rows.IN_FLIGHT:
                 work.issue(row)
+            elif row.state == rows.REFINING:
+                refining.issue(work, row)
             elif row.final is not None:
                 work.actions.append(row.final)
         work.actions += [t.refusal for t in self._state.tasks.values() if t.refusal is not None]
@@ -379,7 +383,7 @@ class SpaceLedger:
         """Return the frames needed and the requests that need them, to restore after a kill."""
         wanted: dict[str, frozenset[str]] = {}
         for row in self._state.requests.values():
-            if row.state in (*rows.OWNED_ON_BOARD, rows.GROUND):
+            if row.state in (*rows.OWNED_ON_BOARD, *rows.OWNED_BY_GROUND):
                 wanted[row.frame_key] = wanted.get(row.frame_key, frozenset()) | {row.request.id}
         return wanted
 

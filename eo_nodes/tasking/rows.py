@@ -19,6 +19,7 @@ OFFLOADED = "offloaded"  # verdict: offload; its product is still to come
 QUEUED = "queued"  # a product waits for a contact
 SENDING = "sending"  # bytes of a product may be on the ground
 GROUND = "ground"  # the ground owns it
+REFINING = "refining"  # the same, and it wants a region whose product is still to come
 ANSWERED = "answered"  # final answer or refusal written, not yet in the queue
 ANSWER_QUEUED = "answer_queued"  # it waits for a contact or travels
 CLOSED = "closed"
@@ -35,11 +36,14 @@ FINAL_QUEUED = "final_queued"
 FINAL_FAILED = "final_failed"
 FINAL_DELIVERED = "final_delivered"
 GROUND_FINAL = "ground_final"
+REGION_WANTED = "region_wanted"
+REGION_SERVED = "region_served"
 HOLD_OVER = "hold_over"
 
 IN_FLIGHT = (ISSUED, ACCEPTED, OFFLOADED)
 UNDECIDED = (MATCHED, ISSUED)
 OWNED_ON_BOARD = (MATCHED, ISSUED, ACCEPTED, OFFLOADED, QUEUED, SENDING)
+OWNED_BY_GROUND = (GROUND, REFINING)
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     (MATCHED, ISSUE): ISSUED,
@@ -59,7 +63,11 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     (ANSWER_QUEUED, FINAL_FAILED): ANSWERED,
     (ANSWERED, FINAL_DELIVERED): CLOSED,
     (ANSWER_QUEUED, FINAL_DELIVERED): CLOSED,
-    **{(s, GROUND_FINAL): CLOSED for s in (*OWNED_ON_BOARD, GROUND, ANSWERED, ANSWER_QUEUED)},
+    (GROUND, REGION_WANTED): REFINING,
+    (REFINING, REGION_SERVED): GROUND,
+    **{(state, GROUND_FINAL): CLOSED for state in (*OWNED_ON_BOARD, *OWNED_BY_GROUND)},
+    (ANSWERED, GROUND_FINAL): CLOSED,
+    (ANSWER_QUEUED, GROUND_FINAL): CLOSED,
     (GROUND, HOLD_OVER): CLOSED,
 }
 
@@ -75,11 +83,12 @@ class RequestRow:
         owner: space or ground.
         expires_ns: deadline, or end of the task's lifetime when it has none.
         touched_ns: last progress.
-        timeouts: how often it was issued again for lack of progress.
+        timeouts: how often it, or its refinement, was issued again for lack of progress.
         stage: tap of the verdict, 0 before.
         provisional: last text of the model.
         versions: versions of the answer given out so far.
         products: products known to the queue and not finished.
+        wanted: region that the ground wants too, x y w h in scene pixels; empty: none.
         final: what ended it on board.
         steps: dated history.
     """
@@ -97,6 +106,7 @@ class RequestRow:
     provisional: Answer | None = None
     versions: int = 0
     products: tuple[str, ...] = ()
+    wanted: tuple[int, ...] = ()
     final: Answer | None = None
     steps: tuple[Step, ...] = ()
 
@@ -136,6 +146,13 @@ class Pin:
 
     frame_key: str
     request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refine:
+    """Action: make a product of a region that the ground wants; `request.window` is the region."""
+
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)

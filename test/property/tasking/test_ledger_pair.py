@@ -30,9 +30,10 @@ from eo_nodes.contracts.values import (
 )
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.finals import answer_product_id
-from eo_nodes.tasking.ground_ledger import GroundLedger, GroundLimits
+from eo_nodes.tasking.ground_ledger import GroundLedger
+from eo_nodes.tasking.ground_rows import GroundLimits
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
-from eo_nodes.tasking.rows import Pin, Unpin
+from eo_nodes.tasking.rows import Pin, Refine, Unpin
 
 S = 1_000_000_000
 SPACE = LedgerLimits(
@@ -61,6 +62,7 @@ class World:
         self.inbox: list[tuple[str, Any]] = []
         self.kills = 0
         self.requests: set[str] = set()
+        self.asked: set[str] = set()
         self.tasks: set[str] = set()
         self.finals: dict[str, set[str]] = {}
         self.pins: set[tuple[str, str]] = set()
@@ -154,11 +156,24 @@ class World:
         if isinstance(message, Product):
             given = self.provisional.get(message.request_id)
             handler: Any = partial(self.ground.on_product_received, provisional=given)
+            if message.kind == "refinement":
+                handler = partial(self.ground.on_region_received, received_bytes=5)
+                if not message.size_bytes:
+                    handler = self.refuse_region
             self.handle("ground", handler, message, is_durable=True)
-        elif message.origin == "ground" and message.status != Answer.FINAL:
-            self.handle("ground", self.ground.on_model_answer, message, is_durable=False)
         else:
             self.handle("ground", self.ground.on_final_from_space, message, is_durable=True)
+
+    def refuse_region(self, product: Product, now_ns: int) -> list[Any]:
+        return self.ground.on_region_refused(product.request_id, now_ns)
+
+    def to_ground_answer(self, message: Answer) -> None:
+        self.handle("ground", self.ground.on_model_answer, message, is_durable=False)
+
+    def to_ground_wish(self, message: Notice) -> None:
+        until_ns = self.now_ns + 700 * S
+        handler = partial(self.ground.on_region_wanted, until_ns=until_ns)
+        self.handle("ground", handler, message, is_durable=False)
 
     provisional: dict[str, Answer] = {}  # noqa: RUF012 - replaced for each world
 
@@ -200,6 +215,20 @@ class World:
             )
             self.send("scheduler", product)
 
+    def to_refining(self, request: Request) -> None:
+        """Preprocess cuts the region, or has the frame no more."""
+        product = Product(
+            id=f"prd-{request.id}-refinement",
+            request_id=request.id,
+            task_id=request.task_id,
+            scene_id=request.scene_id,
+            kind="refinement",
+            path="/q",
+            size_bytes=5 * (int(request.id[-1], 16) % 3),
+            deadline_ns=request.deadline_ns,
+        )
+        self.send("scheduler", product)
+
     def to_scheduler(self, message: Any) -> None:
         """A durable queue: takes a product or a final once and reports its way."""
         product_id = message.id if isinstance(message, Product) else answer_product_id(message)
@@ -237,15 +266,25 @@ class World:
             id="m",
             request_id=product.request_id,
             task_id=product.task_id,
-            status=Answer.PROVISIONAL,
+            status=Answer.FINAL,
             text="three ships",
             origin="ground",
         )
-        self.send("ground", answer)
+        if product.kind == "regions" and int(product.request_id[-1], 16) % 4:
+            self.asked.add(product.request_id)
+            wish = Notice(kind="region", request_id=product.request_id, window=(1, 1, 4, 4))
+            self.send("ground_wish", wish)
+            answer = replace(answer, status=Answer.PROVISIONAL)
+        self.send("ground_answer", answer)
 
     def act_space(self, actions: list[Any]) -> None:
         for action in actions:
-            if isinstance(action, Request):
+            if isinstance(action, Refine):
+                key = action.request.id
+                assert (self.frame_of(action.request), key) in self.pins, "refined without a pin"
+                assert action.request.window == (1, 1, 4, 4)
+                self.send("refining", action.request)
+            elif isinstance(action, Request):
                 self.requests.add(action.id)
                 assert (self.frame_of(action), action.id) in self.pins, "issued without a pin"
                 self.send("pipeline", action)

@@ -9,7 +9,8 @@ import pytest
 
 from eo_nodes.contracts.values import Answer, Event, Notice, Product, Step, Task
 from eo_nodes.store.ledger_store import LedgerStore
-from eo_nodes.tasking.ground_ledger import GroundLedger, GroundLimits
+from eo_nodes.tasking.ground_ledger import GroundLedger
+from eo_nodes.tasking.ground_rows import GroundLimits
 
 S = 1_000_000_000
 LIMITS = GroundLimits(model_ns=50 * S, lifetime_ns=1000 * S, silence_ns=500 * S, latch_ns=60 * S)
@@ -43,7 +44,9 @@ PROVISIONAL = Answer(
     steps=(Step(name="decided", stamp_ns=5 * S),),
 )
 FROM_SPACE = replace(PROVISIONAL, id="ans-s", status=Answer.FINAL, version=2, scene_id="scene-1")
-FROM_MODEL = Answer(id="m", request_id="req-1", text="three", origin="ground", version=0)
+FROM_MODEL = Answer(
+    id="m", request_id="req-1", status=Answer.FINAL, text="three", origin="ground", version=0
+)
 
 
 @pytest.fixture

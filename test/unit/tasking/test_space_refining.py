@@ -1,0 +1,153 @@
+"""The ledger on board when the ground wants a region of a request too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eo_nodes.contracts.values import DownlinkReport, Event, Notice, Request, Scene, Task
+from eo_nodes.store.ledger_store import LedgerStore
+from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
+from eo_nodes.tasking.rows import Pin, Refine, Unpin
+
+S = 1_000_000_000
+LIMITS = LedgerLimits(progress_ns=10 * S, timeouts=1, hold_ns=500 * S)
+WINDOW = (4, 2, 8, 6)
+TASK = Task(
+    id="task-1", asked_ns=1, prompt="ships?", deadline_ns=100 * S, consumer="ground", max_answers=1
+)
+SCENE = Scene(
+    id="scene-1",
+    capture_ns=2 * S,
+    sensor="pan",
+    modality="optical",
+    frame_key="frame-1",
+    frames=1,
+    height=10,
+    width=20,
+    bands=3,
+    dtype="uint16",
+    sha256="0" * 64,
+)
+
+
+@pytest.fixture
+def store() -> LedgerStore:
+    return LedgerStore(":memory:")
+
+
+@pytest.fixture
+def ledger(store: LedgerStore) -> SpaceLedger:
+    ledger = SpaceLedger(store, LIMITS)
+    ledger.on_task(TASK, 1 * S)
+    return ledger
+
+
+def _offloaded(ledger: SpaceLedger, state: str = "delivered") -> Request:
+    (request,) = _only(ledger.on_scene(SCENE, 2 * S), Request)
+    ledger.on_report(_report(request, state, "regions"), 4 * S)
+    return request
+
+
+def _report(request: Request, state: str, kind: str = "refinement") -> DownlinkReport:
+    return DownlinkReport(product_id=f"p-{kind}", request_id=request.id, kind=kind, state=state)
+
+
+def _wish(request: Request, window: tuple[int, ...] = WINDOW) -> Notice:
+    return Notice(kind="region", request_id=request.id, window=window)
+
+
+def _only(actions: list[Any], kind: type) -> list[Any]:
+    return [action for action in actions if isinstance(action, kind)]
+
+
+def _state(ledger: SpaceLedger, request: Request) -> str:
+    row = ledger.request(request.id)
+    assert row is not None
+    return row.state
+
+
+def test_a_wanted_region_goes_to_preprocess_once_and_keeps_the_frame(ledger: SpaceLedger) -> None:
+    request = _offloaded(ledger)
+    (refine,) = ledger.on_notice(_wish(request), 20 * S)
+    assert refine == Refine(replace(request, window=WINDOW, stamp_ns=20 * S))
+    assert ledger.on_notice(_wish(request), 21 * S) == [], "a repeat"
+    assert ledger.pins() == {"frame-1": {request.id}}
+    ledger.on_report(_report(request, "queued"), 22 * S)
+    assert _state(ledger, request) == "ground"
+    assert ledger.next_wake_ns() == 522 * S, "the frame is kept from then on"
+    assert ledger.on_notice(_wish(request), 23 * S) == [], "a repeat after the product"
+
+
+def test_a_notice_that_overtakes_the_report_of_the_delivery_counts(ledger: SpaceLedger) -> None:
+    request = _offloaded(ledger, "sending")
+    assert len(_only(ledger.on_notice(_wish(request), 20 * S), Refine)) == 1
+    ledger.on_report(_report(request, "delivered", "regions"), 21 * S)
+    row = ledger.request(request.id)
+    assert row is not None and (row.state, row.owner) == ("refining", "ground")
+    assert ledger.on_time(101 * S)[0].id == "REGION_REFUSED", "no final of the satellite"
+
+
+@pytest.mark.parametrize(
+    ("window", "text"),
+    [
+        ((0, 0, 21, 5), "it lies outside the window"),
+        ((), "it has no window"),
+    ],
+)
+def test_a_region_that_cannot_be_is_refused(
+    ledger: SpaceLedger, window: tuple[int, ...], text: str
+) -> None:
+    request = _offloaded(ledger)
+    (event,) = ledger.on_notice(_wish(request, window), 20 * S)
+    assert (event.id, event.text) == ("REGION_REFUSED", text)
+
+
+def test_a_second_region_is_refused(ledger: SpaceLedger) -> None:
+    request = _offloaded(ledger)
+    ledger.on_notice(_wish(request), 20 * S)
+    (event,) = ledger.on_notice(_wish(request, (0, 0, 2, 2)), 21 * S)
+    assert (event.id, _state(ledger, request)) == ("REGION_REFUSED", "refining")
+
+
+def test_a_region_of_an_unknown_closed_or_late_request_is_refused(ledger: SpaceLedger) -> None:
+    request = _offloaded(ledger)
+    stranger = replace(_wish(request), request_id="req-x")
+    assert ledger.on_notice(stranger, 5 * S)[0].text == "the request is unknown"
+    assert ledger.on_notice(_wish(request), 100 * S)[0].text == "the request's deadline has passed"
+    ledger.on_notice(Notice(kind="final", request_id=request.id), 6 * S)
+    assert ledger.on_notice(_wish(request), 7 * S)[0].text == "the request is closed"
+
+
+def test_m35_the_wish_survives_kills_until_the_queue_has_the_product(
+    store: LedgerStore, ledger: SpaceLedger
+) -> None:
+    request = _offloaded(ledger)
+    ledger.on_notice(_wish(request), 20 * S)
+    again = SpaceLedger(store, LIMITS)
+    assert again.recover(25 * S) == [
+        Pin("frame-1", request.id),
+        Refine(replace(request, window=WINDOW, stamp_ns=25 * S)),
+    ]
+    again.on_report(_report(request, "queued"), 26 * S)
+    assert SpaceLedger(store, LIMITS).recover(27 * S) == [Pin("frame-1", request.id)]
+
+
+def test_silence_of_preprocess_is_waited_out_then_left_to_the_ground(ledger: SpaceLedger) -> None:
+    request = _offloaded(ledger)
+    ledger.on_notice(_wish(request), 20 * S)
+    assert ledger.next_wake_ns() == 30 * S
+    assert len(_only(ledger.on_time(30 * S), Refine)) == 1
+    (event,) = _only(ledger.on_time(40 * S), Event)
+    assert (event.id, _state(ledger, request)) == ("REGION_REFUSED", "ground")
+
+
+def test_the_final_of_the_ground_ends_the_wish(ledger: SpaceLedger) -> None:
+    request = _offloaded(ledger)
+    ledger.on_notice(_wish(request), 20 * S)
+    done = ledger.on_notice(Notice(kind="final", request_id=request.id), 21 * S)
+    assert done == [Unpin("frame-1", request.id)]
+    assert ledger.on_notice(_wish(request), 22 * S) == [], "an old notice again"
+    assert ledger.open_requests() == ()
