@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eo_nodes.contracts.errors import EoError
+from eo_nodes.lvlm.slis import clip_convex
 
 Float = NDArray[np.float64]
 
@@ -69,26 +70,6 @@ def _counter_clockwise(corners: Float) -> Float:
     x, y = corners.T
     turned = np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)) < 0
     return corners[::-1] if turned else corners
-
-
-def clip_convex(subject: Float, window: Float) -> Float:
-    """Part of a polygon inside a convex one; (K, 2), K = 0 where they do not meet.
-
-    Both have their vertices in counter-clockwise order. Source: Sutherland and Hodgman, 1974.
-    """
-    kept = list(subject)
-    for index in range(len(window)):
-        begin, end = window[index - 1], window[index]
-        edge = end - begin
-        points, kept = kept, []
-        sides = [float(edge[0] * (p[1] - begin[1]) - edge[1] * (p[0] - begin[0])) for p in points]
-        for i, point in enumerate(points):
-            before, here = sides[i - 1], sides[i]
-            if (before < 0 < here) or (here < 0 < before):
-                kept.append(points[i - 1] + (point - points[i - 1]) * (before / (before - here)))
-            if here >= 0:
-                kept.append(point)
-    return np.array(kept, np.float64).reshape(-1, 2)
 
 
 def _quads(values: ArrayLike) -> Float:

@@ -26,10 +26,11 @@ MAX_PROMPTS = 16
 """Visual prompts of one request; each costs a region token and its text."""
 MAX_LABEL = 64
 TEXT_VERTICES = 12
-"""An outline is simplified to this many vertices in the text: 26 tokens at most."""
+"""An outline is simplified to this many vertices in the text: 27 tokens at most."""
+# Marker, image, two numbers a vertex, end.
+_TEXT_TOKENS = 3 + 2 * TEXT_VERTICES
 _MAX_GRID = 2048
-# Sub-cells of a side, for the coverage of an outline.
-_FINE = 4
+_WHOLE = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 # A point is looked at through a Gaussian of one cell, cut off at three.
 _POINT_REACH = 3.0
 
@@ -230,8 +231,7 @@ def _point_weights(cells: NDArray[np.float64], rows: int, cols: int) -> NDArray[
 
 
 def _outline_weights(cells: NDArray[np.float64], rows: int, cols: int) -> NDArray[np.float64]:
-    fine = slis.fill(cells / (cols, rows), rows * _FINE, cols * _FINE)
-    return np.asarray(fine.reshape(rows, _FINE, cols, _FINE).mean(axis=(1, 3)), np.float64)
+    return slis.coverage(cells / (cols, rows), rows, cols)
 
 
 _WEIGHTS = {"point": _point_weights, "box": _box_weights, "mask": _outline_weights}
@@ -299,37 +299,49 @@ def _insert(segments: list[slis.Segment], prompt: VisualPrompt) -> None:
     segments += [" ", value] if segments else [value]
 
 
-def parse_prompt(text: str) -> tuple[str, tuple[VisualPrompt, ...]]:
+def parse_prompt(
+    text: str, image_sizes: Sequence[tuple[float, float]] = ()
+) -> tuple[str, tuple[VisualPrompt, ...]]:
     """Read the visual prompts out of the text of a question.
 
     Args:
         text: free text with points, boxes, oriented boxes, polygons and masks; a time span stays
             text, it points at no place.
+        image_sizes: width and height of each image, for the shape of oriented boxes; square where
+            missing.
     Returns:
-        The text that the model reads, with masks and long outlines in their short form, and the
+        The text that the model reads, with masks and long outlines in a short form, and the
         prompts in the order in which they stand in it.
     Raises:
         SlisSyntaxError: a spatial value is malformed.
         VisualPromptError: more than 16 prompts, an empty mask, or a ``<seg>``, which asks for
             a mask and holds none.
     """
-    segments, prompts = [], []
-    for segment in slis.parse(text):
-        prompt = None if isinstance(segment, str) else from_value(segment)
-        if prompt is not None:
-            prompts.append(prompt)
-            segments.append(as_value(prompt) if prompt.kind == "mask" else segment)
-        else:
-            segments.append(segment)
+    segments = slis.parse(text)
+    prompts = []
+    for index, segment in enumerate(segments):
+        if isinstance(segment, str | slis.Span):
+            continue
+        size = image_sizes[segment.image] if segment.image < len(image_sizes) else (1.0, 1.0)
+        prompts.append(from_value(segment, size))
+        if slis.token_cost(segment) > _TEXT_TOKENS:
+            segments[index] = as_value(prompts[-1])
     if len(prompts) > MAX_PROMPTS:
         raise VisualPromptError("count", f"{len(prompts)} in one request, at most {MAX_PROMPTS}")
     return slis.serialise(segments), tuple(prompts)
 
 
-def from_value(value: slis.Value) -> VisualPrompt | None:
-    """Visual prompt of a spatial value; None for a span. Errors as ``parse_prompt``."""
-    if isinstance(value, slis.Span):
-        return None
+def from_value(
+    value: slis.Value, image_size: tuple[float, float] = (1.0, 1.0)
+) -> VisualPrompt:
+    """Visual prompt of a spatial value that points at a place.
+
+    Args:
+        value: point, box, oriented box (then an outline cut off at the image), polygon or mask.
+        image_size: width and height of the image, for oriented boxes.
+    Raises:
+        VisualPromptError: a span, a ``<seg>``, or a mask without a cell set.
+    """
     if isinstance(value, slis.Point):
         return point(*slis.point_xy(value), value.image)
     if isinstance(value, slis.Box):
@@ -339,5 +351,7 @@ def from_value(value: slis.Value) -> VisualPrompt | None:
     if isinstance(value, slis.Polygon):
         return outline(slis.polygon_xy(value), value.image)
     if isinstance(value, slis.OrientedBox):
-        return outline(np.clip(slis.oriented_corners(value), 0.0, 1.0), value.image)
-    raise VisualPromptError("kind", "<seg> asks for a mask and points at no place")
+        corners = slis.oriented_corners(value, image_size)
+        # Cut points may lie a rounding error outside.
+        return outline(np.clip(slis.clip_convex(corners, _WHOLE), 0.0, 1.0), value.image)
+    raise VisualPromptError("kind", f"<{value.kind}> points at no place")

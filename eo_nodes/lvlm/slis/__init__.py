@@ -5,6 +5,8 @@ from eo_nodes.lvlm.slis.geometry import (
     bounds,
     box_from,
     box_xyxy,
+    clip_convex,
+    coverage,
     fill,
     from_bin,
     mask_cells,
@@ -20,7 +22,7 @@ from eo_nodes.lvlm.slis.geometry import (
     to_bin,
     to_upper_bin,
 )
-from eo_nodes.lvlm.slis.text import parse, serialise, write_value
+from eo_nodes.lvlm.slis.text import fill_segs, parse, serialise, write_value
 from eo_nodes.lvlm.slis.values import (
     BINS,
     KINDS,
@@ -54,7 +56,8 @@ __all__ = [
     "Automaton", "Box", "Mask", "OrientedBox", "Point", "Polygon", "Seg", "Segment", "SlisError",
     "SlisSyntaxError", "SlisValueError", "SlisVocabulary", "Span", "SpatialIds", "State",
     "TextCodec", "TokenizerCodec", "Value",
-    "bounds", "box_from", "box_xyxy", "fill", "from_bin", "make", "mask_cells", "mask_from",
+    "bounds", "box_from", "box_xyxy", "clip_convex", "coverage", "fill", "fill_segs",
+    "from_bin", "make", "mask_cells", "mask_from",
     "oriented_corners", "oriented_from", "outlines", "parse", "point_from", "point_xy",
     "polygon_from", "polygon_xy", "resize_mask", "serialise", "to_bin", "to_upper_bin",
     "token_cost", "write_value",

@@ -32,8 +32,10 @@ Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
 # Sub-pixel bits of cv2.fillPoly.
 _SHIFT = 8
-_GRID_LIMIT = 1 << 14
-_FINE = 4
+_GRID_LIMIT = 2048
+# Sub-cells of a side, for coverage and for outlines; fewer on large grids, for memory.
+_FINE = 8
+_FINE_GRID = 512
 
 
 def _finite(*numbers: float) -> None:
@@ -166,23 +168,62 @@ def polygon_xy(value: Polygon) -> Float:
     return (np.array(value.vertices, np.float64) + 0.5) / BINS
 
 
-def fill(xy: ArrayLike, rows: int, cols: int) -> Bool:
-    """Cells of a grid over the whole image whose centre area an outline covers.
+def coverage(xy: ArrayLike, rows: int, cols: int) -> Float:
+    """Share of each cell of a grid over the whole image that lies inside an outline.
 
     Args:
-        xy: (N, 2) scene-normalised vertices; outside [0, 1] is cut off.
-        rows, cols: 1..16384.
+        xy: (N, 2) scene-normalised vertices, N >= 3; what lies outside [0, 1] is cut off. Where an
+            outline crosses itself the even-odd rule holds.
+        rows, cols: 1..2048.
     Returns:
-        (rows, cols) bool; the cells that the outline itself passes count as covered.
+        (rows, cols) float64 in [0, 1], counted on 8 x 8 points a cell (2 x 2 on grids above 512).
+        An outline that enters the image covers something, however thin it is.
     """
     _grid(rows, cols)
     vertices = np.asarray(xy, np.float64).reshape(-1, 2)
-    # Far outside the image cv2's fixed point would overflow; nothing there is visible.
-    pixels = np.clip(vertices, -1.0, 2.0) * (cols, rows) - 0.5
-    canvas = np.zeros((rows, cols), np.uint8)
-    fixed = np.round(pixels * (1 << _SHIFT)).astype(np.int32)
-    cv2.fillPoly(canvas, [fixed], 1, lineType=cv2.LINE_8, shift=_SHIFT)
-    return canvas.astype(bool)
+    if len(vertices) < 3 or not np.isfinite(vertices).all():
+        raise SlisValueError("an outline needs 3 or more finite vertices")
+    fine = _FINE if max(rows, cols) <= _FINE_GRID else 2
+    if (np.abs(vertices - 0.5) > 1.0).any():
+        # Far outside, cv2's fixed point overflows. The margin keeps the cut edges out of sight.
+        vertices = clip_convex(vertices, np.array([[-0.5, -0.5], [1.5, -0.5], [1.5, 1.5],
+                                                   [-0.5, 1.5]]))
+    canvas = np.zeros((rows * fine, cols * fine), np.uint8)
+    if len(vertices):
+        pixels = vertices * (cols * fine, rows * fine) - 0.5
+        fixed = np.round(pixels * (1 << _SHIFT)).astype(np.int32)
+        cv2.fillPoly(canvas, [fixed], 1, lineType=cv2.LINE_8, shift=_SHIFT)
+    return np.asarray(canvas.reshape(rows, fine, cols, fine).mean(axis=(1, 3)), np.float64)
+
+
+def fill(xy: ArrayLike, rows: int, cols: int) -> Bool:
+    """(rows, cols) bool: the cells at least half inside an outline; arguments as ``coverage``."""
+    return np.asarray(coverage(xy, rows, cols) >= 0.5)
+
+
+def clip_convex(subject: Float, window: Float) -> Float:
+    """Part of a polygon inside a convex one, whose vertices turn from the x towards the y axis.
+
+    Args:
+        subject, window: (N, 2) and (M, 2) vertices.
+    Returns:
+        (K, 2) vertices, K = 0 where they do not meet. Parts of a concave subject stay joined by
+        edges of no area along the window.
+    Source: Sutherland and Hodgman, 1974.
+    """
+    kept = list(subject)
+    for index in range(len(window)):
+        begin, end = window[index - 1], window[index]
+        edge = end - begin
+        points, kept = kept, []
+        sides = [float(edge[0] * (p[1] - begin[1]) - edge[1] * (p[0] - begin[0])) for p in points]
+        for i, point in enumerate(points):
+            before, here = sides[i - 1], sides[i]
+            if (before < 0 < here) or (here < 0 < before):
+                kept.append(points[i - 1] + (point - points[i - 1]) * (before / (before - here)))
+            if here >= 0:
+                kept.append(point)
+    return np.array(kept, np.float64).reshape(-1, 2)
 
 
 def _grid(rows: int, cols: int) -> None:
@@ -243,13 +284,14 @@ def outlines(cells: ArrayLike, tolerance: float = 1.0, image: int = 0) -> list[P
     grid = np.ascontiguousarray(np.asarray(cells) != 0, np.uint8)
     # A contour passes through cell centres: finer cells bring it to the edge of the coarse ones.
     rows, cols = grid.shape
-    grid = grid.repeat(_FINE, axis=0).repeat(_FINE, axis=1)
+    fine = _FINE // 2
+    grid = grid.repeat(fine, axis=0).repeat(fine, axis=1)
     found, _ = cv2.findContours(grid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     polygons = []
     for contour in sorted(found, key=cv2.contourArea, reverse=True):
-        line = _simplified(contour, tolerance * _FINE)
+        line = _simplified(contour, tolerance * fine)
         if len(line) >= 3:
-            xy = (line.reshape(-1, 2) + 0.5) / (cols * _FINE, rows * _FINE)
+            xy = (line.reshape(-1, 2) + 0.5) / (cols * fine, rows * fine)
             polygons.append(polygon_from(xy, image))
     return polygons
 

@@ -7,11 +7,13 @@ number has no leading zero, fields are parted by one space, and image 0 is not w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from eo_nodes.lvlm.slis.values import (
     KINDS,
     MAX_IMAGES,
+    Mask,
+    Seg,
     Segment,
     SlisSyntaxError,
     SlisValueError,
@@ -112,3 +114,27 @@ def _fault(field: str) -> str:
     if field.startswith("@"):
         return f"{field!r:.20} is no image index 1 to {MAX_IMAGES - 1} in first place"
     return f"{field!r:.20} is no number 0 to 511 without leading zeros"
+
+
+def fill_segs(text: str, masks: Sequence[Mask | None]) -> str:
+    """Put the masks of the pixel module where a text holds ``<seg>``.
+
+    Args:
+        text: canonical text.
+        masks: one for each ``<seg>`` in order; None leaves it standing.
+    Raises:
+        SlisSyntaxError: the text is malformed.
+        SlisValueError: another number of masks, or one of another image.
+    """
+    segments = parse(text)
+    places = [i for i, segment in enumerate(segments) if isinstance(segment, Seg)]
+    if len(places) != len(masks):
+        raise SlisValueError(f"{len(masks)} masks for {len(places)} <seg>")
+    for place, mask in zip(places, masks, strict=True):
+        seg = segments[place]
+        if mask is None or isinstance(seg, str):
+            continue
+        if mask.image != seg.image:
+            raise SlisValueError(f"mask of image {mask.image} for <seg> of image {seg.image}")
+        segments[place] = mask
+    return serialise(segments)

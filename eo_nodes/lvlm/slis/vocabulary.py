@@ -95,7 +95,7 @@ class TextCodec(Protocol):
 
     Attributes:
         keeps_spaces: whether decoding gives every space back (byte-level BPE does, WordPiece not).
-        refused: ids that must never be decoded into an answer: paddings, and every token with a
+        answer_ids: ids that an answer may hold: no padding or the like, and no token with a
             ``<``, of which markers could be spelled in free text.
     """
 
@@ -103,7 +103,7 @@ class TextCodec(Protocol):
     def keeps_spaces(self) -> bool: ...
 
     @property
-    def refused(self) -> Collection[int]: ...
+    def answer_ids(self) -> Collection[int]: ...
 
     def encode(self, text: str) -> list[int]: ...
 
@@ -127,8 +127,8 @@ class TokenizerCodec:
         if keeps_spaces is None:
             keeps_spaces = type(tokenizer.decoder).__name__ != "WordPiece"
         self.keeps_spaces: bool = keeps_spaces
-        angled = (i for token, i in tokenizer.get_vocab().items() if "<" in token)
-        self.refused: frozenset[int] = frozenset(special) | frozenset(angled)
+        plain = (i for token, i in tokenizer.get_vocab().items() if "<" not in token)
+        self.answer_ids: frozenset[int] = frozenset(plain) - frozenset(special)
 
     def encode(self, text: str) -> list[int]:
         """Ids of a piece of text, without special tokens around it."""
@@ -160,10 +160,9 @@ class SlisVocabulary:
         self.size, self.ids, self.codec, self.end_of_text = size, ids, codec, end_of_text
         self._spatial = frozenset(spatial)
         self._kind_of = {i: kind for kind, i in ids.markers.items()}
-        text = np.ones(size, bool)
-        text[spatial] = False
-        text[[i for i in codec.refused if 0 <= i < size]] = False
-        text[end_of_text] = False
+        text = np.zeros(size, bool)
+        text[[i for i in codec.answer_ids if 0 <= i < size]] = True
+        text[[*spatial, end_of_text]] = False
         text.setflags(write=False)
         self.text_tokens: NDArray[np.bool_] = text
         """(V,) bool: free text that an answer may hold; the end of text is not among them."""
