@@ -1,25 +1,23 @@
 """Answer one prompt on one or several images: what command, Python API and evaluation call.
 
-A model that understands places and several sensors offers ``answer`` itself (`AnswersImages`); of
-the others each image is one overview, several images are dates of one place, and visual prompts
-are refused.
+A model that understands places and several sensors offers ``answer`` itself (`AnswersImages`). For
+others an image is one overview, several images are dates of one place, and visual prompts are
+refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ModelError
-from eo_nodes.lvlm.model import LvlmModel
+from eo_nodes.lvlm.interface import VisionLanguageModel
 from eo_nodes.lvlm.views import ViewTensor
-
-if TYPE_CHECKING:
-    from eo_nodes.lvlm.visual_prompts import VisualPrompt
+from eo_nodes.lvlm.visual_prompts import VisualPrompt, parse_prompt, place_in_text
 
 Float = NDArray[np.float32]
 MAX_IMAGES = 8
@@ -68,7 +66,10 @@ class AnswersImages(Protocol):
         *,
         max_tokens: int,
     ) -> tuple[str, float, int]:
-        """Text, calibrated confidence in [0, 1], tokens decoded. Raises ModelError."""
+        """Text, calibrated confidence in [0, 1], tokens decoded. Raises ModelError.
+
+        ``prompt`` holds every visual prompt in spatial form, in the order of ``visual_prompts``.
+        """
         ...
 
 
@@ -99,7 +100,7 @@ def overview_of(
 
 
 def answer(
-    model: LvlmModel | AnswersImages,
+    model: VisionLanguageModel | AnswersImages,
     images: Sequence[ImageInput],
     prompt: str,
     visual_prompts: Sequence[VisualPrompt] = (),
@@ -110,32 +111,37 @@ def answer(
     """Answer a prompt on 1 to 8 images: dates, frames or sensors of one place.
 
     Args:
-        visual_prompts: places in the images; their coordinates are parts of the image's sides.
+        prompt: question; places may stand in it in spatial form, e.g. ``<point 12 40>``.
+        visual_prompts: further places; put into the text where their labels or its end are.
         clock_ns: monotonic clock, e.g. ``time.monotonic_ns``.
         max_tokens: longest answer, the end token included, >= 1.
     Raises:
         ModelError: image, modality or prompt break their contract, or are more than this model
             understands.
+        VisualPromptError, SlisSyntaxError: a place is malformed.
     """
     if not 1 <= len(images) <= MAX_IMAGES:
         raise ModelError(f"{len(images)} images, expected 1 to {MAX_IMAGES}")
-    beyond = [v.image for v in visual_prompts if not 0 <= v.image < len(images)]
+    if visual_prompts:
+        prompt = place_in_text(prompt, visual_prompts)
+    prompt, places = parse_prompt(prompt)
+    beyond = [place.image for place in places if place.image >= len(images)]
     if beyond:
-        raise ModelError(f"a visual prompt is on image {beyond[0]} of {len(images)}")
+        raise ModelError(f"a place is on image {beyond[0]}, the last one is {len(images) - 1}")
     start_ns = clock_ns()
     if isinstance(model, AnswersImages):
         text, confidence, tokens = model.answer(
-            images, prompt, visual_prompts, max_tokens=max_tokens
+            images, prompt, places, max_tokens=max_tokens
         )
     else:
-        if visual_prompts:
+        if places:
             raise ModelError("this model takes no visual prompts")
         text, confidence, tokens = _answer_overview(model, _as_dates(images), prompt, max_tokens)
     return InferResult(text, confidence, (clock_ns() - start_ns) / 1e9, tokens)
 
 
 def answer_image(
-    model: LvlmModel | AnswersImages,
+    model: VisionLanguageModel | AnswersImages,
     values: NDArray[np.generic],
     bands: Sequence[str],
     modality: str,
@@ -175,10 +181,12 @@ def _as_dates(images: Sequence[ImageInput]) -> ImageInput:
 
 
 def _answer_overview(
-    model: LvlmModel, image: ImageInput, prompt: str, max_tokens: int
+    model: VisionLanguageModel, image: ImageInput, prompt: str, max_tokens: int
 ) -> tuple[str, float, int]:
     view = overview_of(image.values, image.bands, image.modality)
     session = model.start([view], prompt, max_tokens=max_tokens)
     session.decode(max_tokens)
     tap = session.tap()
-    return session.text, model.calibration[3].confidence(tap), tap.tokens
+    fitted = model.calibration.get(3)
+    confidence = fitted.confidence(tap) if fitted else session.confidence
+    return session.text, confidence, tap.tokens

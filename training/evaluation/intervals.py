@@ -16,7 +16,7 @@ def wilson(hits: float, n: float, z: float = 1.96) -> tuple[float, float]:
     """95 % interval of a share, in per cent. Source: Wilson 1927."""
     p, d = hits / n, 1 + z * z / n
     centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return 100 * (centre - half) / d, 100 * (centre + half) / d
+    return max(0.0, 100 * (centre - half) / d), min(100.0, 100 * (centre + half) / d)
 
 
 def cluster_sums(vectors: np.ndarray, clusters: Sequence[Hashable]) -> np.ndarray:

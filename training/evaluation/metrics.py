@@ -1,8 +1,8 @@
 """Metrics as sums: each item gives a vector, the metric is a function of the sum of the vectors.
 
 So one bootstrap serves all of them, by item or by cluster, and for two models at once. Values are
-in per cent (accuracy, F1, IoU, recall) or in their own unit (MAE, CIDEr). Source: own
-implementations; the box IoU has no +1 pixel terms, which inflated published grounding scores.
+in per cent (accuracy, F1, IoU, recall) or in their own unit (MAE, CIDEr). Overlap of boxes and
+masks is that of ``eo_nodes.lvlm.spatial_metrics``; the others are own implementations.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from eo_nodes.lvlm import spatial_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,43 +79,20 @@ def label_counts(said: Sequence[bool], true: Sequence[bool]) -> np.ndarray:
     return np.stack([said & true, said & ~true, ~said & true], -1).astype(float).ravel()
 
 
-def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
-    """IoU of two boxes (x1, y1, x2, y2), half open, any unit; empty boxes give 0."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    inter = width * height
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter
-    return inter / union
-
-
 def match_boxes(found, true, threshold: float) -> np.ndarray:
-    """(hits, wrong, missed) by greedy one-to-one matching at an IoU of at least ``threshold``.
+    """(hits, wrong, missed): greedy, best overlap first, each box used once.
 
-    Pairs are taken by falling IoU; each box is used once. found, true: lists of (x1, y1, x2, y2).
+    Args:
+        found, true: lists of (x1, y1, x2, y2), half open, pixels. threshold: least IoU, (0, 1].
     """
-    pairs = sorted(
-        ((box_iou(f, t), i, j) for i, f in enumerate(found) for j, t in enumerate(true)),
-        key=lambda p: (-p[0], p[1], p[2]),
-    )
-    used_found, used_true = set(), set()
-    for overlap, i, j in pairs:
-        if overlap < threshold:
-            break
-        if i not in used_found and j not in used_true:
-            used_found.add(i)
-            used_true.add(j)
-    hits = len(used_found)
-    return np.array([hits, len(found) - hits, len(true) - hits], float)
+    counts = spatial_metrics.detections(spatial_metrics.box_iou(found, true), threshold)
+    return np.array([counts.hits, counts.extra, counts.missed], float)
 
 
 def mask_overlap(found: np.ndarray, true: np.ndarray, valid: np.ndarray | None = None):
     """(intersection, union) in pixels of two boolean masks (H, W), where ``valid``."""
-    found, true = np.asarray(found, bool), np.asarray(true, bool)
-    if valid is not None:
-        found, true = found & valid, true & valid
-    return np.array([(found & true).sum(), (found | true).sum()], float)
+    overlap = spatial_metrics.mask_overlap(found, true, valid)
+    return np.array([overlap.common, overlap.whole], float)
 
 
 def recall_hit(scores: np.ndarray, own: int, k: int) -> bool:

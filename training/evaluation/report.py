@@ -1,0 +1,62 @@
+"""The table on the screen and build/eval/scores.json."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from training.evaluation.rows import Row
+
+COLUMNS = ("set", "type", "metric", "value", "95 %", "n", "trivial", "probe", "blind", "control",
+           "target", "reached", "marks")
+
+
+def _number(x: float | None, unit_is_percent: bool) -> str:
+    if x is None:
+        return "-"
+    return f"{x:.1f}" if unit_is_percent else f"{x:.2f}"
+
+
+def _cells(row: Row) -> list[str]:
+    def number(x: float | None) -> str:
+        return _number(x, row.metric.is_percent)
+
+    control = f"{row.control[0]} {number(row.control[1])}" if row.control else "-"
+    target = row.target if isinstance(row.target, str) else number(row.target)
+    reached = {True: "yes", False: "NO", None: "-"}[row.reached]
+    refused = (f"{row.refused} refused",) if row.refused else ()
+    return [
+        row.set, row.type, row.metric.name, number(row.value),
+        f"{number(row.ci95[0])} to {number(row.ci95[1])}", str(row.n), number(row.majority),
+        number(row.probe), number(row.blind), control, str(target), reached,
+        ", ".join((*row.marks, *refused)),
+    ]
+
+
+def show(rows: Sequence[Row], not_supported: Sequence[dict], console: Console) -> None:
+    """Print one table a model, and what it cannot do."""
+    for model in dict.fromkeys(row.model for row in rows):
+        table = Table(title=model, title_justify="left", box=None, header_style="bold")
+        for name in COLUMNS:
+            table.add_column(name, justify="left" if name in ("set", "type", "marks", "control")
+                             else "right")
+        for row in rows:
+            if row.model == model:
+                table.add_row(*_cells(row))
+        console.print(table)
+    for item in not_supported:
+        console.print(f"{item['model']}: {item['cell']}: not supported ({item['lacks']})")
+
+
+def write(path: Path, rows: Sequence[Row], not_supported: Sequence[dict], more: dict) -> None:
+    """Write scores.json in one step: whoever reads it sees a whole file."""
+    content = {**more, "rows": [row.plain() for row in rows], "not_supported": list(not_supported)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,110 @@
+"""One row of the table, from the vectors of its items; and whether its target is reached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from training.evaluation.intervals import bootstrap, cluster_sums, wilson
+from training.evaluation.metrics import ACCURACY, Metric
+
+# Below this many items a figure carries no claim (data page).
+FEW = 50
+
+
+@dataclass(slots=True)
+class Row:
+    """A figure with everything it is held against.
+
+    Attributes:
+        value, majority, probe, blind, control: in the metric's unit; None where there is none.
+        ci95: of the value. n: items; clusters: what the interval was drawn over.
+        reached: None without a target.
+        keys, vectors, clusters_of: per item, for comparing two models; not written out.
+    """
+
+    model: str
+    category: str
+    modality: str
+    set: str
+    type: str
+    metric: Metric
+    value: float
+    n: int
+    ci95: tuple[float, float]
+    clusters: int
+    domain: str = "real"
+    majority: float | None = None
+    probe: float | None = None
+    blind: float | None = None
+    control: tuple[str, float] | None = None
+    target: float | str | None = None
+    reached: bool | None = None
+    ece: float | None = None
+    refused: int = 0
+    marks: tuple[str, ...] = ()
+    keys: Sequence[str] = field(default=(), repr=False)
+    vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)), repr=False)
+    clusters_of: Sequence[str] = field(default=(), repr=False)
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What two models' rows have in common."""
+        return self.set, self.type, self.metric.name
+
+    def plain(self) -> dict:
+        """JSON-ready fields of scores.json."""
+        return {
+            "model": self.model, "category": self.category, "modality": self.modality,
+            "set": self.set, "type": self.type, "domain": self.domain,
+            "metric": self.metric.name, "value": _round(self.value), "n": self.n,
+            "ci95": [_round(x) for x in self.ci95], "majority": _round(self.majority),
+            "probe": _round(self.probe), "blind": _round(self.blind),
+            "control": self.control and {"name": self.control[0], "value": _round(self.control[1])},
+            "target": self.target, "reached": self.reached, "clusters": self.clusters,
+            "ece": _round(self.ece), "refused": self.refused, "marks": list(self.marks),
+        }
+
+
+def _round(x: float | None) -> float | None:
+    return None if x is None or not math.isfinite(x) else round(float(x), 3)
+
+
+def interval(metric: Metric, vectors: np.ndarray, clusters: Sequence[str]) -> tuple[float, float]:
+    """95 % interval: Wilson for shares of independent items, else bootstrap over clusters."""
+    sums = cluster_sums(vectors, clusters)
+    if metric is ACCURACY and len(sums) == len(vectors):
+        return wilson(vectors[:, 0].sum(), vectors[:, 1].sum())
+    return bootstrap(metric, sums)
+
+
+def is_reached(row: Row) -> bool | None:
+    """Whether a row's target holds.
+
+    ``better``: better than majority and probe. ``clearly``: so with the worse end of its
+    interval. ``probe + 5``: so many above the probe.
+    """
+    target = row.target
+    if target is None:
+        return None
+    sign = -1 if row.metric.is_lower_better else 1
+    if isinstance(target, str) and target.startswith("probe + "):
+        if row.probe is None:
+            return None
+        target = row.probe + float(target.removeprefix("probe + "))
+    if not isinstance(target, str):
+        return sign * row.value >= sign * target
+    against = [x for x in (row.majority, row.probe) if x is not None]
+    if not against:
+        return None
+    own = row.value if target == "better" else row.ci95[1 if sign < 0 else 0]
+    return all(sign * own > sign * x for x in against)
+
+
+def marked(row: Row) -> tuple[str, ...]:
+    """The row's marks, and that it is too small where it is."""
+    few = "n < 50"
+    return (*row.marks, few) if row.n < FEW and few not in row.marks else row.marks

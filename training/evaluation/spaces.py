@@ -1,0 +1,148 @@
+"""Cells of the language space: classes by name, scenes by a sentence, SAR by an optical tile.
+
+Vectors of pictures are kept beside the answers (see ``run``); sentences are embedded anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from eo_nodes.lvlm.journal import Journal
+from training.evaluation.metrics import ACCURACY, RECALLS, recall_hit, right
+from training.evaluation.rows import Row, interval, is_reached, marked
+from training.evaluation.run import Plan, Progress
+from training.evaluation.sets import Sample, draw, samples
+from training.evaluation.subject import Subject
+from training.instruct.nouns import CLASS_NAMES
+from training.instruct.sources import Library
+
+NAMES = ("eurosat_rgb.names", "aid_rsicd.names", "aid_rsicd.text_to_scene", "s1s2_pairs.match")
+NEEDS = dict.fromkeys(NAMES, "embed")
+TEMPLATE = "a satellite image of {name}"
+# Zero-shot is asked to be at least this many times chance.
+ZERO_SHOT_FACTOR = 4
+
+
+class Spaces:
+    """One model's language space on one data folder."""
+
+    def __init__(self, subject: Subject, library: Library, plan: Plan, progress: Progress):
+        self._subject, self._library, self._plan = subject, library, plan
+        self._progress = progress
+
+    def lacking(self, name: str) -> str:
+        """What the model cannot do that the cell needs, or an empty string."""
+        able = self._subject.abilities
+        if NEEDS[name] in able or (name.endswith(".match") and "match" in able):
+            return ""
+        return NEEDS[name]
+
+    def rows(self, name: str) -> list[Row]:
+        """Rows of one of ``NAMES``."""
+        set_name, kind = name.split(".")
+        chosen = samples(self._library, set_name, self._plan.split)
+        if self._plan.limit:
+            chosen = sorted(chosen, key=lambda s: draw(s.id))[: self._plan.limit]
+        if not chosen:
+            return []
+        if kind == "names":
+            return self._by_name(set_name, chosen)
+        if kind == "text_to_scene":
+            return self._text_to_scene(set_name, chosen)
+        return self._match(set_name, chosen)
+
+    def _vectors(self, name: str, chosen: Sequence[Sample]) -> np.ndarray:
+        """(N, 384) image vectors."""
+        folder = self._plan.out / "answers" / self._subject.digest[:16] / self._plan.split
+        with Journal(folder / f"{name}.vectors.jsonl") as journal:
+            known = {r["key"]: r["vector"] for r in journal}
+            for done, sample in enumerate(chosen):
+                if sample.id not in known:
+                    vector = self._subject.embed_image(sample.images[0])
+                    known[sample.id] = [round(float(x), 6) for x in vector]
+                    journal.append({"key": sample.id, "vector": known[sample.id]})
+                self._progress(f"{name}.vectors", done + 1, len(chosen))
+        return np.array([known[s.id] for s in chosen], np.float32)
+
+    def _by_name(self, name: str, chosen: Sequence[Sample]) -> list[Row]:
+        """The class whose name lies nearest; held-out classes apart, where the model has any."""
+        names = sorted(set(CLASS_NAMES[name].values()))
+        texts = self._subject.embed_text([TEMPLATE.format(name=n) for n in names])
+        best = (self._vectors(name, chosen) @ texts.T).argmax(1)
+        true = [CLASS_NAMES[name][s.facts["label"]] for s in chosen]
+        hits = np.array([right(names[b] == t) for b, t in zip(best, true, strict=True)])
+        chance = 100 / len(names)
+        made = [self._row(name, "classification", "class by name", hits, chosen, chance)]
+        unseen = set(self._subject.held_out.get(name, []))
+        is_new = np.array([s.facts["label"] in unseen or t in unseen
+                           for s, t in zip(chosen, true, strict=True)])
+        if is_new.any() and not is_new.all():
+            parts = []
+            for kind, mask in (("zero-shot", is_new), ("seen classes", ~is_new)):
+                part = [s for s, m in zip(chosen, mask, strict=True) if m]
+                row = self._row(name, "classification", kind, hits[mask], part, chance)
+                parts.append(row)
+            parts[0].target = ZERO_SHOT_FACTOR * chance
+            parts[0].reached = None if self._plan.limit else is_reached(parts[0])
+            a, b = (max(p.value, 1e-9) for p in parts)
+            both = self._row(name, "classification", "zero-shot, harmonic mean", hits, chosen, None)
+            both.value, both.ci95 = 2 * a * b / (a + b), (float("nan"), float("nan"))
+            made += [*parts, both]
+        return made
+
+    def _text_to_scene(self, name: str, chosen: Sequence[Sample]) -> list[Row]:
+        """Every reference sentence looks for its own picture among all."""
+        pictures = self._vectors(name, chosen)
+        sentences = [(i, c) for i, s in enumerate(chosen) for c in s.facts["captions"]]
+        distinct = sorted({c for _, c in sentences})
+        places = {c: i for i, c in enumerate(distinct)}
+        scores = self._subject.embed_text(distinct) @ pictures.T
+        asked = [chosen[i] for i, _ in sentences]
+        made = []
+        for k, metric in RECALLS.items():
+            hits = np.array([right(recall_hit(scores[places[c]], i, k)) for i, c in sentences])
+            row = self._row(name, "caption", "text to scene", hits, asked, 100 * k / len(chosen))
+            row.metric = metric
+            made.append(row)
+        return made
+
+    def _match(self, name: str, chosen: Sequence[Sample]) -> list[Row]:
+        """The SAR tile of an optical tile among ten."""
+        everything = {s.id: s for s in samples(self._library, name, self._plan.split)}
+        folder = self._plan.out / "answers" / self._subject.digest[:16] / self._plan.split
+        hits = []
+        with Journal(folder / f"{name}.match.jsonl") as journal:
+            known = {r["key"]: r["right"] for r in journal}
+            for done, sample in enumerate(chosen):
+                if sample.id not in known:
+                    scores = {
+                        c: self._subject.match(sample.images[0], everything[c].images[1])
+                        for c in sample.facts["candidates"]
+                    }
+                    known[sample.id] = max(scores, key=lambda c: scores[c]) == sample.id
+                    journal.append({"key": sample.id, "right": known[sample.id]})
+                hits.append(right(known[sample.id]))
+                self._progress(f"{name}.match", done + 1, len(chosen))
+        row = self._row(name, "grounding", "SAR tile among ten", np.array(hits), chosen, 10.0)
+        if self._plan.split == "test":
+            compact = self._subject.name.startswith("compact")
+            row.majority, row.probe, row.target = 6.8, 76.0, 83 if compact else 88
+            row.reached = None if self._plan.limit else is_reached(row)
+        row.modality = "optical and sar"
+        return [row]
+
+    def _row(
+        self, name: str, category: str, kind: str, hits: np.ndarray, of: Sequence[Sample],
+        chance: float | None,
+    ) -> Row:
+        clusters = [s.id for s in of]
+        row = Row(
+            model=self._subject.name, category=category, modality="optical", set=name, type=kind,
+            metric=ACCURACY, value=ACCURACY.value(hits.sum(0)), n=len(hits),
+            ci95=interval(ACCURACY, hits, clusters), clusters=len(set(clusters)), majority=chance,
+            keys=[f"{s.id}#{i}" for i, s in enumerate(of)], vectors=hits, clusters_of=clusters,
+        )
+        row.marks = marked(row)
+        return row
