@@ -85,6 +85,8 @@ def load_images(instruction: Instruction, data: Path | None = None
     for ref, bands in zip(instruction.images, instruction.bands, strict=True):
         view = _view(library(data), ref)
         values = view.crop(view.library.pixels(view.sample, ref.member))
+        if values.dtype == np.float16:           # kept short in memory only
+            values = values.astype(np.float32)
         out.append((np.ascontiguousarray(values), bands, ref.sensor, ref.frame))
     return out
 

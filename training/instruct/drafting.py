@@ -77,7 +77,7 @@ class Context:
         found = view.things() if things is None else things
         found = [t for t in found if t.kind]
         targets = Targets(
-            boxes=tuple((0, *(round(v, 5) for v in t.box)) for t in found),
+            boxes=tuple((0, *t.box) for t in found),
             labels=tuple(t.kind for t in found), mask=mask, references=tuple(references),
             scene=f"{self.name}/{view.sample.scene}", pair=pair)
         name = f"{view.key}:{task}.{kind}" + (f".{tag}" if tag else "")

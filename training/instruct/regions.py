@@ -49,19 +49,17 @@ def grid_of(outline: np.ndarray) -> np.ndarray:
     return spatial.coarse(fine, GRID)
 
 
-def region_of(outline: np.ndarray, kind: str, image: int | None = None) -> Region:
+def region_of(outline: np.ndarray, kind: str, image: int = 0) -> Region:
     """kind: "box" (around the outline), "poly" or "mask"."""
     if kind == "box":
         (x1, y1), (x2, y2) = outline.min(0), outline.max(0)
         return Region(spatial.box((x1, y1, x2, y2), image), _rectangle(x1, y1, x2, y2))
     if kind == "poly":
-        bins = [min(511, int(v * 512)) for v in outline.ravel()]
-        where = [] if image is None else [f"@{image}"]
-        return Region("<" + " ".join(["poly", *where, *map(str, bins)]) + ">", outline)
-    return Region(spatial.mask_runs(grid_of(outline), image), outline)
+        return Region(spatial.polygon(outline, image), outline)
+    return Region(spatial.mask(grid_of(outline), image), outline)
 
 
-def random_region(rng, image: int | None = None, least: float = 0.25, most: float = 0.7) -> Region:
+def random_region(rng, image: int = 0, least: float = 0.25, most: float = 0.7) -> Region:
     """A region of random place, size and kind (mostly a box)."""
     w, h = rng.uniform(least, most), rng.uniform(least, most)
     x, y = rng.uniform(0, 1 - w), rng.uniform(0, 1 - h)
@@ -71,7 +69,7 @@ def random_region(rng, image: int | None = None, least: float = 0.25, most: floa
     return region_of(_blob(x + w / 2, y + h / 2, w / 2, h / 2, rng.randint(5, 8)), kind, image)
 
 
-def around(box, rng, image: int | None = None) -> str:
+def around(box, rng, image: int = 0) -> str:
     """A visual prompt on one object: its box, a point near its middle, or a free-form mask."""
     x1, y1, x2, y2 = box
     kind = rng.choices(("box", "point", "mask"), (5, 4, 1))[0]

@@ -100,6 +100,21 @@ def unstack(a: np.ndarray, bands: int) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(a.reshape(bands, -1, a.shape[1]), 0, -1))
 
 
+def apparent_reflectance(dn: np.ndarray, centres_nm: np.ndarray) -> np.ndarray:
+    """Indian Pines numbers -> top-of-atmosphere reflectance x 10000, uint16.
+
+    The publisher states radiance = (number - 1000) / 500 in uW / (cm2 nm sr), ten times that in
+    W / (m2 um sr). The sun is a black body of 5772 K at 1 au, 30 degrees from the zenith (the
+    flight was near noon in June, 40 degrees north; the exact angle is not stated).
+    """
+    um = centres_nm / 1000
+    planck = 1.191043e8 / um**5 / np.expm1(14387.77 / (um * 5772))     # W / (m2 um sr)
+    sun = planck * np.pi * (6.957e8 / 1.495979e11) ** 2                # W / (m2 um)
+    radiance = (dn.astype(np.float32) - 1000) / 500 * 10
+    reflectance = np.pi * radiance / (sun * np.cos(np.radians(30)))
+    return (reflectance.clip(0, 6) * 10000).astype(np.uint16)
+
+
 def _gsd(name: str, meta: dict, row: dict) -> float | None:
     published = {"levir_cd": 0.5, "dsifn": 2.0, "sardinia_optical_optical": 30.0}
     if name == "change_pairs":
@@ -201,6 +216,11 @@ class Library:
         coded = re.search(r"dB = value\*([\d.]+) - ([\d.]+)", self._metas[name].get("encoding", ""))
         if coded:
             return (a * np.float32(coded[1]) - np.float32(coded[2])).astype(np.float16)
+        if name == "indian_pines":
+            # Radiance as the source scales it; brought near the range of reflectance.
+            return (a / 25_000).astype(np.float16)
+        if name == "indian_pines":
+            return apparent_reflectance(a, np.array(self._metas[name]["wavelengths_nm"]))
         if name == "s2_ships":
             return ((a.astype(np.float32) / 255) ** 2 * 10000).astype(np.uint16)
         return a

@@ -3,7 +3,7 @@
 All coordinates that leave here are 0..1 of the view.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -53,6 +53,7 @@ class View:
     sample: Sample
     window: tuple[int, int, int, int] | None = None
     turn: int = 0
+    _things: list[Thing] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def key(self) -> str:
@@ -89,17 +90,24 @@ class View:
 
     def things(self) -> list[Thing]:
         """Objects at least half inside, clipped to the view."""
+        if not self._things and self.facts.get("boxes"):
+            self._things.extend(self._find_things())
+        return self._things
+
+    def _find_things(self) -> list[Thing]:
         x0, y0, (w, h) = *(self.window or (0, 0))[:2], self.size()
         found = []
-        for label, (x, y, bw, bh) in zip(self.facts.get("box_labels", ()),
-                                         self.facts.get("boxes", ()), strict=True):
+        for label, (x, y, bw, bh) in zip(self.facts["box_labels"],
+                                         self.facts["boxes"], strict=True):
             x1, y1, x2, y2 = (x - x0) / w, (y - y0) / h, (x + bw - x0) / w, (y + bh - y0) / h
             c = (max(0.0, x1), max(0.0, y1), min(1.0, x2), min(1.0, y2))
             if c[2] <= c[0] or c[3] <= c[1]:
                 continue
             inside = (c[2] - c[0]) * (c[3] - c[1]) / ((x2 - x1) * (y2 - y1))
             if inside >= MIN_INSIDE:
-                found.append(Thing(kind_of(label), label, turn_box(c, self.turn)))
+                x1, y1, x2, y2 = turn_box(c, self.turn)
+                box = round(x1, 5), round(y1, 5), round(x2, 5), round(y2, 5)
+                found.append(Thing(kind_of(label), label, box))
         return found
 
     def with_window(self, window: tuple[int, int, int, int] | None) -> "View":

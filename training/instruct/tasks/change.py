@@ -64,8 +64,8 @@ def _region(context: Context, view: View, mask, rng) -> Candidate | None:
         share = float(mask[inside > 0].mean())
         truth = share > 1 / 3
         if truth == want and (truth or share == 0):
-            return Candidate(truth, lambda w: context.write(
-                view, TASK, "changed_in", fill(w, r=region.text), yes(truth),
+            return Candidate(truth, lambda w, r=region.text, t=truth: context.write(
+                view, TASK, "changed_in", fill(w, r=r), yes(t),
                 images=dates(view), focus="mask"))
     return None
 

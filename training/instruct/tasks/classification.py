@@ -59,7 +59,7 @@ def make(context: Context) -> Iterator[Instruction]:
         view = shown(context, view)
         yield context.write(view, TASK, "class", rng.choice(phrases.CLASS[STYLE[context.name]]),
                             name, focus="all")
-        some = rng.sample([c for c in classes if c != name], min(3, len(classes) - 1)) + [name]
+        some = [*rng.sample([c for c in classes if c != name], min(3, len(classes) - 1)), name]
         rng.shuffle(some)
         listed = ", ".join(some[:-1]) + f" or {some[-1]}"
         yield context.write(view, TASK, "choose_class",

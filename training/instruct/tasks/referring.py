@@ -106,8 +106,8 @@ def _labelled_points(mask: np.ndarray, values, rng, many: int) -> list[tuple[flo
     out = []
     for value in values:
         ys, xs = np.nonzero(mask == value)
-        for k in rng.sample(range(len(xs)), min(many, len(xs))):
-            out.append(((xs[k] + 0.5) / mask.shape[1], (ys[k] + 0.5) / mask.shape[0], value))
+        out += [((xs[k] + 0.5) / mask.shape[1], (ys[k] + 0.5) / mask.shape[0], value)
+                for k in rng.sample(range(len(xs)), min(many, len(xs)))]
     return out
 
 

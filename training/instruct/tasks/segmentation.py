@@ -46,7 +46,7 @@ def _one(context: Context, v: View, value: int, word: str, mask, ignore,
     part = _largest(inside)
     if part.mean() >= LEAST_POLYGON:
         yield context.write(v, TASK, "polygon", fill(rng.choice(phrases.POLYGON), word),
-                            spatial.poly(part), mask=target, tag=word, focus="mask")
+                            spatial.outline(part), mask=target, tag=word, focus="mask")
 
 
 def make(context: Context) -> Iterator[Instruction]:

@@ -130,7 +130,7 @@ def _motion(context: Context, tag: str, clip: Clip, moving: list[Candidate], rng
                         images=images, tag=tag, focus="all")
     for n, (t, verdict) in enumerate(verdicts):
         if verdict is not None:
-            region = spatial.box(t.seen[first].box, 0)
+            region = spatial.box(t.seen[first].box)
             moving.append(Candidate(verdict, lambda w, r=region, n=n, t=verdict, i=noun:
                                     context.write(view, TASK, "is_moving",
                                                   fill(w, i[0], r=r), yes(t), images=images,
@@ -146,7 +146,7 @@ def _tracks(context: Context, tag: str, clip: Clip, rng) -> Iterator[Instruction
     for n, t in enumerate(seen[:3]):
         noun = NOUNS[t.seen[first].kind][0]
         shown = [k for k, f in enumerate(clip.shown) if f in t.seen]
-        region = spatial.box(t.seen[first].box, 0)
+        region = spatial.box(t.seen[first].box)
         if len(shown) > 1:
             k = rng.choice(shown[1:])
             yield context.write(
