@@ -9,6 +9,9 @@ the bring-up goes first, deactivating nodes in reverse order, then everything el
 The bring-up also listens to heartbeats. The process of a node that it calls lost is killed,
 whatever state it hangs in, and then goes the way of every process that dies (M35).
 
+A process that is killed leaves its shared memory behind. It is given back at the start, after
+each death and at the end.
+
 Not here: lifecycle, the budget's numbers, printing, signals.
 """
 
@@ -33,6 +36,7 @@ from circus.watcher import Watcher
 from tornado.ioloop import IOLoop
 
 from .plan import BRINGUP, Plan, ProcessSpec, die_with_parent
+from .shared_memory import remove_stale_segments
 from .steps import LOST, StepLines
 
 _CHECK_S = 0.1  # how often circus looks for dead processes
@@ -67,8 +71,8 @@ class Supervisor:
         plan: processes, in order of start.
         log_dir: one file a process; created if missing.
         grant: (process name, monotonic ns) -> delay in s before a restart, or None for none.
-        say: takes each step: started, died, restarting, disabled, stopping, stopped, and what
-            the bring-up says.
+        say: takes each step: freed, started, died, restarting, disabled, stopping, stopped, and
+            what the bring-up says.
         environment: of every process, below what the plan says.
     """
 
@@ -108,6 +112,7 @@ class Supervisor:
         """Start everything, watch until `stop`, leave no process."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
         sockets = tempfile.mkdtemp(prefix="spaceverse-")
+        self._free_memory()
         try:
             await self._start_arbiter(sockets)
             await self._start_all()
@@ -115,7 +120,13 @@ class Supervisor:
         finally:
             await self._stop_all()
             shutil.rmtree(sockets, ignore_errors=True)
+        self._free_memory()
         self._say(stage="stopped")
+
+    def _free_memory(self) -> None:
+        freed_bytes = remove_stale_segments()
+        if freed_bytes:
+            self._say(stage="freed", shared_memory_bytes=freed_bytes)
 
     async def _start_arbiter(self, sockets: str) -> None:
         """Start circus without its signal handlers: signals are the caller's business."""
@@ -212,6 +223,7 @@ class Supervisor:
             for name in [name for name in self._alive if self._watchers[name].is_stopped()]:
                 code = self._exit_code(self._alive.pop(name))
                 self._say(stage="died", process=name, exit_code=code)
+                self._free_memory()
                 task = asyncio.create_task(self._after_death(specs[name]))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)

@@ -3,22 +3,20 @@
 What looks is test/support/leaks.py; test/system/test_leaks.py points it at the whole graph.
 """
 
-import contextlib
 import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("cyclonedds")
 
 from leaks import endpoints, foreign, stray
+from wanderer import wandering
 
 from eo_nodes.console.participant import Participant
 
-SUPPORT = Path(__file__).parents[1] / "support"
 WAIT_S = 60.0
 # Below those of the benches: higher ones have their ports among those the kernel hands out.
 SAT, GROUND = 80 + os.getpid() % 5, 85 + os.getpid() % 5
@@ -32,28 +30,6 @@ def seen_within(domain, namespace, expected, spin=time.sleep):
         assert time.monotonic() < deadline_s, f"{expected} is not among {sorted(names)}"
         spin(0.05)
     return names
-
-
-@contextlib.contextmanager
-def wanderer(*domains):
-    """Run a node of sat1 in some domains."""
-    environment = {
-        **os.environ,
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(SUPPORT.parents[1] / "config/dds/shm_small.xml"),
-    }
-    process = subprocess.Popen(
-        [sys.executable, str(SUPPORT / "wanderer.py"), *map(str, domains)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout.readline().strip() == "ready"
-        yield process.pid
-    finally:
-        process.stdin.close()
-        try:
-            process.wait(WAIT_S)
-        finally:
-            process.kill()
 
 
 def test_m36_a_space_node_that_speaks_on_a_ground_topic_is_found(bench_of):
@@ -74,16 +50,16 @@ def test_m36_a_space_node_that_speaks_on_a_ground_topic_is_found(bench_of):
 
 
 def test_m36_a_space_node_that_keeps_to_its_domain_is_not_blamed():
-    with wanderer(SAT) as pid:
+    with wandering(SAT) as process:
         assert foreign(seen_within(SAT, "/sat1", "rt/sat1/answer"), "sat1") == set()
-        assert stray(pid, {SAT}) == {"UDP": set(), "shared memory": set()}
+        assert stray(process.pid, {SAT}) == {"UDP": set(), "shared memory": set()}
 
 
 def test_m36_a_space_node_that_joins_the_ground_domain_is_found():
-    with wanderer(SAT, GROUND) as pid:
+    with wandering(SAT, GROUND) as process:
         assert foreign(seen_within(GROUND, "/ground", "rt/sat1/answer"), "ground") == {"sat1"}
-        assert stray(pid, {SAT}) == {"UDP": {GROUND}, "shared memory": {GROUND}}
-        assert stray(pid, {SAT, GROUND}) == {"UDP": set(), "shared memory": set()}
+        assert stray(process.pid, {SAT}) == {"UDP": {GROUND}, "shared memory": {GROUND}}
+        assert stray(process.pid, {SAT, GROUND}) == {"UDP": set(), "shared memory": set()}
 
 
 def test_m36_a_process_that_shows_nothing_is_not_called_clean():

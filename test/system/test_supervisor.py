@@ -22,6 +22,7 @@ from supervised import GRAPH, changed_graph, running
 from eo_nodes.graph.description import load_graph
 from eo_nodes.graph.plan import Overrides, make_plan
 from eo_nodes.graph.running import GraphError, running_graph
+from eo_nodes.graph.shared_memory import FOLDER
 
 pytestmark = pytest.mark.system
 NODES = ["/sat1/ears", "/sat1/brain", "/sat1/mouth", "/ground/station"]
@@ -171,6 +172,22 @@ def test_no_process_outlives_a_supervisor_that_was_killed(tmp_path):
         while run.left() and time.monotonic() < deadline_s:
             time.sleep(0.05)
         assert run.left() == []
+
+
+def test_memory_that_a_killed_process_left_is_given_back(tmp_path):
+    segment = FOLDER / f"fastdds_{os.getpid():016x}"
+    lock = segment.with_name(f"{segment.name}_el")
+    segment.write_bytes(bytes(4096))
+    lock.touch()
+    os.utime(lock, (0, 0))
+    try:
+        with running(tmp_path) as run:
+            run.wait_for("started")
+            assert not segment.exists() and not lock.exists()
+            assert run.stop(signal.SIGTERM) == 0
+    finally:
+        segment.unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
 
 
 def test_the_end_of_standard_input_stops_it(tmp_path):
