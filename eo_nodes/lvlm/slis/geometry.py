@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -30,12 +31,11 @@ from eo_nodes.lvlm.slis.values import (
 
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
-# Sub-pixel bits of cv2.fillPoly.
-_SHIFT = 8
 _GRID_LIMIT = 2048
-# Sub-cells of a side, for coverage and for outlines; fewer on large grids, for memory.
-_FINE = 8
-_FINE_GRID = 512
+_FINE_ROWS = 1024
+_THIN_SHARE = 1 / 64
+# Sub-cells of a side when a mask is traced.
+_TRACED = 4
 
 
 def _finite(*numbers: float) -> None:
@@ -159,7 +159,9 @@ def polygon_from(xy: ArrayLike, image: int = 0) -> Polygon:
     if len(flat) % 2 or len(flat) < 6:
         raise SlisValueError(f"{len(flat)} numbers are no outline of 3 or more vertices")
     vertices = [(to_bin(x), to_bin(y)) for x, y in flat.reshape(-1, 2)]
-    kept = [v for i, v in enumerate(vertices) if v != vertices[i - 1]]
+    kept = vertices[:1] + [v for before, v in pairwise(vertices) if v != before]
+    if kept[-1] == kept[0]:
+        kept.pop()
     return Polygon(tuple(kept if len(kept) >= 3 else vertices), image)
 
 
@@ -171,29 +173,48 @@ def polygon_xy(value: Polygon) -> Float:
 def coverage(xy: ArrayLike, rows: int, cols: int) -> Float:
     """Share of each cell of a grid over the whole image that lies inside an outline.
 
+    Exact along x, counted on up to 8 lines a row along y (fewer on grids above 128 cells).
+
     Args:
         xy: (N, 2) scene-normalised vertices, N >= 3; what lies outside [0, 1] is cut off. Where an
             outline crosses itself the even-odd rule holds.
         rows, cols: 1..2048.
     Returns:
-        (rows, cols) float64 in [0, 1], counted on 8 x 8 points a cell (2 x 2 on grids above 512).
-        An outline that enters the image covers something, however thin it is.
+        (rows, cols) float64 in [0, 1]. An outline that enters the image covers something, however
+        thin it is.
+    Raises:
+        SlisValueError: fewer than three vertices, one not finite, or no such grid.
     """
     _grid(rows, cols)
     vertices = np.asarray(xy, np.float64).reshape(-1, 2)
     if len(vertices) < 3 or not np.isfinite(vertices).all():
         raise SlisValueError("an outline needs 3 or more finite vertices")
-    fine = _FINE if max(rows, cols) <= _FINE_GRID else 2
-    if (np.abs(vertices - 0.5) > 1.0).any():
-        # Far outside, cv2's fixed point overflows. The margin keeps the cut edges out of sight.
-        vertices = clip_convex(vertices, np.array([[-0.5, -0.5], [1.5, -0.5], [1.5, 1.5],
-                                                   [-0.5, 1.5]]))
-    canvas = np.zeros((rows * fine, cols * fine), np.uint8)
-    if len(vertices):
-        pixels = vertices * (cols * fine, rows * fine) - 0.5
-        fixed = np.round(pixels * (1 << _SHIFT)).astype(np.int32)
-        cv2.fillPoly(canvas, [fixed], 1, lineType=cv2.LINE_8, shift=_SHIFT)
-    return np.asarray(canvas.reshape(rows, fine, cols, fine).mean(axis=(1, 3)), np.float64)
+    fine = max(2, min(8, _FINE_ROWS // max(rows, cols)))
+    begin = vertices * (cols, rows)
+    end = np.roll(begin, -1, axis=0)
+    lines = ((np.arange(rows * fine) + 0.5) / fine)[:, None]
+    # Half-open in y: a line through a vertex is crossed once, not twice.
+    crosses = (begin[:, 1] <= lines) != (end[:, 1] <= lines)
+    height = np.where(begin[:, 1] == end[:, 1], 1.0, end[:, 1] - begin[:, 1])
+    along = begin[:, 0] + (lines - begin[:, 1]) / height * (end[:, 0] - begin[:, 0])
+    places = np.sort(np.where(crosses, np.clip(along, 0, cols), cols), axis=1)
+    places = places[:, : 2 * -(-int(crosses.sum(axis=1).max()) // 2)]
+    left = np.arange(cols, dtype=np.float64)
+    shares = np.zeros((rows * fine, cols))
+    for enter, leave in zip(places.T[::2], places.T[1::2], strict=True):
+        shares += np.clip(leave[:, None] - left, 0, 1) - np.clip(enter[:, None] - left, 0, 1)
+    cells = shares.reshape(rows, fine, cols).mean(axis=1)
+    return cells if cells.any() else _thin(begin, end, rows, cols)
+
+
+def _thin(begin: Float, end: Float, rows: int, cols: int) -> Float:
+    """The cells that an outline passes which is too thin to cover any, each with a small share."""
+    steps = np.linspace(0, 1, 2 * (rows + cols))[:, None, None]
+    x, y = np.floor(begin + (end - begin) * steps).reshape(-1, 2).T
+    inside = (x >= 0) & (x < cols) & (y >= 0) & (y < rows)
+    cells = np.zeros((rows, cols))
+    cells[y[inside].astype(int), x[inside].astype(int)] = _THIN_SHARE
+    return cells
 
 
 def fill(xy: ArrayLike, rows: int, cols: int) -> Bool:
@@ -284,14 +305,13 @@ def outlines(cells: ArrayLike, tolerance: float = 1.0, image: int = 0) -> list[P
     grid = np.ascontiguousarray(np.asarray(cells) != 0, np.uint8)
     # A contour passes through cell centres: finer cells bring it to the edge of the coarse ones.
     rows, cols = grid.shape
-    fine = _FINE // 2
-    grid = grid.repeat(fine, axis=0).repeat(fine, axis=1)
+    grid = grid.repeat(_TRACED, axis=0).repeat(_TRACED, axis=1)
     found, _ = cv2.findContours(grid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     polygons = []
     for contour in sorted(found, key=cv2.contourArea, reverse=True):
-        line = _simplified(contour, tolerance * fine)
+        line = _simplified(contour, tolerance * _TRACED)
         if len(line) >= 3:
-            xy = (line.reshape(-1, 2) + 0.5) / (cols * fine, rows * fine)
+            xy = (line.reshape(-1, 2) + 0.5) / (cols * _TRACED, rows * _TRACED)
             polygons.append(polygon_from(xy, image))
     return polygons
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, TypeAlias
 
 from eo_nodes.contracts.errors import EoError
@@ -167,7 +168,7 @@ class Mask:
             raise SlisValueError(
                 f"mask: runs add up to {sum(self.runs)}, the grid has {self.rows * self.cols}"
             )
-        for before, run in zip(self.runs, self.runs[1:]):  # noqa: B905 - lengths differ by one
+        for before, run in pairwise(self.runs):
             if run == 0 and before != LARGEST:
                 raise SlisValueError(f"mask: a run of 0 follows one of {before}, not of {LARGEST}")
         if self.runs[-1] == 0:
