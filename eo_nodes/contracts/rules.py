@@ -114,7 +114,7 @@ def validate(value: Any, path: str = "") -> None:
     Raises:
         ContractError: the first rule broken, with the dotted field name.
     """
-    for name, rule in _rules(type(value)):
+    for name, rule in _rules(type(value)):  # type: ignore[arg-type]
         content = getattr(value, name)
         if rule is not None and (fault := rule(content)):
             raise ContractError(f"{path}{name}", fault)
@@ -126,6 +126,6 @@ def validate(value: Any, path: str = "") -> None:
 
 
 @cache
-def _rules(cls: type) -> tuple[tuple[str, Rule | None], ...]:
+def _rules(cls: type[Any]) -> tuple[tuple[str, Rule | None], ...]:
     """Fields in order, each with its rule; the fields of a class never change."""
     return tuple((item.name, item.metadata.get("rule")) for item in fields(cls))

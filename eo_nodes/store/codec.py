@@ -12,7 +12,7 @@ import json
 import types
 from collections.abc import Hashable
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from eo_nodes.contracts.errors import StorageError
@@ -26,10 +26,22 @@ def _annotations(cls: Hashable) -> dict[str, Any]:
     return {item.name: hints[item.name] for item in fields(cls)}  # type: ignore[arg-type]
 
 
+_PLAIN = (str, int, float, bool, type(None))
+
+
+@cache
+def _names(cls: Hashable) -> tuple[str, ...] | None:
+    return tuple(item.name for item in fields(cls)) if is_dataclass(cls) else None
+
+
 def to_plain(value: Any) -> Any:
     """Turn a value into what JSON knows."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: to_plain(getattr(value, item.name)) for item in fields(value)}
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    names = _names(kind)  # type: ignore[arg-type]
+    if names is not None:
+        return {name: to_plain(getattr(value, name)) for name in names}
     if isinstance(value, tuple | list):
         return [to_plain(part) for part in value]
     if isinstance(value, bytes):

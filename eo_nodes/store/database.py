@@ -67,6 +67,7 @@ class Database:
         self._depth = 0
         self._wal = f"{path}-wal"
         self._is_behind = False  # some commit is not on the medium yet
+        self._is_durable = True  # `synchronous` is FULL
         try:
             # One writer at a time is held by the lock, whichever thread of the node calls.
             self._connection = connect(
@@ -117,7 +118,9 @@ class Database:
         """
         with self._lock:
             if self._depth == 0:
-                self.execute("PRAGMA synchronous=" + ("FULL" if durable else "NORMAL"))
+                if self._is_durable != durable:
+                    self.execute("PRAGMA synchronous=" + ("FULL" if durable else "NORMAL"))
+                    self._is_durable = durable
                 self.execute("BEGIN IMMEDIATE")
             self._depth += 1
             try:
