@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eo_nodes.contracts import ids
-from eo_nodes.contracts.values import Answer, Verdict, Views
+from eo_nodes.contracts.values import Answer, Tap, Verdict, Views
 
 from .base import EoNode
 from .lvlm_values import load_checked, tap_of, tensors_of
@@ -75,14 +75,15 @@ class CompactLvlm(EoNode):
         current = self._current = _Current(self._waiting.popleft())
         views = current.views
 
-        def work() -> Any:
-            return self._model.start(
-                tensors_of(views), views.prompt, max_tokens=self.param("max_tokens")
-            )
+        max_tokens = self.param("max_tokens")
 
-        def then(session: Any) -> None:
-            current.session = session
-            self._pause(current, 1)
+        def work() -> tuple[Any, Tap]:
+            session = self._model.start(tensors_of(views), views.prompt, max_tokens=max_tokens)
+            return session, self._tap(session, views, 1)
+
+        def then(result: tuple[Any, Tap]) -> None:
+            current.session, tap = result
+            self._pause(current, tap)
 
         self.compute("vision", f"{views.request_id}/{views.attempt}", work, then, self._failed)
 
@@ -92,13 +93,15 @@ class CompactLvlm(EoNode):
         self._next()
         self.emit("INFERENCE_FAILED", repr(error), request=views.request_id if views else "")
 
-    def _pause(self, current: _Current, stage: int) -> None:
-        current.stage = stage
-        views = current.views
-        tap = tap_of(current.session, self._model, views.request_id, views.attempt, stage)
+    def _tap(self, session: Any, views: Views, stage: int) -> Tap:
+        """Distributions, calibration and relevance are the model's work: part of the job."""
+        return tap_of(session, self._model, views.request_id, views.attempt, stage)
+
+    def _pause(self, current: _Current, tap: Tap) -> None:
+        current.stage = tap.stage
         current.confidences += (tap.confidence,)
         if not current.is_gated:
-            if stage == 3:
+            if tap.stage == 3:
                 self._answer(current, 3)
             else:
                 self._go_on(current)
@@ -148,15 +151,16 @@ class CompactLvlm(EoNode):
         stage = current.stage + 1
         tokens = self.param("tap2_tokens") if stage == 2 else self.param("max_tokens")
 
-        def then(_: Any) -> None:
+        def work() -> Tap:
+            session.decode(tokens)
             # A short answer that is complete at the second tap is at its end.
-            self._pause(current, 3 if session.is_finished or stage == 3 else 2)
+            return self._tap(session, views, 3 if session.is_finished or stage == 3 else 2)
 
         self.compute(
             "decode",
             f"{views.request_id}/{views.attempt}/{stage}",
-            lambda: session.decode(tokens),
-            then,
+            work,
+            lambda tap: self._pause(current, tap),
             self._failed,
         )
 

@@ -10,6 +10,7 @@ import array
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
+from operator import attrgetter
 from typing import Any, get_args, get_origin, get_type_hints
 
 from rosidl_parser.definition import AbstractNestedType, BasicType, NamespacedType
@@ -42,34 +43,43 @@ def _identity(content: Any) -> Any:
     return content
 
 
+def _values_of(sequence: Any) -> tuple[Any, ...]:
+    return tuple(map(to_value, sequence))
+
+
+_Change = Callable[[Any], Any]
+
+
 @cache
-def _reader(cls: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _reader(cls: type) -> tuple[tuple[str, ...], Any, tuple[tuple[str, _Change], ...]]:
+    """Names of the fields, a getter of all of them, and what has to be changed on the way."""
     hints = get_type_hints(cls)
-    plan: list[tuple[str, Callable[[Any], Any]]] = []
-    for item in fields(cls):
-        hint = hints[item.name]
+    names = tuple(item.name for item in fields(cls))
+    changes: list[tuple[str, _Change]] = []
+    for name in names:
+        hint = hints[name]
         if hint is bytes:
-            plan.append((item.name, bytes))
+            changes.append((name, bytes))
         elif get_origin(hint) is tuple:
             inner = get_args(hint)[0]
-            if inner.__name__ in values.VALUES:
-                plan.append((item.name, lambda seq: tuple(to_value(part) for part in seq)))
-            else:
-                plan.append((item.name, tuple))
+            changes.append((name, _values_of if inner.__name__ in values.VALUES else tuple))
         elif hint.__name__ in values.VALUES:
-            plan.append((item.name, to_value))
-        else:
-            plan.append((item.name, _identity))
-    return tuple(plan)
+            changes.append((name, to_value))
+    # A message of one field would come as itself and not as a tuple: there is none.
+    return names, attrgetter(*names), tuple(changes)
 
 
 def to_value(message: Any) -> Any:
     """Copy a message into the plain value of the same name."""
     cls = values.VALUES[type(message).__name__]
-    return cls(**{name: read(getattr(message, name)) for name, read in _reader(cls)})
+    names, get, changes = _reader(cls)
+    content = dict(zip(names, get(message), strict=True))
+    for name, change in changes:
+        content[name] = change(content[name])
+    return cls(**content)
 
 
-def _typed_array(code: str) -> Callable[[Any], Any]:
+def _typed_array(code: str) -> _Change:
     def write(content: Any) -> Any:
         if code == "B":
             data = array.array("B")
@@ -81,10 +91,10 @@ def _typed_array(code: str) -> Callable[[Any], Any]:
 
 
 @cache
-def _writer(cls: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _writer(cls: type) -> tuple[Any, tuple[tuple[str, _Change], ...]]:
     message = message_type(cls.__name__)
     names = message.get_fields_and_field_types()
-    plan: list[tuple[str, Callable[[Any], Any]]] = []
+    plan: list[tuple[str, _Change]] = []
     for name, slot in zip(names, message.SLOT_TYPES, strict=True):
         if isinstance(slot, NamespacedType):
             plan.append((name, to_message))
@@ -96,13 +106,14 @@ def _writer(cls: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
             plan.append((name, lambda seq: [to_message(part) for part in seq]))
         else:
             plan.append((name, list))
-    return tuple(plan)
+    return message, tuple(plan)
 
 
 def to_message(value: Any) -> Any:
     """Copy a plain value into the message of the same name."""
-    cls: Any = type(value)
-    message = message_type(cls.__name__)()
-    for name, write in _writer(cls):
-        setattr(message, name, write(getattr(value, name)))
+    cls, plan = _writer(type(value))
+    message = cls()
+    for name, write in plan:
+        content = getattr(value, name)
+        setattr(message, name, content if write is _identity else write(content))
     return message

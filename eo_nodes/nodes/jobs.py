@@ -82,11 +82,11 @@ class Jobs:
 
         def finish(outcome: Callable[[], None], duration_ns: int) -> None:
             self._is_running = False
+            node.guarded(outcome, f"job {job}")  # first: somebody waits for what comes of it
             node.publish(
                 "compute",
                 Compute(node=node.get_name(), job=job, key=key, duration_ns=duration_ns),
             )
-            node.guarded(outcome, f"job {job}")
             self._start()
 
         if node.lockstep:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eo_nodes.contracts.errors import ContractError
-from eo_nodes.contracts.values import Answer, Event, Request, Task
+from eo_nodes.contracts.values import Answer, Event, Request, Scene, Task
 from eo_nodes.store.frame_store import FrameStore
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
@@ -55,7 +55,6 @@ class Tasking(EoNode):
         self._timer: Wakeup | None = None
         self.speak("request", "refine", "final")
         for topic, handler in {
-            "scene": self._ledger.on_scene,
             "verdict": self._ledger.on_verdict,
             "answer": self._ledger.on_answer,
             "downlink_report": self._ledger.on_report,
@@ -63,6 +62,7 @@ class Tasking(EoNode):
         }.items():
             self.listen(topic, lambda value, h=handler: self._apply(h(value, self.now_ns())))
 
+        self.listen("scene", self._on_scene)
         self.listen("task", self._on_task, refuse=self._on_bad_task)
         self.listen("event", self._on_event)
 
@@ -74,6 +74,11 @@ class Tasking(EoNode):
     def cleanup(self) -> None:
         """Close the ledger."""
         self._store.close()
+
+    def _on_scene(self, scene: Scene) -> None:
+        actions = self._ledger.on_scene(scene, self.now_ns())
+        # The newest frame is the last that the store would evict: its pins may follow.
+        self._apply(sorted(actions, key=lambda action: isinstance(action, Pin)))
 
     def _on_task(self, task: Task) -> None:
         self._apply(self._ledger.on_task(task, self.now_ns()))
