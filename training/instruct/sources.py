@@ -217,9 +217,6 @@ class Library:
         if coded:
             return (a * np.float32(coded[1]) - np.float32(coded[2])).astype(np.float16)
         if name == "indian_pines":
-            # Radiance as the source scales it; brought near the range of reflectance.
-            return (a / 25_000).astype(np.float16)
-        if name == "indian_pines":
             return apparent_reflectance(a, np.array(self._metas[name]["wavelengths_nm"]))
         if name == "s2_ships":
             return ((a.astype(np.float32) / 255) ** 2 * 10000).astype(np.uint16)
