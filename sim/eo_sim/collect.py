@@ -23,6 +23,7 @@ from eo_nodes.orbit import ground_track, load_mission, subpoint
 from eo_sim.blind import blind_accuracy
 from eo_sim.pictures import thumbnail_of
 from eo_sim.scenario import Question, Scenario
+from eo_sim.second_looks import second_looks
 from eo_sim.truth import Truth
 from eo_sim.truth_match import is_right
 
@@ -66,6 +67,9 @@ class _Bag:
     verdicts: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     provisional: dict[str, Any] = field(default_factory=dict)
     products: dict[str, Any] = field(default_factory=dict)
+    refinements: dict[str, Any] = field(default_factory=dict)
+    wishes: dict[str, Any] = field(default_factory=dict)  # regions asked for, by request
+    unsure: dict[str, Any] = field(default_factory=dict)  # what the ground said before it asked
     reports: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
     finals: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     compute_ns: Counter[str] = field(default_factory=Counter)
@@ -78,6 +82,8 @@ def _read(path: Path) -> _Bag:
     topics = [
         "/ground/task",
         "/ground/final",
+        "/ground/answer",
+        "/ground/notice",
         "/ground/compute",
         *(
             f"/sat1/{name}"
@@ -105,10 +111,17 @@ def _read(path: Path) -> _Bag:
             bag.taps[value.request_id].append(value)
         elif name == "verdict":
             bag.verdicts[value.request_id].append(value)
+        elif name == "answer" and topic.startswith("/ground"):
+            if value.status == Answer.PROVISIONAL:
+                bag.unsure[value.request_id] = value
         elif name == "answer":
             bag.provisional[value.request_id] = value
+        elif name == "notice":
+            if value.kind == "region":
+                bag.wishes[value.request_id] = value
         elif name == "product":
-            bag.products[value.request_id] = value
+            kept = bag.refinements if value.kind == "refinement" else bag.products
+            kept[value.request_id] = value
         elif name == "downlink_report":
             if value.request_id:
                 bag.reports[value.request_id][value.kind] = value
@@ -179,6 +192,7 @@ def collect(facts: RunFacts) -> dict[str, Any]:
         "bytes_sent": sum(r["bytes"] for r in space_log if r["direction"] == "tx"),
         "capacity_bytes": sum(contact.capacity_bytes for contact in truth.contacts),
         "accuracy": _accuracy(rows, scenario),
+        "second_looks": second_looks(rows),
         "latency_s": _latency(seconds, rows),
         "clock": {
             "mode": facts.mode,
@@ -243,6 +257,7 @@ def _row(question: Question, bag: _Bag, scenario: Scenario) -> dict[str, Any]:
     product = bag.products.get(key)
     taps = bag.taps.get(key, [])
     provisional = bag.provisional.get(key)
+    wish, unsure, refinement = bag.wishes.get(key), bag.unsure.get(key), bag.refinements.get(key)
     text = final.text if final is not None else ""
     row: dict[str, Any] = {
         "id": key or task.id,
@@ -283,6 +298,9 @@ def _row(question: Question, bag: _Bag, scenario: Scenario) -> dict[str, Any]:
             }
             for r in (product.regions if product is not None else ())
         ],
+        "asked_region": list(wish.window) if wish is not None else [],
+        "before_region": unsure.text if unsure is not None else "",
+        "region_bytes": refinement.size_bytes if refinement is not None else 0,
         "priority": task.priority,
         "wall_s": bag.compute_ns[key] / 1e9,
         "bytes_raw": 0,

@@ -154,6 +154,14 @@ def _regions_line(request: dict[str, Any]) -> str:
     return ", ".join(f"{counts[key]} {word}" for key, word in words if key in counts)
 
 
+def _asked_line(request: dict[str, Any]) -> str:
+    window = request.get("asked_region")
+    if not window:
+        return ""
+    x, y, width, height = window
+    return f"{width} x {height} at {x}, {y}: {size(request.get('region_bytes', 0))}"
+
+
 def card(index: int, request: dict[str, Any]) -> str:
     """Return the card of one request; `index` counts from 0."""
     verdict = _verdict_of_truth(request)
@@ -175,6 +183,13 @@ def card(index: int, request: dict[str, Any]) -> str:
         provisional = tag(
             "p", tag("span", "on board it said"), esc(request["provisional"]), cls="truth"
         )
+    if request.get("asked_region"):
+        provisional += tag(
+            "p",
+            tag("span", "before it asked for a region"),
+            esc(request.get("before_region", "")),
+            cls="truth",
+        )
     model = " ".join(
         part for part in (request.get("model_id", ""), request.get("model_digest", "")[:12]) if part
     )
@@ -186,6 +201,7 @@ def card(index: int, request: dict[str, Any]) -> str:
             ("decisions", _verdicts(request)),
             ("steps", _steps(request)),
             ("regions", esc(_regions_line(request))),
+            ("asked again", esc(_asked_line(request))),
             ("model", esc(model)),
             ("energy", f"{request['energy_j']:.1f} J, estimate" if request.get("energy_j") else ""),
             ("scene", esc(request.get("scene_id", ""))),

@@ -95,11 +95,19 @@ def integrity(report: dict[str, Any]) -> str:
         f"{report['tasks']} tasks: {report['answers_onboard']} answered on board, "
         f"{report['answers_ground']} on the ground, {report['refusals']} refused"
     )
+    looks = report.get("second_looks", {})
+    asked = (
+        f"{looks['asked']} regions asked for again, {looks['refined']} came, "
+        f"{looks['changed']} answers changed, {size(looks['bytes'])}"
+        if looks
+        else ""
+    )
     kinds = f"{report['scenes']} scenes, {', '.join(map(str, report['modalities']))}"
     return _tile(
         "Nothing lost",
         tag("div", *zeros, cls="zeros"),
         tag("p", esc(counts), cls="note"),
+        tag("p", esc(asked), cls="note") if asked else "",
         tag("p", esc(kinds), cls="note"),
     )
 

@@ -112,6 +112,9 @@ class RequestRow(TypedDict, total=False):
     capture_ns: int
     window: list[int]  # asked window x y width height, scene pixels
     regions: list[RegionBox]
+    asked_region: list[int]  # region that the ground asked for too; empty: none
+    before_region: str  # what the ground said before it had it
+    region_bytes: int  # of its product
     thumbnail_png: str  # base64 PNG or JPEG of `window`; bytes are taken too and encoded by `build`
     confidences: list[float]  # per stage reached
     verdicts: list[VerdictRow]
@@ -136,6 +139,17 @@ class Accuracy(TypedDict, total=False):
     n: int
     n_onboard: int
     n_ground: int
+
+
+class SecondLooks(TypedDict):
+    """Answers on the ground that wanted a region before they were final."""
+
+    asked: int
+    refined: int  # the region came in time
+    changed: int  # of these: the answer is another one
+    right_before: int
+    right_after: int
+    bytes: int  # of the regions made
 
 
 class Latency(TypedDict, total=False):
@@ -179,6 +193,7 @@ class Report(TypedDict, total=False):
     bytes_sent: int  # bytes that crossed the link, down
     capacity_bytes: int  # of all contacts together
     accuracy: Accuracy
+    second_looks: SecondLooks
     latency_s: Latency
     clock: Clock
     wall_s: float

@@ -152,6 +152,9 @@ def sample(count: int = 32, seed: int = 7) -> dict[str, Any]:
                 "capture_ns": point["stamp_ns"],
                 "window": window,
                 "regions": _regions(rng, window) if ground else [],
+                "asked_region": [window[0], 64, 200, 100] if ground and index % 4 == 0 else [],
+                "before_region": "several <i>" if ground and index % 4 == 0 else "",
+                "region_bytes": 12_000 if ground and index % 4 == 0 else 0,
                 "thumbnail_png": picture(pixels, 320, 240),
                 "confidences": [first, first - 0.1] if ground else [first],
                 "verdicts": [
@@ -207,6 +210,14 @@ def sample(count: int = 32, seed: int = 7) -> dict[str, Any]:
             "n": count - 1,
             "n_onboard": 19,
             "n_ground": 12,
+        },
+        "second_looks": {
+            "asked": 3,
+            "refined": 2,
+            "changed": 1,
+            "right_before": 1,
+            "right_after": 2,
+            "bytes": 31_000,
         },
         "latency_s": {
             "mean": 1220.5,

@@ -107,6 +107,14 @@ def test_regions_lie_in_the_window(made):
     assert actions == {"region keep", "region downsample", "region drop"}
 
 
+def test_regions_asked_for_again_are_told_with_what_was_said_before(made):
+    text = made[1]
+    assert "3 regions asked for again, 2 came, 1 answers changed" in text
+    asked = sum(bool(row["asked_region"]) for row in sample_run.sample()["requests"])
+    assert text.count("before it asked for a region") == asked > 0
+    assert text.count("several &lt;i&gt;") == asked
+
+
 def test_json_holds_the_totals_and_no_pictures(made):
     data = json.loads((made[0] / "report.json").read_text())
     assert data["lost"] == data["duplicates"] == data["frames_outside_contact"] == 0

@@ -11,6 +11,7 @@ from eo_nodes.contracts.values import (
     Compute,
     Contact,
     DownlinkReport,
+    Notice,
     Product,
     Request,
     Scene,
@@ -179,6 +180,35 @@ def test_parts_add_up_whatever_the_order_of_steps(run, at_s):
     parts = report["latency_s"]["parts"]
     assert min(parts.values()) >= 0
     assert sum(parts.values()) == pytest.approx(50.0)
+
+
+def refined(number, before, *, arrives=True):
+    """Messages of a request whose answer on the ground wanted a region first."""
+    *messages, (topic, final) = answered(number, origin="ground")
+    names = ("region_asked", "region_received") if arrives else ("region_asked",)
+    steps = (*final.steps, *(Step(name=name, stamp_ns=final.stamp_ns - 1) for name in names))
+    key = final.request_id
+    first = Answer(id="first", request_id=key, text=before, origin="ground")
+    part = Product(id="q", request_id=key, kind="refinement", size_bytes=400)
+    return [
+        *messages,
+        ("/ground/answer", first),
+        ("/ground/notice", Notice(kind="region", request_id=key, window=(1, 2, 3, 4))),
+        ("/sat1/product", part),
+        (topic, replace(final, steps=steps)),
+    ]
+
+
+def test_second_looks_are_counted_with_what_they_changed(run):
+    truth = SCENARIO.questions[1].truth
+    late = refined(2, "x", arrives=False)
+    report = run([*refined(0, "something else"), *refined(1, truth), *late])
+    assert report["second_looks"] == {
+        "asked": 3, "refined": 2, "changed": 1, "right_before": 1, "right_after": 2, "bytes": 1200,
+    }  # fmt: skip
+    row = report["requests"][0]
+    assert (row["asked_region"], row["before_region"]) == ([1, 2, 3, 4], "something else")
+    assert report["answers_ground"] == 3, "provisional answers are none"
 
 
 def test_frames_outside_contacts_come_from_the_logs_of_both_ends(run):
