@@ -1,0 +1,208 @@
+"""What the frozen vision network sees of an image, as the decoder takes it; kept on disk.
+
+A `Seen` of a picture holds its cells, the chances of every head, its meaning in the language space,
+counts, proposals, and the pixel map at stride 8 (enough to pool regions; masks are learnt on it).
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from eo_nodes.lvlm.spectrum import codes, normalise, parse_bands
+from training import schedule
+from training.decoder.projector import MOST_REGIONS
+from training.vision.batches import Crop
+from training.vision.network import VisionConfig, VisionNetwork
+
+LEAST_SCORE, PEAK = 0.15, 0.3
+LEAST_PX, CELL = 96, 32
+_SAME = 0.6
+
+
+@dataclass(slots=True)
+class Seen:
+    """cells (h, w, cell_dim), chances (all heads joined), meaning (384,), totals, peaks (K,) as
+    log(1 + n), boxes (R, 4) in [0, 1] in reading order, look (R, depth), kinds (R, K),
+    score (R,), pixel (depth, H/8, W/8); float16 but for boxes."""
+
+    cells: torch.Tensor
+    chances: torch.Tensor
+    meaning: torch.Tensor
+    totals: torch.Tensor
+    peaks: torch.Tensor
+    boxes: torch.Tensor
+    look: torch.Tensor
+    kinds: torch.Tensor
+    score: torch.Tensor
+    pixel: torch.Tensor
+
+    def to_dict(self):
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def input_shape(height, width, longest, upscale):
+    """Pixels a picture is resized to: whole cells, at most ``longest``; small ones are enlarged
+    at most ``upscale`` times, but to ``LEAST_PX`` at least."""
+    side = max(height, width)
+    scale = max(min(longest / side, upscale), LEAST_PX / side)
+    return tuple(max(1, round(v * scale / CELL)) * CELL for v in (height, width))
+
+
+def reading_order(boxes, score, most=MOST_REGIONS):
+    """Indexes of the regions to keep: above the least score, the best ``most``, no doubles, top
+    to bottom and left to right. boxes (n, 4), score (n,) numpy, any order."""
+    chosen = []
+    for i in np.argsort(-score):
+        if score[i] < LEAST_SCORE or len(chosen) == most:
+            break
+        if all(_iou(boxes[i], boxes[j]) < _SAME for j in chosen):
+            chosen.append(int(i))
+    return sorted(chosen, key=lambda i: (boxes[i][1], boxes[i][0]))
+
+
+def _iou(a, b):
+    w = min(a[2], b[2]) - max(a[0], b[0])
+    h = min(a[3], b[3]) - max(a[1], b[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    both = w * h
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+
+
+def candidates(heat, shape, pixel, most=48):
+    """Peaks of one batch: score (N, n), boxes (N, n, 4) in [0, 1], kinds (N, n, K), look
+    (N, n, depth). Plain operations that ONNX knows."""
+    chance = heat.sigmoid()
+    best = chance.amax(1, keepdim=True)
+    peak = (functional.max_pool2d(best, 3, 1, 1) == best).to(best.dtype) * best
+    h, w = heat.shape[2], heat.shape[3]
+    score, cell = peak.flatten(1).topk(most, dim=1)
+    row, col = torch.div(cell, w, rounding_mode="floor"), cell % w
+
+    def at(x):
+        return x.flatten(2).gather(2, cell[:, None].expand(-1, x.shape[1], -1)).transpose(1, 2)
+
+    s = at(shape)
+    cx, cy = (col + 0.5 + s[..., 0]) / w, (row + 0.5 + s[..., 1]) / h
+    bw, bh = s[..., 2].clamp(-3, 6).exp() / w, s[..., 3].clamp(-3, 6).exp() / h
+    boxes = torch.stack([cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2], -1).clamp(0, 1)
+    return score, boxes, at(chance), at(pixel)
+
+
+def peak_counts(score, kinds):
+    """(n,), (n, K) of the kept regions -> (K,) log(1 + number above PEAK, by its best kind)."""
+    best = kinds.argmax(1)
+    counts = [float(((best == k) & (score > PEAK)).sum()) for k in range(kinds.shape[1])]
+    return torch.tensor(counts).log1p()
+
+
+class Perception:
+    """Runs the vision network of a checkpoint.
+
+    longest, upscale: of `input_shape`; device: where to compute.
+    """
+
+    def __init__(self, checkpoint, longest, upscale=1.75, device="cpu"):
+        state = schedule.restore(Path(checkpoint))
+        config = state["config"]
+        self.network = VisionNetwork(VisionConfig(**config), pretrained=False)
+        self.network.load_state_dict(state["network"])
+        self.network.eval().requires_grad_(False).to(device)
+        self.names, self.steps = state["names"], state["steps"]
+        self.longest, self.upscale, self.device = longest, upscale, device
+        self.heads = tuple(map(tuple, config["heads"]))
+
+    def prepare(self, values, band_names, size=None):
+        """Native values (H, W, C) -> normalised (C, H', W') and codes."""
+        bands = parse_bands(band_names)
+        values = values.astype(np.float32) if values.dtype == np.float16 else values
+        height, width = values.shape[:2]
+        size = size or input_shape(height, width, self.longest, self.upscale)
+        crop = Crop((0, 0, width, height), size, 0)
+        x = crop.image(normalise(values, bands).transpose(1, 2, 0)).transpose(2, 0, 1)
+        return np.ascontiguousarray(x, np.float32), codes(bands)
+
+    @torch.no_grad()
+    def see(self, images):
+        """[(values, band names)] of one shape and one set of bands -> list of `Seen`."""
+        prepared = [self.prepare(v, b) for v, b in images]
+        x = torch.from_numpy(np.stack([p for p, _ in prepared])).to(self.device)
+        found = self.network(x, torch.from_numpy(prepared[0][1]).to(self.device))
+        n = self.network
+        pooled = n.pool(found["cells"])
+        chances = torch.cat([
+            n.pooled[k](pooled).softmax(-1) if k.startswith("class") else
+            n.pooled[k](pooled).sigmoid() for k, _ in self.heads], -1)
+        meaning = functional.normalize(n.image_text(pooled), dim=-1)
+        per_cell = n.counts(n.cell_norm(found["cells"]))
+        totals = ((per_cell.clamp(0, 5).exp() - 1).sum((1, 2)) + 1).log()
+        score, boxes, kinds, look = candidates(found["heat"], found["shape"], found["pixel"])
+        pixel = functional.avg_pool2d(found["pixel"], 2)
+        out = []
+        for i in range(len(images)):
+            keep = reading_order(boxes[i].cpu().numpy(), score[i].cpu().numpy())
+            half = [v.half().cpu() for v in (found["cells"][i], chances[i], meaning[i], totals[i])]
+            kept = [kinds[i][keep].cpu(), score[i][keep].cpu()]
+            out.append(Seen(*half, peak_counts(kept[1], kept[0]).half(), boxes[i][keep].cpu(),
+                            look[i][keep].half().cpu(), kept[0].half(), kept[1].half(),
+                            pixel[i].half().cpu()))
+        return out
+
+
+def store_key(ref):
+    """Name of what an `ImageRef` shows, without its place in a request."""
+    window = "" if ref.window is None else "_".join(map(str, ref.window))
+    return f"{ref.set}/{ref.id}/{ref.member}/{window}/{ref.turn}"
+
+
+class Memory:
+    """`Seen` by key, filled on demand from a perception, in memory; saved and restored."""
+
+    def __init__(self, perception, path=None):
+        self.perception, self.path = perception, path
+        self._seen = {}
+        state = schedule.restore(path) if path is not None else None
+        if state and state["steps"] == perception.steps:
+            self._seen = {k: Seen(**v) for k, v in state["seen"].items()}
+
+    def __len__(self):
+        return len(self._seen)
+
+    def get(self, key, image):
+        """image: () -> (values, band names), called when the key is new."""
+        if key not in self._seen:
+            self._seen[key] = self.perception.see([image()])[0]
+        return self._seen[key]
+
+    def fill(self, items, batch=16, say=print):
+        """items: [(key, () -> (values, band names))]; same shapes run together."""
+        waiting, done = {}, 0
+        for key, image in items:
+            if key in self._seen:
+                continue
+            values, bands = image()
+            group = waiting.setdefault((values.shape, tuple(bands)), [])
+            group.append((key, values, bands))
+            if len(group) == batch:
+                done += self._run(group)
+                group.clear()
+                if done % 512 < batch:
+                    say(f"seen {len(self._seen)}", flush=True)
+        for group in waiting.values():
+            if group:
+                self._run(group)
+        self.save()
+
+    def _run(self, group):
+        for (key, _, _), seen in zip(group, self.perception.see([g[1:] for g in group]),
+                                     strict=True):
+            self._seen[key] = seen
+        return len(group)
+
+    def save(self):
+        if self.path is not None:
+            schedule.save(self.path, {"steps": self.perception.steps, "seen": {
+                k: v.to_dict() for k, v in self._seen.items()}})

@@ -1,0 +1,1 @@
+"""The vision half of the models: any bands in, tokens, a pixel map and a language space out."""

@@ -1,0 +1,151 @@
+"""Stage 1 of a model: the vision network on every labelled set.
+
+    python -m training.vision.train --model compact --data DIR --minutes 60 [--device cuda]
+
+Seeded and resumable: called again with a larger --minutes it goes on where it ended. Losses go to
+`losses.jsonl` beside the checkpoint, scores on val to `val.jsonl`.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import cv2
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from training import schedule
+from training.instruct.sources import Library
+from training.recipe import CHECKPOINTS
+from training.vision.batches import BatchSource, all_texts
+from training.vision.losses import total
+from training.vision.network import VisionConfig, VisionNetwork
+from training.vision.plan import KINDS, PLAN
+from training.vision.sentences import TextTable
+from training.vision.targets import Vocabulary
+from training.vision.validate import validate
+
+MODELS = {"compact": ("lite0", 1.0), "regular": ("lite2", 1.5)}
+RATES = {"backbone.": 4e-4, "": 1.5e-3}
+
+
+class Steps(Dataset):
+    """Batches by step for a loader with several workers."""
+
+    def __init__(self, source, start, end):
+        self.source, self.start, self.end = source, start, end
+
+    def __len__(self):
+        return self.end - self.start
+
+    def __getitem__(self, index):
+        cv2.setNumThreads(1)
+        batch = self.source.batch(self.start + index)
+        group = PLAN[batch["name"]].group
+        return batch | ({"class_head": f"class_{group}"} if group else {})
+
+
+def optimizer_of(network):
+    groups = {k: [] for k in RATES}
+    for name, parameter in network.named_parameters():
+        groups["backbone." if name.startswith("backbone.") else ""].append(parameter)
+    return torch.optim.AdamW([{"params": p, "base_lr": RATES[k], "lr": RATES[k],
+                               "weight_decay": 1e-4 if k else 1e-3} for k, p in groups.items()],
+                             betas=(0.9, 0.98))
+
+
+def to_device(batch, device):
+    return {k: v.to(device, non_blocking=True) if torch.is_tensor(v) else v
+            for k, v in batch.items()}
+
+
+def build(model, library):
+    """(network with pretrained backbone, vocabulary)."""
+    vocabulary = Vocabulary(library)
+    config = VisionConfig(MODELS[model][0], KINDS, vocabulary.heads)
+    return VisionNetwork(config), vocabulary
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--model", choices=MODELS, required=True)
+    p.add_argument("--data", type=Path, required=True)
+    p.add_argument("--minutes", type=float, default=60)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--folder", type=Path, help="of the checkpoint")
+    p.add_argument("--sets", nargs="*", help="only these")
+    return p.parse_args()
+
+
+def main():
+    a = arguments()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(a.seed)
+    folder = a.folder or CHECKPOINTS / "vision" / a.model
+    folder.mkdir(parents=True, exist_ok=True)
+    library = Library(a.data)
+    network, vocabulary = build(a.model, library)
+    texts = TextTable(all_texts(library), CHECKPOINTS / "texts.npz")
+    source = BatchSource(library, vocabulary, texts, a.seed, MODELS[a.model][1], a.sets)
+    path = folder / "vision.pt"
+    state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
+    if "network" in state:
+        network.load_state_dict(state["network"])
+    network.to(a.device, memory_format=torch.channels_last)
+    optimizer = optimizer_of(network)
+    if "optimizer" in state:
+        optimizer.load_state_dict(state["optimizer"])
+    budget, steps = schedule.Budget(a.minutes, state["spent_s"]), state["steps"]
+
+    def store():
+        schedule.save(path, {"network": network.state_dict(), "steps": steps,
+                             "optimizer": optimizer.state_dict(), "spent_s": budget.spent_s,
+                             "config": network.config.to_dict(), "names": vocabulary.names()})
+
+    loader = DataLoader(Steps(source, steps, steps + 10**7), batch_size=None, shuffle=False,
+                        num_workers=a.workers, prefetch_factor=4 if a.workers else None)
+    is_cuda = a.device.startswith("cuda")
+    running, last, stored = {}, time.monotonic(), time.monotonic()
+    network.train()
+    for batch in loader:
+        if budget.share >= 1:
+            break
+        schedule.set_rate(optimizer, budget.rate())
+        batch = to_device(batch, a.device)
+        with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
+            losses = total(network, batch)
+        loss = sum(losses.values())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        optimizer.step()
+        steps += 1
+        for key, value in losses.items():
+            key = f"{batch['name']}.{key}"
+            running[key] = 0.9 * running.get(key, value.item()) + 0.1 * value.item()
+        if steps % 50 == 0:
+            now = time.monotonic()
+            line = {"step": steps, "share": round(budget.share, 3),
+                    "s_per_step": round((now - last) / 50, 2),
+                    "losses": {k: round(v, 3) for k, v in sorted(running.items())}}
+            last = now
+            with (folder / "losses.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+        if time.monotonic() - stored > 240:
+            store()
+            stored = time.monotonic()
+    store()
+    scores = validate(network.eval(), vocabulary, source, a.device)
+    with (folder / "val.jsonl").open("a") as file:
+        file.write(json.dumps({"step": steps, "scores": scores}) + "\n")
+    print(json.dumps(scores, indent=1), flush=True)
+
+
+if __name__ == "__main__":
+    main()
