@@ -152,6 +152,22 @@ class Perception:
         return out
 
 
+    @torch.no_grad()
+    def compare(self, images):
+        """[(values, band names)] before and after -> {"pooled": (2 depth,) mean and maximum of
+        the pair map, "pixel": (depth, H/8, W/8)}, float16."""
+        maps = []
+        for values, names in images:
+            x, band_codes = self.prepare(values, names)
+            found = self.network(torch.from_numpy(x)[None].to(self.device),
+                                 torch.from_numpy(band_codes).to(self.device))
+            maps.append(found["pixel"])
+        change = self.network.compare(*maps)
+        pooled = torch.cat([change.mean((2, 3)), change.amax((2, 3))], 1)
+        return {"pooled": pooled[0].half().cpu(),
+                "pixel": functional.avg_pool2d(change, 2)[0].half().cpu()}
+
+
 def store_key(ref):
     """Name of what an `ImageRef` shows, without its place in a request."""
     window = "" if ref.window is None else "_".join(map(str, ref.window))
@@ -163,10 +179,11 @@ class Memory:
 
     def __init__(self, perception, path=None):
         self.perception, self.path = perception, path
-        self._seen = {}
+        self._seen, self._pairs = {}, {}
         state = schedule.restore(path) if path is not None else None
         if state and state["steps"] == perception.steps:
             self._seen = {k: Seen(**v) for k, v in state["seen"].items()}
+            self._pairs = state["pairs"]
 
     def __len__(self):
         return len(self._seen)
@@ -176,6 +193,13 @@ class Memory:
         if key not in self._seen:
             self._seen[key] = self.perception.see([image()])[0]
         return self._seen[key]
+
+    def pair(self, keys, images):
+        """What changed between two pictures; images: () -> [(values, band names)] * 2."""
+        key = " ".join(keys)
+        if key not in self._pairs:
+            self._pairs[key] = self.perception.compare(images())
+        return self._pairs[key]
 
     def fill(self, items, batch=16, say=print):
         """items: [(key, () -> (values, band names))]; same shapes run together."""
@@ -204,5 +228,6 @@ class Memory:
 
     def save(self):
         if self.path is not None:
-            schedule.save(self.path, {"steps": self.perception.steps, "seen": {
-                k: v.to_dict() for k, v in self._seen.items()}})
+            schedule.save(self.path, {
+                "steps": self.perception.steps, "pairs": self._pairs,
+                "seen": {k: v.to_dict() for k, v in self._seen.items()}})

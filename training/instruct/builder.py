@@ -31,12 +31,12 @@ def library(data: Path) -> Library:
 
 def instructions_of(lib: Library, name: str, split: str, seed: int, epoch: int, *,
                     tasks: Iterable[str] | None = None, held: bool | None = False,
-                    balanced: bool = True) -> Iterator[Instruction]:
+                    balanced: bool = True, augment: bool = True) -> Iterator[Instruction]:
     """Instructions of one set in the order of its task modules (see `stream`)."""
     samples = lib.samples(name, split, held)
     if not samples:
         return
-    augment = split in ("train", "extra")
+    augment = augment and split in ("train", "extra")
     context = Context(lib, name, split, seed, epoch, samples, balanced, augment)
     wanted = set(tasks or TASKS)
     for module in MODULES:
@@ -46,7 +46,7 @@ def instructions_of(lib: Library, name: str, split: str, seed: int, epoch: int, 
 
 def stream(data: Path, split: str, seed: int, epoch: int, tasks: Iterable[str] | None = None,
            held: bool | None = False, *, sets: Iterable[str] | None = None, balanced: bool = True,
-           shuffled: bool = True) -> Iterator[Instruction]:
+           shuffled: bool = True, augment: bool = True) -> Iterator[Instruction]:
     """All instructions of one epoch, shuffled over sets and tasks.
 
     Args:
@@ -56,6 +56,8 @@ def stream(data: Path, split: str, seed: int, epoch: int, tasks: Iterable[str] |
         tasks: task groups wanted; None all.
         held: for training splits: False what models learn from, True the routing share, None both.
         sets: names wanted; None all in the folder.
+        augment: turn and cut pictures of the training splits; False shows them whole, so that
+            what a frozen network sees of them can be kept.
         balanced: False asks yes/no and count questions of every sample (natural frequencies).
     Yields:
         Instruction. Pixels are fetched with `load_images`.
@@ -65,7 +67,7 @@ def stream(data: Path, split: str, seed: int, epoch: int, tasks: Iterable[str] |
     for name in sets or lib.names:
         for part in ("train", "extra") if split == "train" else (split,):
             made += instructions_of(lib, name, part, seed, epoch, tasks=tasks, held=held,
-                                    balanced=balanced)
+                                    balanced=balanced, augment=augment)
     if shuffled:
         random.Random(f"{seed}:{epoch}:order").shuffle(made)
     yield from made

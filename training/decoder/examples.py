@@ -1,0 +1,204 @@
+"""From instructions to tensors: questions on the same pictures packed into one sequence."""
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional
+
+from eo_nodes.lvlm import visual_prompts
+from training.decoder.perception import store_key
+from training.instruct.builder import load_images, load_mask
+from training.instruct.nouns import belongs
+from training.instruct.records import MODALITIES
+
+PACKED = 5                 # questions on one set of pictures in a sequence
+LONGEST = 200              # tokens of prompt and answer together
+FEW_CELLS = 3              # cells a side for each of more than two pictures
+MOST_PROMPTS = 8
+
+# Share of the batches a set gets; within a set tasks come in equal parts.
+SHARES = {"eurosat_rgb": 9, "eurosat_ms": 4, "aid_rsicd": 14, "ucm_multilabel": 11, "mstar": 6,
+          "opensarship": 2, "objects_rgb": 11, "hit_uav": 10, "rsvqa_lr": 8, "rsvqa_hr": 10,
+          "flood_s1": 5, "s1s2_pairs": 3, "trees": 4, "change_pairs": 5, "sar_ships": 3,
+          "s2_ships": 4, "indian_pines": 2, "aerial_video": 3}
+
+
+@dataclass(slots=True)
+class Question:
+    """prompt, answer: token ids; segs: places in prompt+answer of `<seg>` tokens."""
+
+    prompt: list
+    answer: list
+    instruction: object
+
+
+class Examples:
+    """Draws batches of packed sequences from the instructions of an epoch.
+
+    Args:
+        memory: `perception.Memory`. words: `vocabulary.Words`. data: folder of the sets.
+    """
+
+    def __init__(self, instructions, memory, words, data, seed=0):
+        self.memory, self.words, self.data = memory, words, data
+        self.rng = random.Random(seed)
+        self.by_set = defaultdict(lambda: defaultdict(list))
+        for i in instructions:
+            prompt = words.prompt(visual_prompts.parse_prompt(i.prompt)[0])
+            answer = words.answer(i.answer)
+            if len(prompt) + len(answer) <= LONGEST:
+                key = tuple((store_key(r), r.sensor, r.frame) for r in i.images)
+                self.by_set[i.set][key].append(Question(prompt, answer, i))
+        self.keys = {n: sorted(v) for n, v in self.by_set.items()}
+        self.names = [n for n in SHARES if n in self.by_set]
+
+    def draw(self, count):
+        """count packs of one set: [[Question]]."""
+        name = self.rng.choices(self.names, [SHARES[n] for n in self.names])[0]
+        keys = self.rng.sample(self.keys[name], min(count, len(self.keys[name])))
+        packs = []
+        for key in keys:
+            by_task = defaultdict(list)
+            for q in self.by_set[name][key]:
+                by_task[q.instruction.task, q.instruction.kind].append(q)
+            pools = list(by_task.values())
+            self.rng.shuffle(pools)
+            pack = [self.rng.choice(pool) for pool in pools[:PACKED]]
+            rest = [q for pool in pools for q in pool if q not in pack]
+            pack += self.rng.sample(rest, min(PACKED - len(pack), len(rest)))
+            packs.append(pack)
+        return packs
+
+    def seen(self, question):
+        """`Seen` of each image of a question, and of their change where there are two dates."""
+        i = question.instruction
+        images = None
+
+        def image(n):
+            nonlocal images
+            images = images or load_images(i, self.data)
+            return images[n][:2]
+
+        found = [self.memory.get(store_key(r), lambda n=n: image(n))
+                 for n, r in enumerate(i.images)]
+        pair = None
+        if len(i.images) == 2 and i.images[0].frame != i.images[1].frame:
+            keys = [store_key(r) for r in i.images]
+            pair = self.memory.pair(keys, lambda: [image(0), image(1)])
+        return found, pair
+
+
+def cell_geometry(rows, cols):
+    """(rows * cols, 4) centre x, y, width, height of the cells of a whole picture."""
+    y, x = np.mgrid[:rows, :cols].astype(np.float32)
+    size = np.full_like(x, 1.0)
+    return np.stack([(x + 0.5) / cols, (y + 0.5) / rows, size / cols, size / rows], -1).reshape(
+        -1, 4)
+
+
+class Visual:
+    """Collects the parts of the visual tokens of one pack, then projects a batch at once."""
+
+    def __init__(self, projector, chances_split, hide=0.0, rng=None):
+        self.projector, self.split = projector, chances_split
+        self.hide, self.rng = hide, rng or random.Random(0)
+
+    def tokens(self, found, pair, question_prompts, refs, modality):
+        """(1, V, width) and how many of them are cells of the first image, with its grid."""
+        p, parts = self.projector, []
+        grid = None
+        for n, (seen, ref) in enumerate(zip(found, refs, strict=True)):
+            frame, sensor = min(ref.frame, 7), min(ref.sensor, 3)
+            kind = MODALITIES.index(ref.modality) if ref.modality in MODALITIES else 0
+            tags = torch.tensor([[0, sensor, frame, kind]])
+            cells = seen.cells.float()
+            if len(found) > 2:
+                cells = functional.adaptive_avg_pool2d(cells.permute(2, 0, 1)[None], FEW_CELLS)
+                cells = cells[0].permute(1, 2, 0)
+            rows, cols = cells.shape[:2]
+            if n == 0:
+                grid = (rows, cols)
+            show = n > 0 or self.rng.random() >= self.hide
+            if show:
+                geometry = torch.from_numpy(cell_geometry(rows, cols))[None]
+                parts.append(p.cells(cells.flatten(0, 1)[None], geometry, tags))
+            elif n == 0:
+                grid = None
+            chances = {k: v[None].float() for (k, _), v in zip(
+                p.heads, seen.chances.float().split(self.split), strict=True)}
+            parts.append(p.summary(chances, seen.meaning.float()[None],
+                                   seen.totals.float()[None], seen.peaks.float()[None], tags))
+            prompts = [v for v in question_prompts if v.image == n]
+            if len(seen.score) or prompts:
+                parts.append(self._regions(seen, prompts, tags, len(found) > 2))
+        if pair is not None:
+            parts.append(p.change(pair["pooled"].float()[None]))
+        return torch.cat(parts, 1), grid
+
+    def _regions(self, seen, prompts, tags, few):
+        boxes, look = seen.boxes.float(), seen.look.float()
+        kinds, score = seen.kinds.float(), seen.score.float()
+        if few and len(score) > 10:
+            boxes, look, kinds, score = (v[:10] for v in (boxes, look, kinds, score))
+        rank = torch.arange(len(score))
+        is_prompt = torch.zeros(len(score))
+        depth, h, w = seen.pixel.shape
+        for prompt in prompts:
+            mask = torch.from_numpy(
+                visual_prompts.rasterise(prompt, (0.0, 0.0, 1.0, 1.0), h, w)).float()
+            mean = (seen.pixel.float() * mask).sum((1, 2)) / mask.sum().clamp_min(1e-6)
+            boxes = torch.cat([boxes, torch.tensor([visual_prompts.extent(prompt)]).float()])
+            look, kinds = torch.cat([look, mean[None]]), torch.cat(
+                [kinds, torch.zeros(1, kinds.shape[1])])
+            score, rank = torch.cat([score, torch.ones(1)]), torch.cat(
+                [rank, torch.zeros(1, dtype=torch.long)])
+            is_prompt = torch.cat([is_prompt, torch.ones(1)])
+        return self.projector.regions(boxes[None], look[None], kinds[None], score[None],
+                                      is_prompt[None], rank[None], tags)
+
+
+def prompts_of(question):
+    """Visual prompts in the text of a question."""
+    return visual_prompts.parse_prompt(question.instruction.prompt)[1]
+
+
+def seg_target(question, data, shape):
+    """(h, w) float target in [0, 1] and known mask of a question with `<seg>`, or None."""
+    target = question.instruction.targets.mask
+    if target is None:
+        return None
+    mask = load_mask(target, data)
+    h, w = shape
+    known = cv2.resize((mask != 255).astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
+    yes = cv2.resize((mask == 1).astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(yes / np.maximum(known, 1e-6)), torch.from_numpy(
+        (known > 0.5).astype(np.float32))
+
+
+def focus_target(question, data, grid):
+    """(rows * cols,) in {0, 1}: cells that the prompt is about; None where that is not known."""
+    i = question.instruction
+    rows, cols = grid
+    if i.focus == "all":
+        return torch.ones(rows * cols)
+    if i.focus == "mask" and i.targets.mask is not None:
+        mask = load_mask(i.targets.mask, data) == 1
+        share = cv2.resize(mask.astype(np.float32), (cols, rows), interpolation=cv2.INTER_AREA)
+        return torch.from_numpy((share > 0.05).astype(np.float32)).flatten()
+    if not i.focus or i.focus == "mask":
+        return None
+    out = np.zeros((rows, cols), np.float32)
+    for (image, x1, y1, x2, y2), label in zip(i.targets.boxes, i.targets.labels, strict=True):
+        if image == 0 and belongs(label, i.focus):
+            out[int(y1 * rows):int(np.ceil(y2 * rows)), int(x1 * cols):int(np.ceil(x2 * cols))] = 1
+    return torch.from_numpy(out.flatten())
+
+
+def seg_places(ids, words):
+    """Indexes of `<seg>` tokens."""
+    marker = words.slis.ids.markers["seg"]
+    return [n for n, t in enumerate(ids) if t == marker]

@@ -1,0 +1,263 @@
+"""Stage 2 of a model: the decoder on instructions, over the frozen vision network of stage 1.
+
+    python -m training.decoder.train --model compact --data DIR --minutes 60
+
+Seeded and resumable as stage 1. What the vision network sees is kept in `seen.pt` beside the
+checkpoint; `--fill` computes it for all pictures first and ends.
+"""
+
+import argparse
+import json
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from training import schedule
+from training.decoder.examples import (
+    MOST_PROMPTS,
+    Examples,
+    Visual,
+    focus_target,
+    prompts_of,
+    seg_places,
+    seg_target,
+)
+from training.decoder.model import BINS, Decoder, DecoderConfig
+from training.decoder.perception import Memory, Perception, store_key
+from training.decoder.vocabulary import Words
+from training.instruct.builder import load_images, stream
+from training.recipe import CHECKPOINTS
+from training.vision.losses import mask_loss
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """layers of the decoder; longest side of a view in pixels; packs in a batch."""
+
+    layers: int
+    longest: int
+    packs: int = 16
+
+
+SIZES = {"compact": Size(4, 256)}
+FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query")
+HIDE = 0.35                # share of packs without cells: half the work, no leaning on one source
+SPREAD = torch.tensor([0.02, 0.06, 0.17, 0.5, 0.17, 0.06, 0.02])     # of a location's truth
+
+
+def answer_loss(decoder, hidden, targets):
+    """Mean cross-entropy of answer tokens; a location's truth is spread over its neighbours.
+
+    hidden (T, width) at answer tokens; targets (T,) ids.
+    """
+    logprobs = decoder.logits(hidden).log_softmax(-1)
+    first = decoder.config.vocabulary - BINS
+    is_place = targets >= first
+    plain = -logprobs.gather(1, targets[:, None])[:, 0]
+    if not is_place.any():
+        return plain
+    near = targets[is_place][:, None] + torch.arange(-3, 4)
+    inside = (near >= first) & (near < first + BINS)
+    share = SPREAD.expand_as(near) * inside
+    share = share / share.sum(1, keepdim=True)
+    soft = -(logprobs[is_place].gather(1, near.clamp(first, first + BINS - 1)) * share).sum(1)
+    out = plain.clone()
+    out[is_place] = soft
+    return out
+
+
+class Trainer:
+    """One decoder with its data; `loss(packs)` is what an optimiser step needs."""
+
+    def __init__(self, decoder, perception, examples, words, data, seed):
+        self.decoder, self.examples, self.words, self.data = decoder, examples, words, data
+        self.split = [n for _, n in perception.heads]
+        self.rng = random.Random(seed)
+
+    def visual(self, pack, hide):
+        found, pair = self.examples.seen(pack[0])
+        prompts = [v for q in pack for v in prompts_of(q)][:MOST_PROMPTS]
+        view = Visual(self.decoder.projector, self.split, hide, self.rng)
+        i = pack[0].instruction
+        tokens, grid = view.tokens(found, pair, prompts, i.images, i.modality)
+        pixel = pair["pixel"] if pair is not None else found[0].pixel
+        return tokens[0], grid, pixel.float()
+
+    def loss(self, packs, hide=HIDE):
+        """{name: scalar} of packed questions."""
+        seen = [self.visual(p, hide) for p in packs]
+        visual = pad_sequence([t for t, _, _ in seen], batch_first=True)
+        lengths = torch.tensor([len(t) for t, _, _ in seen])
+        visual_mask = torch.arange(visual.shape[1])[None] < lengths[:, None]
+        ids, places, segments, wanted = [], [], [], []
+        for b, pack in enumerate(packs):
+            row, place, segment = [], [], []
+            for n, q in enumerate(pack):
+                start, whole = len(row), [*q.prompt, *q.answer]
+                wanted.append((b, start, q, n))
+                row += whole[:-1]
+                place += range(len(whole) - 1)
+                segment += [n + 1] * (len(whole) - 1)
+            ids.append(torch.tensor(row))
+            places.append(torch.tensor(place))
+            segments.append(torch.tensor(segment))
+        ids, places, segments = (pad_sequence(v, batch_first=True) for v in
+                                 (ids, places, segments))
+        seen_hidden, text = self.decoder(visual, visual_mask, ids, places, segments)
+        return self._losses(packs, seen, wanted, seen_hidden, text)
+
+    def _losses(self, packs, seen, wanted, seen_hidden, text):
+        hidden, targets, weights = [], [], []
+        relevance, masks = [], []
+        for b, start, q, _ in wanted:
+            first = start + len(q.prompt) - 1
+            hidden.append(text[b, first:first + len(q.answer)])
+            targets.append(torch.tensor(q.answer))
+            n = len(q.answer)
+            weights.append(torch.full((n,), n**-0.5))
+            grid, pixel = seen[b][1], seen[b][2]
+            if grid is not None:
+                focus = focus_target(q, self.data, grid)
+                if focus is not None:
+                    cells = seen_hidden[b:b + 1, :grid[0] * grid[1]]
+                    logits = self.decoder.relevance(text[b, first][None, None], cells)[0, 0]
+                    relevance.append(functional.binary_cross_entropy_with_logits(logits, focus))
+            for place in seg_places(q.answer, self.words):
+                target = seg_target(q, self.data, pixel.shape[1:])
+                if target is not None and place + 1 < n:
+                    query = self.decoder.query(text[b, first + place + 1])
+                    logits = torch.einsum("d,dhw->hw", query, pixel) + self.decoder.query_bias
+                    masks.append(mask_loss(logits[None, None], target[0][None, None],
+                                           target[1][None, None]))
+        weights = torch.cat(weights)
+        each = answer_loss(self.decoder, torch.cat(hidden), torch.cat(targets))
+        losses = {"answer": (each * weights).sum() / weights.sum()}
+        if relevance:
+            losses["relevance"] = 0.3 * torch.stack(relevance).mean()
+        if masks:
+            losses["mask"] = 0.5 * torch.stack(masks).mean()
+        return losses
+
+
+def new_decoder(model, perception, words):
+    size = SIZES[model]
+    network = perception.network
+    config = DecoderConfig(size.layers, len(words.tokens), network.cell_dim, perception.heads,
+                           len(network.config.kinds), network.config.depth)
+    decoder = Decoder(config)
+    decoder.start_from_minilm(words.tokens)
+
+    def vector(name):
+        ids = words.slis.codec.encode(str(name).lower().replace("_", " "))
+        return decoder.words.weight[ids].mean(0)
+
+    with torch.no_grad():
+        decoder.projector.start_words(perception.names, vector)
+    return decoder
+
+
+def fill(data, memory, split, say=print):
+    """Let the vision network see every whole picture that an instruction of the split shows."""
+    items, known = [], set()
+    for i in stream(data, split, 0, 0, augment=False):
+        for n, ref in enumerate(i.images):
+            key = store_key(ref)
+            if key not in known:
+                known.add(key)
+                items.append((key, lambda i=i, n=n: load_images(i, data)[n][:2]))
+    memory.fill(items, say=say)
+    return len(items)
+
+
+def optimizer_of(decoder):
+    fresh = [p for n, p in decoder.named_parameters() if n.startswith(FRESH)
+             and not n.startswith("projector.words")]
+    known = {id(p) for p in fresh}
+    rest = [p for p in decoder.parameters() if id(p) not in known]
+    return torch.optim.AdamW([
+        {"params": fresh, "base_lr": 1e-3, "lr": 1e-3, "weight_decay": 0.01},
+        {"params": rest, "base_lr": 4e-4, "lr": 4e-4, "weight_decay": 0.01}], betas=(0.9, 0.98))
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--model", choices=SIZES, required=True)
+    p.add_argument("--data", type=Path, required=True)
+    p.add_argument("--minutes", type=float, default=60)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--fill", action="store_true", help="only let the vision network see all")
+    return p.parse_args()
+
+
+def main():
+    a = arguments()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(a.seed)
+    size, folder = SIZES[a.model], CHECKPOINTS / "decoder" / a.model
+    folder.mkdir(parents=True, exist_ok=True)
+    perception = Perception(CHECKPOINTS / "vision" / a.model / "vision.pt", size.longest)
+    memory = Memory(perception, folder / "seen.pt")
+    if a.fill or not len(memory):
+        print("pictures", fill(a.data, memory, "train"), fill(a.data, memory, "val"), flush=True)
+        if a.fill:
+            return
+    words = Words()
+    decoder = new_decoder(a.model, perception, words)
+    path = folder / "decoder.pt"
+    state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
+    if "decoder" in state:
+        decoder.load_state_dict(state["decoder"])
+    optimizer = optimizer_of(decoder)
+    if "optimizer" in state:
+        optimizer.load_state_dict(state["optimizer"])
+    budget, steps = schedule.Budget(a.minutes, state["spent_s"]), state["steps"]
+
+    def store():
+        schedule.save(path, {"decoder": decoder.state_dict(), "optimizer": optimizer.state_dict(),
+                             "steps": steps, "spent_s": budget.spent_s,
+                             "config": decoder.config.to_dict()})
+
+    epoch, stored, running = -1, time.monotonic(), {}
+    trainer = None
+    decoder.train()
+    while budget.share < 1:
+        if trainer is None or steps // 400 != epoch:
+            epoch = steps // 400
+            made = stream(a.data, "train", a.seed, epoch, augment=False)
+            examples = Examples(made, memory, words, a.data, a.seed + steps)
+            trainer = Trainer(decoder, perception, examples, words, a.data, a.seed + steps)
+        schedule.set_rate(optimizer, budget.rate())
+        optimizer.zero_grad(set_to_none=True)
+        for _ in range(2):
+            packs = examples.draw(size.packs // 2)
+            losses = trainer.loss(packs)
+            (sum(losses.values()) / 2).backward()
+            name = packs[0][0].instruction.set
+            for key, value in losses.items():
+                key = f"{name}.{key}"
+                running[key] = 0.9 * running.get(key, value.item()) + 0.1 * value.item()
+        nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
+        optimizer.step()
+        steps += 1
+        if steps % 25 == 0:
+            line = {"step": steps, "share": round(budget.share, 3),
+                    "losses": {k: round(v, 3) for k, v in sorted(running.items())}}
+            with (folder / "losses.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+        if time.monotonic() - stored > 240:
+            store()
+            stored = time.monotonic()
+    store()
+    print("done", steps, flush=True)
+
+
+if __name__ == "__main__":
+    main()
