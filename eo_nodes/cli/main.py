@@ -12,7 +12,7 @@ import typer
 
 from eo_nodes import __version__
 
-from . import ask, bags, models, system, watch
+from . import ask, bags, embed, infer, learn, models, system, watch
 
 app = typer.Typer(
     name="spaceverse",
@@ -43,7 +43,10 @@ system.register(app)
 ask.register(app)
 watch.register(app)
 bags.register(app)
+infer.register(app)
+embed.register(app)
 models.register(app)
+learn.register(app)
 
 
 def main() -> None:

@@ -1,8 +1,7 @@
-"""`spaceverse infer` and `spaceverse models`: the models alone, no graph, no ROS."""
+"""`spaceverse models`: the model folders, no graph, no ROS."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -10,7 +9,7 @@ import typer
 
 from eo_nodes.contracts.errors import ModelError
 
-from .common import FAILED, JsonFlag, UsageError, guarded, print_json, to_plain
+from .common import FAILED, JsonFlag, guarded, print_json
 
 
 def model_folder(name: str) -> Path:
@@ -23,62 +22,6 @@ def model_folder(name: str) -> Path:
 
     path = Path(name)
     return path if path.is_dir() else project_file(f"models/{name}")
-
-
-@guarded
-def infer(
-    image: Annotated[Path, typer.Argument(help="GeoTIFF, JPEG 2000, PNG, NetCDF or npy.")],
-    prompt: Annotated[str, typer.Argument(help="The question.")],
-    model: Annotated[str, typer.Option(help="compact, regular or a folder.")] = "compact",
-    sensor: Annotated[
-        str, typer.Option(help="Name in config/mission/sensors.yaml: checks and names the bands.")
-    ] = "",
-    modality: Annotated[str, typer.Option(help="Of the image; default: of the sensor.")] = "",
-    window: Annotated[str, typer.Option(help="x,y,width,height in pixels.", metavar="PX")] = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """Answer one question about one image file on this machine.
-
-    Examples:
-
-        spaceverse infer scene.tif "What is seen here?" --sensor s2_msi
-
-        spaceverse infer chip.png "Is there a river?" --modality optical --model regular --json
-    """
-    from eo_nodes.console.text import clean
-    from eo_nodes.graph.paths import project_file
-    from eo_nodes.imaging.readers import read_file
-    from eo_nodes.imaging.sensors import load_sensors
-    from eo_nodes.lvlm.infer import answer_image
-    from eo_nodes.lvlm.model import load_model
-
-    from . import parse
-
-    table = project_file("config/mission/sensors.yaml")
-    known = load_sensors(table.read_text(encoding="utf-8"))
-    if sensor and sensor not in known:
-        raise UsageError(f"no sensor {sensor!r}; known: {', '.join(known)}")
-    described = known.get(sensor)
-    kind = modality or (described.modality if described else "")
-    if not kind:
-        raise UsageError("give --modality or --sensor")
-    raw = read_file(image, described)
-    values = raw.values
-    if window:
-        x, y, width, height = parse.window(window)
-        values = values[:, y : y + height, x : x + width]
-        if not values.size:
-            raise UsageError(f"--window {window} lies outside {raw.values.shape[1:3]}")
-    loaded = load_model(model_folder(model))
-    said = answer_image(loaded, values, raw.bands, kind, prompt, clock_ns=time.monotonic_ns)
-    if as_json:
-        print_json({"model": loaded.id, "digest": loaded.digest, **to_plain(said)})
-        return
-    print(clean(said.answer))
-    print(
-        f"  {loaded.id} ({loaded.digest[:12]}), confidence {said.confidence:.2f}, "
-        f"{said.tokens} tokens, {said.seconds:.2f} s"
-    )
 
 
 models = typer.Typer(no_args_is_help=True, help="List and verify the model folders.")
@@ -156,5 +99,4 @@ def _fault(folder: Path) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(infer)
     app.add_typer(models, name="models")

@@ -51,6 +51,25 @@ def window(text: str) -> tuple[int, ...]:
     return tuple(round(number) for number in found)
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Read names apart by commas; an empty text is none."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def image_index(text: str, count: int, option: str) -> tuple[int, str]:
+    """Read ``@1 rest``: which image of a request, 0 when unsaid, and the rest.
+
+    Raises:
+        UsageError: there is no such image.
+    """
+    match = re.fullmatch(r"@(\d+)\s+(.*)", text.strip(), re.DOTALL)
+    if match is None:
+        return 0, text.strip()
+    if int(match[1]) >= count:
+        raise UsageError(f"{option} {text!r}: the last image is @{count - 1}")
+    return int(match[1]), match[2]
+
+
 def visual(kind: str, text: str) -> VisualPrompt:
     """Read a point or box; a label may follow after a colon: ``10,20,80,90:this ship``."""
     places, _, label = text.partition(":")

@@ -75,16 +75,12 @@ class AnswersImages(Protocol):
 
 @runtime_checkable
 class EmbedsImages(Protocol):
-    """A model with a language space shared by images and texts."""
+    """A model whose images lie in the language space; its texts are those of ``text_space``."""
 
     def embed_image(
         self, values: NDArray[np.generic], bands: Sequence[str], modality: str
     ) -> Float:
-        """(384,) float32 of unit length; values as in ``ImageInput`` or (H, W, C)."""
-        ...
-
-    def embed_text(self, texts: list[str]) -> Float:
-        """(n, 384) float32 of unit length."""
+        """(384,) float32 of unit length; values (F, H, W, C) as in ``ImageInput``."""
         ...
 
 
@@ -99,6 +95,11 @@ def overview_of(
     return ViewTensor(frames, tuple(bands), modality, (0, 0, width, height), "overview")
 
 
+def usual_max_tokens(model: object) -> int:
+    """Longest answer where nobody says: room for masks where a model can draw them."""
+    return 256 if isinstance(model, AnswersImages) else 40
+
+
 def answer(
     model: VisionLanguageModel | AnswersImages,
     images: Sequence[ImageInput],
@@ -106,7 +107,7 @@ def answer(
     visual_prompts: Sequence[VisualPrompt] = (),
     *,
     clock_ns: Callable[[], int],
-    max_tokens: int = 40,
+    max_tokens: int | None = None,
 ) -> InferResult:
     """Answer a prompt on 1 to 8 images: dates, frames or sensors of one place.
 
@@ -114,7 +115,7 @@ def answer(
         prompt: question; places may stand in it in spatial form, e.g. ``<point 12 40>``.
         visual_prompts: further places; put into the text where their labels or its end are.
         clock_ns: monotonic clock, e.g. ``time.monotonic_ns``.
-        max_tokens: longest answer, the end token included, >= 1.
+        max_tokens: longest answer, the end token included, >= 1; None: as usual for the model.
     Raises:
         ModelError: image, modality or prompt break their contract, or are more than this model
             understands.
@@ -128,6 +129,7 @@ def answer(
     beyond = [place.image for place in places if place.image >= len(images)]
     if beyond:
         raise ModelError(f"a place is on image {beyond[0]}, the last one is {len(images) - 1}")
+    max_tokens = max_tokens or usual_max_tokens(model)
     start_ns = clock_ns()
     if isinstance(model, AnswersImages):
         text, confidence, tokens = model.answer(

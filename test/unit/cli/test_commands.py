@@ -16,7 +16,7 @@ from eo_nodes.contracts.values import View
 
 COMMANDS = {
     "demo", "up", "ask", "watch", "passes", "queue", "health", "infer", "record", "replay", "diff",
-    "models",
+    "models", "embed", "train", "evaluate",
 }  # fmt: skip
 NOON_NS = 1_791_201_600_000_000_000  # 2026-10-05T12:00:00Z
 
@@ -59,6 +59,14 @@ def test_completion_is_offered():
         ("watch", "no_such_topic", "--domain", "99"),
         ("record", "-o", "x.mcap", "--segment", "ground"),
         ("queue", "--namespace", "/nowhere"),
+        ("infer",),
+        ("infer", "x.png"),
+        ("infer", "--prompt", "What?"),
+        ("infer", "x.png", "--prompt", "What?", "--batch", "r.jsonl", "--output", "a.jsonl"),
+        ("infer", "--batch", "r.jsonl"),
+        ("embed", "-o", "v.npy"),
+        ("embed", "--text", "river", "-o", "v.txt"),
+        ("train", "no_such_stage"),
     ],
 )
 def test_wrong_usage_is_2(arguments):

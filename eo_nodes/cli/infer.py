@@ -1,0 +1,198 @@
+"""`spaceverse infer`: one question on one or several images, or thousands from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .common import JsonFlag, UsageError, guarded, print_json
+
+if TYPE_CHECKING:
+    from eo_nodes.lvlm.infer import ImageInput, InferResult
+    from eo_nodes.lvlm.visual_prompts import VisualPrompt
+
+Places = list[str] | None
+
+
+@guarded
+def infer(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(help="GeoTIFF, JPEG 2000, PNG, JPEG, NetCDF or npy; several: dates, "
+                       "frames or sensors of one place.", show_default=False),
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="The question.")] = "",
+    model: Annotated[str, typer.Option(help="compact, regular or a folder.")] = "compact",
+    modality: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the images, once or once each; default: by sensor or bands."),
+    ] = None,
+    bands: Annotated[
+        list[str] | None,
+        typer.Option(help="Band names apart by commas, once or once each.", metavar="NAMES"),
+    ] = None,
+    sensor: Annotated[
+        str, typer.Option(help="Name in config/mission/sensors.yaml: checks and names the bands.")
+    ] = "",
+    window: Annotated[
+        str, typer.Option(help="x,y,width,height: cut every image first.", metavar="PX")
+    ] = "",
+    point: Annotated[Places, typer.Option(help="x,y[:label] of the image.", metavar="PX")] = None,
+    box: Annotated[Places, typer.Option(help="x1,y1,x2,y2[:label].", metavar="PX")] = None,
+    mask: Annotated[
+        Places, typer.Option(help="Image file over the whole image; non-zero is meant.",
+                             metavar="FILE"),
+    ] = None,
+    draw: Annotated[
+        Path | None, typer.Option(help="Paint places and answer on the image.", metavar="PNG")
+    ] = None,
+    batch: Annotated[
+        Path | None, typer.Option(help="Requests, one JSON object a line.", metavar="JSONL")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Answers of --batch; goes on where it ended.",
+                                  metavar="JSONL"),
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try failed requests again.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=0, help="Longest answer; 0: as usual.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Of the inference.")] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """Answer a question about images on this machine; no graph, no ROS.
+
+    A place belongs to the first image; with "@1 " before it to the second, and so on.
+
+    Examples:
+
+        spaceverse infer scene.tif --prompt "What is seen here?" --sensor s2_msi
+
+        spaceverse infer before.png after.png --prompt "What changed?" --json
+
+        spaceverse infer port.png --prompt "What is this?" --box 10,20,80,90 --draw out.png
+
+        spaceverse infer --batch requests.jsonl --output answers.jsonl
+    """
+    if batch is not None:
+        if images or prompt or output is None:
+            raise UsageError("--batch takes --output, and no images or --prompt")
+        from .batch import run_batch
+
+        run_batch(batch, output, model=model, threads=threads, max_tokens=max_tokens or None,
+                  is_retried=retry)  # fmt: skip
+        return
+    if not images or not prompt:
+        raise UsageError("give at least one image and --prompt, or --batch and --output")
+    from eo_nodes import api
+
+    inputs = read_images(images, modality or (), bands or (), sensor, window)
+    prompts = visual_prompts(inputs, point or (), box or (), mask or ())
+    loaded = api.load_model(model, threads=threads)
+    said = api.answer(loaded, inputs, prompt, prompts, max_tokens=max_tokens or None)
+    if draw is not None:
+        write_picture(draw, inputs, prompt, prompts, said)
+    _print(said, inputs, loaded.id, loaded.digest, as_json)
+
+
+def read_images(
+    paths: Sequence[Path], modality: Sequence[str], bands: Sequence[str], sensor: str, window: str
+) -> list[ImageInput]:
+    """Read the images of a request; options stand once for all, or once each.
+
+    Raises:
+        UsageError: another number of options. ImageError, ConfigError: see ``api.read_image``.
+    """
+    from eo_nodes import api
+
+    from . import parse
+
+    cut = parse.window(window) if window else ()
+    kinds = _spread(modality, len(paths), "--modality")
+    names = _spread(bands, len(paths), "--bands")
+    return [
+        api.read_image(path, modality=kind, bands=parse.names(named), sensor=sensor, window=cut)
+        for path, kind, named in zip(paths, kinds, names, strict=True)
+    ]
+
+
+def _spread(given: Sequence[str], count: int, option: str) -> list[str]:
+    if len(given) <= 1:
+        return [*given, ""][:1] * count
+    if len(given) != count:
+        raise UsageError(f"{option}: given {len(given)} times for {count} images")
+    return list(given)
+
+
+def visual_prompts(
+    images: Sequence[ImageInput], points: Sequence[str], boxes: Sequence[str], masks: Sequence[str]
+) -> list[VisualPrompt]:
+    """Places in pixels of the images to visual prompts.
+
+    Raises:
+        UsageError: malformed, or of an image that is not there. VisualPromptError: outside.
+        ImageError: a mask file cannot be read.
+    """
+    from eo_nodes import api
+    from eo_nodes.imaging.readers import read_file
+
+    from . import parse
+
+    made = []
+    for text in points:
+        index, rest = parse.image_index(text, len(images), "--point")
+        place = parse.visual("point", rest)
+        made.append(api.point(images[index], *place.xy, index=index, label=place.label))
+    for text in boxes:
+        index, rest = parse.image_index(text, len(images), "--box")
+        place = parse.visual("box", rest)
+        made.append(api.box(images[index], place.xy, index=index, label=place.label))
+    for text in masks:
+        index, rest = parse.image_index(text, len(images), "--mask")
+        made.append(api.mask(read_file(Path(rest)).values[0, :, :, 0], index=index))
+    return made
+
+
+def write_picture(
+    path: Path, images: Sequence[ImageInput], prompt: str, prompts: Sequence[VisualPrompt],
+    said: InferResult,
+) -> None:
+    """Paint the request and its answer into a PNG file."""
+    from eo_nodes.lvlm.draw import paint, png
+    from eo_nodes.lvlm.slis import parse as split
+    from eo_nodes.lvlm.visual_prompts import as_value
+
+    # A drawn mask is painted as it was given; the text of the prompt holds its outline only.
+    shown = [place.mask or as_value(place) for place in prompts]
+    shown += [part for part in split(prompt) if not isinstance(part, str)]
+    segments = split(said.answer)
+    words = " ".join(part.strip() for part in segments if isinstance(part, str)).strip()
+    caption = f"{prompt} - {words or said.answer}"
+    path.write_bytes(png(paint(images, segments, shown, caption)))
+
+
+def _print(
+    said: InferResult, images: Sequence[ImageInput], model_id: str, digest: str, as_json: bool
+) -> None:
+    from eo_nodes.console.text import clean
+    from eo_nodes.lvlm.places import places_of
+
+    sizes = [(i.values.shape[1], i.values.shape[2]) for i in images]
+    if as_json:
+        print_json({
+            "model": model_id, "digest": digest, "answer": said.answer,
+            "confidence": round(said.confidence, 4), "spatial": places_of(said.answer, sizes),
+            "seconds": round(said.seconds, 4), "tokens": said.tokens,
+        })
+        return
+    print(clean(said.answer))
+    print(
+        f"  {model_id} ({digest[:12]}), confidence {said.confidence:.2f}, "
+        f"{said.tokens} tokens, {said.seconds:.2f} s"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(infer)
