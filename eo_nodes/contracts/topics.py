@@ -73,7 +73,7 @@ TOPICS: dict[str, Topic] = {
     "byte_budget": Topic("ByteBudget", LATEST, "what the next contact can still carry"),
     "contact_plan": Topic("ContactPlan", LATEST, "coming contacts"),
     "link_state": Topic("LinkState", LATEST, "the radio link as the modem reports it"),
-    "notice": Topic("Notice", STREAM, "final answer on the ground, region wanted again"),
+    "notice": Topic("Notice", HISTORY, "final answer on the ground, region wanted again"),
     "event": Topic("Event", HISTORY, "what an operator should know"),
     "heartbeat": Topic("Heartbeat", STREAM, "liveness as work done"),
     "mode": Topic("Mode", LATEST, "nominal or safe"),

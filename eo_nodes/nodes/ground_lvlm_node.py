@@ -1,4 +1,11 @@
-"""ground_lvlm: the regular model answers what came down, or asks for a region first."""
+"""ground_lvlm: the regular model answers what came down, or asks for a region first.
+
+An answer below `unsure_below` is provisional when regions that the prompt needs came reduced and a
+later contact begins before the deadline: the satellite is asked for the box around them, once, and
+the model answers again on all regions together. The default is the bar that the gate sets for a
+complete answer on board. It buys little with the first models: of 354 offloaded val questions 78
+wanted a region of about 100 kB, 7 answers changed, 47 were right before and 42 after.
+"""
 
 from __future__ import annotations
 

@@ -85,6 +85,34 @@ def test_m18_m35_every_task_is_answered_once_when_nodes_are_killed(tmp_path: Pat
     assert status == 0
 
 
+def test_m18_m26_a_region_asked_for_ends_in_one_final_when_nodes_are_killed(
+    tmp_path: Path,
+) -> None:
+    """Kill what the wish and its region pass through, each with SIGKILL while one is under way."""
+    killers: list[Killer] = []
+
+    def on_graph(child: demo.GraphProcess) -> None:
+        plan = [
+            ("sat1/reasoning", "notice", 1),
+            ("ground/station", "refine", 2),
+            ("sat1/imaging", "refine", 3),
+            ("sat1/delivery", "refine", 3),
+        ]
+        killers.append(Killer(child, plan))
+        killers[0].start()
+
+    # Every answer is unsure and every region that came reduced is needed.
+    settings = {"ground_lvlm.unsure_below": 1.0, "ground_lvlm.needed_at": 0.0}
+    status, report = run(tmp_path / "killed", "short", on_graph=on_graph, settings=settings)
+
+    assert len(killers[0].killed) == 4
+    assert report["second_looks"]["asked"] >= 3
+    assert report["second_looks"]["refined"] >= 1
+    assert report["lost"] == 0 and report["duplicates"] == 0
+    assert report["answers_onboard"] + report["answers_ground"] == report["tasks"]
+    assert status == 0
+
+
 def test_replay_of_a_recorded_run_gives_the_same_decisions_bytes_and_order(tmp_path: Path) -> None:
     _, first = run(tmp_path / "first", "short")
     demo.replay_main(
