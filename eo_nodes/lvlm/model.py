@@ -131,7 +131,7 @@ class LvlmModel:
         cancel: CancelFlag | None = None,
     ) -> Float:
         """One composite -> (1, cells + summary_tokens, width) visual tokens."""
-        feed = {"pixels": pixels, "geometry": geometry, "tags": tags}
+        feed: dict[str, NDArray[Any]] = {"pixels": pixels, "geometry": geometry, "tags": tags}
         return np.asarray(run_graph(self._vision, feed, None, cancel)[0], np.float32)
 
     def new_cache(self) -> Cache:

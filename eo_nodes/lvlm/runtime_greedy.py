@@ -1,9 +1,10 @@
 """Greedy decoding with pauses, for any model that gives logits token by token.
 
 Purpose: choose tokens and keep what the taps report, so that every family does it alike.
-Theory of operation: a family runs vision and prompt itself (``Step`` of the first token), then hands
-over a function that runs one token. Nothing is decoded at that time: tap 1 sees the distribution of
-the first token. With the same build, provider, threads and CPU features the bits are the same.
+Theory of operation: a family runs vision and prompt itself (``Step`` of the first token), then
+hands over a function that runs one token. Nothing is decoded at that time: tap 1 sees the
+distribution of the first token. With the same build, provider, threads and CPU features
+(``runtime.RunRecord``) the bits are the same.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ the runtime. What is decoded and reported is ``runtime_greedy``'s.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class DecodeSession(GreedySession):
         """One run of the decoder graph; returns the step and the relevance (V,)."""
         tokens = np.array([ids], np.int64)
         places = np.arange(place, place + len(ids), dtype=np.int64)[None]
-        feed = {"tokens": tokens, "places": places, "visual": visual}
+        feed: dict[str, NDArray[Any]] = {"tokens": tokens, "places": places, "visual": visual}
         logits, hidden, relevance = self._model.decoder.run(
             feed, self._cache, _OUTPUTS, self._stop
         )

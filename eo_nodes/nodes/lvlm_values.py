@@ -10,12 +10,13 @@ from eo_nodes.contracts.errors import ModelError
 from eo_nodes.contracts.values import Tap, View, Views
 from eo_nodes.graph.paths import project_file
 from eo_nodes.imaging.prepare import view_array
-from eo_nodes.lvlm import DecodeSession, LvlmModel, ViewTensor, load_model
+from eo_nodes.lvlm import ViewTensor, load_model
+from eo_nodes.lvlm.interface import Session, VisionLanguageModel
 
 from .base import EoNode
 
 
-def load_checked(node: EoNode, folder: str, threads: int) -> LvlmModel:
+def load_checked(node: EoNode, folder: str, threads: int) -> VisionLanguageModel:
     """Load a model folder; a refusal is an event, then an error (M30).
 
     Raises:
@@ -48,7 +49,7 @@ def tensors_of(message: Views) -> list[ViewTensor]:
 
 
 def tap_of(
-    session: DecodeSession, model: LvlmModel, request_id: str, attempt: int, stage: int
+    session: Session, model: VisionLanguageModel, request_id: str, attempt: int, stage: int
 ) -> Tap:
     """Return the Tap value of a decoder's present state.
 

@@ -31,12 +31,14 @@ def tiles_of(image: Bytes, config: ImageConfig, *, is_split: bool) -> tuple[Floa
         last; rows and cols are 0 for a picture that is one tile.
     """
     tile = config.tile
-    image = resize(image, *longest_to(*image.shape[:2], config.longest_edge), config.resample)
+    height, width = longest_to(image.shape[0], image.shape[1], config.longest_edge)
+    image = resize(image, height, width, config.resample)
     rows = cols = 0
     views = [image]
     if is_split and config.is_split:
-        image = resize(image, *multiples_of(*image.shape[:2], tile), config.resample)
-        rows, cols = image.shape[0] // tile, image.shape[1] // tile
+        height, width = multiples_of(height, width, tile)
+        image = resize(image, height, width, config.resample)
+        rows, cols = height // tile, width // tile
         views = [image]
         if rows * cols > 1:
             views = [image[y * tile : (y + 1) * tile, x * tile : (x + 1) * tile]
@@ -47,7 +49,7 @@ def tiles_of(image: Bytes, config: ImageConfig, *, is_split: bool) -> tuple[Floa
     else:
         views = [resize(image, tile, tile, config.resample)]
     stack = np.stack(views).astype(np.float32) * np.float32(config.rescale)
-    mean, std = np.float32(config.mean), np.float32(config.std)
+    mean, std = np.array(config.mean, np.float32), np.array(config.std, np.float32)
     return np.ascontiguousarray(((stack - mean) / std).transpose(0, 3, 1, 2)), rows, cols
 
 

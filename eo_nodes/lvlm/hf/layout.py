@@ -103,7 +103,8 @@ def read_layout(folder: Path, variant: str | None = None) -> HfConfig:
     vision = raw.get("vision_config") or {}
     try:
         return HfConfig(
-            kind, folder.resolve().name, _image(read_json(folder / "preprocessor_config.json"), kind),
+            kind, folder.resolve().name,
+            image_config(read_json(folder / "preprocessor_config.json"), kind),
             int(raw["image_token_id"]), _tile_tokens(raw, vision) if kind == "idefics3" else 0,
             frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends]),
             -1 if text.get("bos_token_id") is None else int(text["bos_token_id"]),
@@ -119,7 +120,8 @@ def _tile_tokens(raw: Mapping[str, Any], vision: Mapping[str, Any]) -> int:
     return side * side // int(raw.get("scale_factor", 2)) ** 2
 
 
-def _image(raw: Mapping[str, Any], kind: str) -> ImageConfig:
+def image_config(raw: Mapping[str, Any], kind: str) -> ImageConfig:
+    """Read ``preprocessor_config.json``; what it leaves out has the default of the class."""
     size = raw.get("size") or {}
     if kind == "idefics3":
         tile = int((raw.get("max_image_size") or {"longest_edge": 364})["longest_edge"])

@@ -4,8 +4,8 @@ Theory of operation: every picture goes through the vision encoder; the chat is 
 one image token a visual token; embeddings of image tokens are replaced by the visual tokens; the
 merged decoder runs the prompt once and then token by token, its cache staying in the runtime.
 
-What such an export does not give is stated, not made up: hidden states (the features of a tap are the
-mean visual embedding, later the mean embedding of the decoded tokens), relevance (every cell 1:
+What such an export does not give is stated, not made up: hidden states (the features of a tap are
+the mean visual embedding, later the mean embedding of the decoded tokens), relevance (every cell 1:
 everything matters) and calibration (``UNCALIBRATED`` unless the folder holds calibration.json).
 """
 
@@ -84,7 +84,9 @@ class HfModel:
 
     family = HF
 
-    def __init__(self, folder: Path, config: HfConfig, digest: str, options: RuntimeOptions) -> None:
+    def __init__(
+        self, folder: Path, config: HfConfig, digest: str, options: RuntimeOptions
+    ) -> None:
         self.config, self.digest, self.id = config, digest, config.id
         self._options = options
         try:
@@ -171,8 +173,9 @@ class HfModel:
         seen = []
         for at in range(0, len(tiles), _TILES_PER_RUN):
             part = tiles[None, at : at + _TILES_PER_RUN]
-            feed = {"pixel_values": part, "pixel_attention_mask": np.ones(
-                (1, part.shape[1], *part.shape[3:]), np.bool_)}
+            whole = np.ones((1, part.shape[1], *part.shape[3:]), np.bool_)
+            feed: dict[str, NDArray[Any]] = {
+                "pixel_values": part, "pixel_attention_mask": whole}
             seen.append(self._see(feed, cancel))
         side = min(int(per_tile**0.5), MAX_TAP_CELLS)
         positions = np.arange(len(ids), dtype=np.int64)[None]
@@ -189,7 +192,9 @@ class HfModel:
         seen = []
         for patches, grid in cut:
             size = np.array([grid], np.int64)
-            feed = {"pixel_values": patches, "grid_thw": size, "image_grid_thw": size}
+            feed: dict[str, NDArray[Any]] = {
+                "pixel_values": patches, "grid_thw": size, "image_grid_thw": size,
+            }
             seen.append(self._see(feed, cancel))
         grids = [grid for _, grid in cut]
         positions, following = qwen2vl.positions_of(
@@ -245,9 +250,11 @@ class HfModel:
         """Grow the cache by (1, T, D) embeddings; (vocab,) logits of the last position."""
         past = cache.shape(next(iter(self._past)))[2]
         total = past + embeddings.shape[1]
-        feed = {"inputs_embeds": embeddings, "position_ids": positions,
-                "attention_mask": np.ones((1, total), np.int64),
-                "num_logits_to_keep": np.array(1, np.int64)}
+        feed: dict[str, NDArray[Any]] = {
+            "inputs_embeds": embeddings, "position_ids": positions,
+            "attention_mask": np.ones((1, total), np.int64),
+            "num_logits_to_keep": np.array(1, np.int64),
+        }
         (logits,) = self.decoder.run(feed, cache, ("logits",), cancel)
         return np.asarray(logits[0, -1], np.float32)
 

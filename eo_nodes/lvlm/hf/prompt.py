@@ -1,7 +1,8 @@
 """From pieces of a chat to token ids.
 
-A checkpoint's own template is a program in another language and is not run; the two classes' one-turn
-form is fixed in ``idefics3`` and ``qwen2vl`` (equal to the published templates: test/training).
+A checkpoint's own template is a program in another language and is not run; the two classes'
+one-turn form is fixed in ``idefics3`` and ``qwen2vl``, equal to the published templates
+(test/training).
 Words of the question are never read as control tokens (M32): only pieces marked special are.
 """
 

@@ -54,11 +54,12 @@ def patches_of(image: Bytes, config: ImageConfig) -> tuple[Float, Grid]:
     """
     p, m = config.patch, config.merge
     height, width = smart_size(
-        *image.shape[:2], p * m, config.shortest_edge, config.longest_edge
+        image.shape[0], image.shape[1], p * m, config.shortest_edge, config.longest_edge
     )
     image = resize(image, height, width, config.resample)
     values = image.astype(np.float32) * np.float32(config.rescale)
-    values = ((values - np.float32(config.mean)) / np.float32(config.std)).transpose(2, 0, 1)
+    mean, std = np.array(config.mean, np.float32), np.array(config.std, np.float32)
+    values = ((values - mean) / std).transpose(2, 0, 1)
     h, w = height // p, width // p
     cells = values.reshape(3, h // m, m, p, w // m, m, p)
     cells = cells.transpose(1, 4, 2, 5, 0, 3, 6)           # h/m, w/m, m, m, C, p, p

@@ -4,8 +4,8 @@ The checkpoints were trained on pictures resized by Pillow's two-pass filters, w
 with the scale (no aliasing) and whose intermediate picture is 8 bit. OpenCV's filters differ by up
 to tens of grey levels when shrinking.
 
-Source: Pillow's documentation of its filters; fixed-point form measured against its output (equal in
-every pixel, test/training).
+Source: Pillow's documentation of its filters; fixed-point form measured against its output, equal
+in every pixel (test/training).
 """
 
 from __future__ import annotations
@@ -31,11 +31,6 @@ def _triangle(x: Double) -> Double:
     return np.maximum(0.0, 1.0 - np.abs(x))
 
 
-def _hamming(x: Double) -> Double:
-    shape = np.sinc(x) * (0.54 + 0.46 * np.cos(np.pi * x))
-    return np.where(np.abs(x) < 1.0, shape, 0.0)
-
-
 def _cubic(x: Double) -> Double:
     x, a = np.abs(x), -0.5
     near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1
@@ -47,9 +42,10 @@ def _lanczos(x: Double) -> Double:
     return np.where((x >= -3.0) & (x < 3.0), np.sinc(x) * np.sinc(x / 3.0), 0.0)
 
 
-# Codes as in preprocessor_config.json ("resample"); 0, nearest, is used by no checkpoint.
+# Codes as in preprocessor_config.json ("resample"); nearest (0) and Hamming (5) are used by no
+# checkpoint.
 FILTERS: dict[int, tuple[Callable[[Double], Double], float]] = {
-    1: (_lanczos, 3.0), 2: (_triangle, 1.0), 3: (_cubic, 2.0), 4: (_box, 0.5), 5: (_hamming, 1.0),
+    1: (_lanczos, 3.0), 2: (_triangle, 1.0), 3: (_cubic, 2.0), 4: (_box, 0.5),
 }
 
 
@@ -58,7 +54,7 @@ def resize(image: Bytes, height: int, width: int, resample: int) -> Bytes:
 
     Args:
         image: (H, W, C) uint8. height, width: wanted, >= 1.
-        resample: code of the filter: 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming.
+        resample: code of the filter: 1 Lanczos, 2 bilinear, 3 bicubic, 4 box.
     Returns:
         (height, width, C) uint8.
     Raises:
@@ -66,11 +62,14 @@ def resize(image: Bytes, height: int, width: int, resample: int) -> Bytes:
     """
     if resample not in FILTERS:
         raise ModelError(f"unknown resampling filter {resample}")
-    if width != image.shape[1]:
-        turned = np.ascontiguousarray(image.transpose(1, 0, 2))
-        image = np.ascontiguousarray(_pass(turned, width, resample).transpose(1, 0, 2))
-    if height != image.shape[0]:
-        image = _pass(image, height, resample)
+    lost_rows, lost_cols = image.shape[0] - height, image.shape[1] - width
+    # Measured on Pillow 13; earlier versions always go along rows first (some grey levels apart).
+    first = 0 if lost_rows > max(0, 2 * lost_cols) else 1
+    for axis in (first, 1 - first):
+        size = (height, width)[axis]
+        if size != image.shape[axis]:
+            turned = np.ascontiguousarray(image.swapaxes(0, axis))
+            image = np.ascontiguousarray(_pass(turned, size, resample).swapaxes(0, axis))
     return image
 
 
