@@ -270,65 +270,73 @@ def _outline_of(prompt: VisualPrompt) -> NDArray[np.float64] | None:
     return vertices if len(vertices) >= 3 else None
 
 
-def place_in_text(text: str, prompts: Sequence[VisualPrompt]) -> str:
-    """Put the prompts into the text of a question.
+_Part = tuple[slis.Segment, VisualPrompt | None]
+
+
+def compose(
+    text: str, prompts: Sequence[VisualPrompt] = (),
+    image_sizes: Sequence[tuple[float, float]] = (),
+) -> tuple[str, tuple[VisualPrompt, ...]]:
+    """Bring a question and what it points at into the form that a model takes.
 
     A prompt whose label stands in the text as a word goes behind its first occurrence; the others
-    follow at the end in order. A text that holds spatial values already keeps them.
+    follow at the end in order. Values that stand in the text already stay where they are.
 
+    Args:
+        text: free text with points, boxes, oriented boxes, polygons and masks; a time span stays
+            text, it points at no place.
+        prompts: further places.
+        image_sizes: width and height of each image, for the shape of oriented boxes; square where
+            missing.
+    Returns:
+        The text that the model reads, with masks and long outlines in a short form, and all
+        prompts in the order in which they stand in it, exact as they were given.
     Raises:
-        VisualPromptError: more than 16 prompts, those in the text included.
         SlisSyntaxError: a spatial value in the text is malformed.
+        VisualPromptError: more than 16 prompts, an empty mask, or a ``<seg>``, which asks for
+            a mask and holds none.
     """
-    segments = slis.parse(text)
+    parts = [_read(segment, image_sizes) for segment in slis.parse(text)]
     for prompt in prompts:
-        _insert(segments, prompt)
-    if sum(not isinstance(segment, str) for segment in segments) > MAX_PROMPTS:
-        raise VisualPromptError("count", f"more than {MAX_PROMPTS} in one request")
-    return slis.serialise(segments)
+        _insert(parts, prompt)
+    found = tuple(prompt for _, prompt in parts if prompt is not None)
+    if len(found) > MAX_PROMPTS:
+        raise VisualPromptError("count", f"{len(found)} in one request, at most {MAX_PROMPTS}")
+    return slis.serialise(segment for segment, _ in parts), found
 
 
-def _insert(segments: list[slis.Segment], prompt: VisualPrompt) -> None:
-    value = as_value(prompt)
+def _read(segment: slis.Segment, image_sizes: Sequence[tuple[float, float]]) -> _Part:
+    if isinstance(segment, str | slis.Span):
+        return segment, None
+    size = image_sizes[segment.image] if segment.image < len(image_sizes) else (1.0, 1.0)
+    prompt = from_value(segment, size)
+    is_long = slis.token_cost(segment) > _TEXT_TOKENS
+    return as_value(prompt) if is_long else segment, prompt
+
+
+def _insert(parts: list[_Part], prompt: VisualPrompt) -> None:
+    placed: _Part = (as_value(prompt), prompt)
     word = re.compile(rf"(?<!\w){re.escape(prompt.label)}(?!\w)") if prompt.label else None
-    for index, segment in enumerate(segments):
+    for index, (segment, _) in enumerate(parts):
         if word and isinstance(segment, str) and (found := word.search(segment)):
             before, after = segment[: found.end()] + " ", segment[found.end() :]
-            segments[index : index + 1] = [before, value, after]
+            parts[index : index + 1] = [(before, None), placed, (after, None)]
             return
-    segments += [" ", value] if segments else [value]
+    if parts:
+        parts.append((" ", None))
+    parts.append(placed)
+
+
+def place_in_text(text: str, prompts: Sequence[VisualPrompt]) -> str:
+    """Text of ``compose``."""
+    return compose(text, prompts)[0]
 
 
 def parse_prompt(
     text: str, image_sizes: Sequence[tuple[float, float]] = ()
 ) -> tuple[str, tuple[VisualPrompt, ...]]:
-    """Read the visual prompts out of the text of a question.
-
-    Args:
-        text: free text with points, boxes, oriented boxes, polygons and masks; a time span stays
-            text, it points at no place.
-        image_sizes: width and height of each image, for the shape of oriented boxes; square where
-            missing.
-    Returns:
-        The text that the model reads, with masks and long outlines in a short form, and the
-        prompts in the order in which they stand in it.
-    Raises:
-        SlisSyntaxError: a spatial value is malformed.
-        VisualPromptError: more than 16 prompts, an empty mask, or a ``<seg>``, which asks for
-            a mask and holds none.
-    """
-    segments = slis.parse(text)
-    prompts = []
-    for index, segment in enumerate(segments):
-        if isinstance(segment, str | slis.Span):
-            continue
-        size = image_sizes[segment.image] if segment.image < len(image_sizes) else (1.0, 1.0)
-        prompts.append(from_value(segment, size))
-        if slis.token_cost(segment) > _TEXT_TOKENS:
-            segments[index] = as_value(prompts[-1])
-    if len(prompts) > MAX_PROMPTS:
-        raise VisualPromptError("count", f"{len(prompts)} in one request, at most {MAX_PROMPTS}")
-    return slis.serialise(segments), tuple(prompts)
+    """Read the visual prompts out of the text of a question: ``compose`` without further ones."""
+    return compose(text, (), image_sizes)
 
 
 def from_value(

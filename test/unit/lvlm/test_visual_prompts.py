@@ -30,6 +30,7 @@ from eo_nodes.lvlm.visual_prompts import (
     as_text,
     as_value,
     box,
+    compose,
     drawn,
     extent,
     from_pixels,
@@ -239,6 +240,17 @@ def test_prompts_go_behind_their_labels_or_to_the_end():
         "Is A <box 51 51 255 307> larger than B <point 153 153>? <point 460 460>")
 
 
+def test_prompts_come_back_in_the_order_of_the_text_and_exact():
+    """The drawing is told by its outline and still pooled cell by cell."""
+    cells = np.zeros((64, 64))
+    cells[16:32, 8:24] = 1
+    given = [drawn(cells), box(0.1234567, 0.1, 0.5, 0.6, label="A")]
+    text, found = compose("Like <point 1 2>, is A burnt?", given)
+    assert [part.kind for part in parse(text) if not isinstance(part, str)] == [
+        "point", "box", "poly"]
+    assert found == (point(1.5 / 512, 2.5 / 512), given[1], given[0])
+
+
 def test_a_label_is_a_whole_word():
     prompt = point(0, 0, label="a.b")
     assert place_in_text("xa.b axb a.b?", [prompt]) == "xa.b axb a.b <point 0 0>?"
@@ -309,7 +321,7 @@ def test_what_a_prompt_may_not_hold():
         parse_prompt("fill <mask 2 2 4>")
     with pytest.raises(VisualPromptError, match="17 in one request"):
         parse_prompt("<point 1 2>" * (MAX_PROMPTS + 1))
-    with pytest.raises(VisualPromptError, match="16 in one request"):
+    with pytest.raises(VisualPromptError, match="17 in one request"):
         place_in_text("<point 1 2>" * MAX_PROMPTS, [point(0, 0)])
 
 
