@@ -64,6 +64,17 @@ class _Lines:
             self._say(**step)
 
 
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """An arbiter that notices deaths but leaves it to us to ask how a process ended.
+
+    circus would collect every child of ours, and so lose the exit code of a process that it sees
+    dead before the kernel lets it be collected: when the last of its threads is gone.
+    """
+
+    def reap_processes(self) -> None:
+        """Collect nothing."""
+
+
 class Supervisor:
     """Runs one plan once.
 
@@ -95,7 +106,6 @@ class Supervisor:
         self._watchers: dict[str, Watcher] = {}
         self._alive: dict[str, Any] = {}  # of circus; None: it could not be started
         self._started_s: dict[str, float] = {}
-        self._exit_codes: dict[int, int] = {}
         self._arbiter: Any = None
         self._turn = asyncio.Lock()
 
@@ -133,7 +143,7 @@ class Supervisor:
         before = {number: signal.getsignal(number) for number in SysHandler.SIGNALS}
         signal.pthread_sigmask(signal.SIG_BLOCK, before)
         try:
-            self._arbiter = Arbiter(
+            self._arbiter = _Arbiter(
                 [],
                 f"ipc://{sockets}/control",
                 f"ipc://{sockets}/events",
@@ -174,7 +184,6 @@ class Supervisor:
             "graceful_timeout": self._plan.grace_s,
             "stdout_stream": {"stream": stdout},
             "stderr_stream": {"stream": log},
-            "hooks": {"after_reap": (self._keep_exit_code, True)},
         }
 
     async def _start(self, spec: ProcessSpec) -> None:
@@ -196,32 +205,22 @@ class Supervisor:
             return
         # A silence that began before this process did is that of its predecessor.
         if time.monotonic() - self._started_s[spec.name] > step["silence_s"]:
-            for pid in list(self._watchers[spec.name].processes):
-                _signal_group(pid, signal.SIGKILL)
-
-    def _keep_exit_code(self, *, process_pid: int, exit_code: int, **_fields: Any) -> bool:
-        self._exit_codes[process_pid] = exit_code
-        return True
-
-    def _exit_code(self, process: Any) -> int | None:
-        """Return how a process ended: its status, or minus the signal; None: it never ran.
-
-        circus collects its children, hands what they returned to the hook, and then looks who
-        is gone. One that dies between the two it forgets without collecting it: that is left
-        to us, and must be done before its next round.
-        """
-        if process is None:
-            return None
-        code = self._exit_codes.pop(process.pid, None)
-        return process.poll() if code is None else code
+            process = self._alive[spec.name]
+            if process is not None:
+                _signal_group(process.pid, signal.SIGKILL)
 
     async def _check(self) -> None:
         """Look for deaths until the stop."""
         specs = {spec.name: spec for spec in (*self._plan.processes, self._plan.bringup)}
         while not self._stop.is_set():
             await self._exclusively(self._arbiter.manage_watchers)
-            for name in [name for name in self._alive if self._watchers[name].is_stopped()]:
-                code = self._exit_code(self._alive.pop(name))
+            for name, process in list(self._alive.items()):
+                if not self._watchers[name].is_stopped():
+                    continue
+                code = None if process is None else process.poll()
+                if process is not None and code is None:
+                    continue  # some of its threads still run
+                del self._alive[name]
                 self._say(stage="died", process=name, exit_code=code)
                 self._free_memory()
                 task = asyncio.create_task(self._after_death(specs[name]))

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from circus.arbiter import Arbiter
+import psutil
+from circus.watcher import Watcher
 
 from eo_nodes.graph import supervise
 from eo_nodes.graph.description import Restart
@@ -59,22 +60,22 @@ def main(folder: Path, seed: int, kills: int) -> list[tuple[int, int | None]]:
                 supervisor.stop()
 
     def strike() -> None:
-        if living and len(deaths) + len(sent) < kills and rng.random() < 0.3:
+        if living and len(deaths) + len(sent) < kills and rng.random() < 0.2:
             name = rng.choice(sorted(living))
-            pid, sent[name] = living.pop(name), rng.choice(SIGNALS)
-            os.kill(pid, sent[name])
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it is dead now, not collected
+            process, sent[name] = psutil.Process(living.pop(name)), rng.choice(SIGNALS)
+            process.send_signal(sent[name])
+            while process.status() != psutil.STATUS_ZOMBIE:  # its first thread is gone
+                pass
 
-    collect = Arbiter.reap_processes
+    manage = Watcher.manage_processes
 
-    def collect_and_strike(arbiter: Arbiter) -> None:
-        # The two moments that differ: before circus collects its children, and after that,
-        # before it looks who is gone.
+    def strike_and_manage(watcher: Watcher) -> Any:
         strike()
-        collect(arbiter)
-        strike()
+        return manage(watcher)
 
-    Arbiter.reap_processes = collect_and_strike
+    # All over a round: before circus collects its children, and after that, before it looks at
+    # each of them.
+    Watcher.manage_processes = strike_and_manage
     supervise._CHECK_S = 0.001
     plan = Plan(
         profile="",

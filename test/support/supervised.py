@@ -61,7 +61,7 @@ class Run:
             self._remember_children()
         return step
 
-    def wait_for(self, stage: str, timeout_s: float = 90.0, **fields: Any) -> dict[str, Any]:
+    def wait_for(self, stage: str, timeout_s: float = 240.0, **fields: Any) -> dict[str, Any]:
         """Return the next step with this stage and these fields; fail at the end or in time."""
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -105,7 +105,7 @@ class Run:
         except psutil.NoSuchProcess:
             return
 
-    def stop(self, number: int, timeout_s: float = 60.0) -> int:
+    def stop(self, number: int, timeout_s: float = 120.0) -> int:
         """Send a signal to the supervisor; return its exit status."""
         self._remember_children()
         self.process.send_signal(number)
