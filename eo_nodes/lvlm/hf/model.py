@@ -357,16 +357,15 @@ def load_hf(
         ModelError: names the file, key or check that failed.
     """
     options = options or RuntimeOptions()
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
+    if manifest is not None:
+        verify_files(folder, manifest)
     config = read_layout(folder, variant)
     names = used_files(folder, config)
-    golden: Mapping[str, Any] = {}
-    if (folder / MANIFEST).is_file():
-        manifest = read_manifest(folder)
-        verify_files(folder, manifest)
+    if manifest is not None:
         require_listed(manifest, names)
-        digest, golden = manifest.digest, manifest.golden
-    else:
-        digest = _digest(folder, names)
+    digest = manifest.digest if manifest is not None else _digest(folder, names)
+    golden = manifest.golden if manifest is not None else {}
     options.require(weight_bytes([folder / n for n in names if ".onnx" in n]), folder.name)
     model = HfModel(folder, config, digest, options)
     if golden:
