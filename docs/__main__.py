@@ -1,9 +1,9 @@
 """Write the parts of the documentation that come from the code, or check that they are current.
 
-    python -m docs            write docs/nodes.md, docs/graph.svg, tables in README.md and others
+    python -m docs            write docs/nodes.md, docs/graph.svg, parts of README.md and others
     python -m docs --check    change nothing; exit 1 and name what is out of date
 
-A table in a page stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
+What is written into a page stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = {
     "README.md": {
         "nodes": pages.nodes_table,
+        "node-sections": pages.node_sections,
         "topics": pages.topics_table,
     },
     "docs/operations.md": {

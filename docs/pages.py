@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -197,15 +199,40 @@ def nodes_table() -> str:
     """Return the short table of nodes for the README."""
     rows = [
         (
-            f"[`{node.name}`](docs/nodes.md#{node.name})",
-            " ".join(node.places),
+            f"[`{node.name}`](#{node.name})",
             _inputs(node),
             _outputs(node),
             ", ".join(f"`{p.name}`" for p in node.parameters),
         )
         for node in all_nodes()
     ]
-    return table(("node", "process", "in", "out", "parameters"), rows)
+    return table(("node", "in", "out", "parameters"), rows)
+
+
+def node_sections() -> str:
+    """Return a short section for each node for the README."""
+    return "\n\n".join(map(_short_section, all_nodes()))
+
+
+def _short_section(node: NodeFacts) -> str:
+    facts = (
+        f"In: {_inputs(node)}. Out: {_outputs(node)}. Runs in {_listed(node.places)}. "
+        f"[Parameters](docs/nodes.md#{node.name})."
+    )
+    return f"### {node.name}\n\n{_wrapped(_summary(node))}\n\n{_wrapped(facts)}"
+
+
+def _summary(node: NodeFacts) -> str:
+    """Return the first paragraph and, where there are more, the first sentence after it."""
+    first, _, rest = _about(node).partition("\n\n")
+    second = re.split(r"(?<=\.)\s", rest, maxsplit=1)[0]
+    return f"{first} {second}".strip()
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(
+        " ".join(text.split()), 100, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def events_table() -> str:

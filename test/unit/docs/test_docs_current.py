@@ -31,10 +31,23 @@ def test_written_parts_are_current():
     assert writer.stale() == [], "run: python -m docs"
 
 
-def test_a_changed_table_is_noticed(monkeypatch):
-    monkeypatch.setitem(writer.BLOCKS["README.md"], "topics", lambda: "| other |")
+@pytest.mark.parametrize("label", writer.BLOCKS["README.md"])
+def test_a_changed_part_is_noticed(label, monkeypatch):
+    monkeypatch.setitem(writer.BLOCKS["README.md"], label, lambda: "| other |")
 
     assert writer.stale() == ["README.md"]
+
+
+def test_every_node_has_a_section_that_says_what_it_does_hears_and_says():
+    sections = (ROOT / "README.md").read_text(encoding="utf-8").split("\n### ")
+    found = {section.partition("\n")[0]: section for section in sections}
+    headings = (ROOT / "docs/nodes.md").read_text(encoding="utf-8").splitlines()
+
+    for node in all_nodes():
+        section = found[node.name]
+        topics = set(re.findall(r"`([\w/]+)`", section))
+        assert {*node.hears, *node.speaks, *node.places} <= topics
+        assert f"(docs/nodes.md#{node.name})" in section and f"## {node.name}" in headings
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
