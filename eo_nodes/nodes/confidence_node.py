@@ -12,7 +12,7 @@ from .base import EoNode
 from .parameters import Parameter
 from .runner import main_of
 
-_REQUESTS_KNOWN = 10_000
+_REQUESTS_KNOWN = 1_000
 
 
 class Confidence(EoNode):
@@ -36,7 +36,7 @@ class Confidence(EoNode):
                 min_budget_bytes=self.param("min_budget_bytes"),
             )
         )
-        self._requests: OrderedDict[str, Request] = OrderedDict()
+        self._wanted: OrderedDict[str, tuple[int, str]] = OrderedDict()  # deadline, consumer
         self._plan: ContactPlan | None = None
         self._budget: ByteBudget | None = None
         self._mode = "nominal"
@@ -48,9 +48,9 @@ class Confidence(EoNode):
         self.listen("tap", self._on_tap)
 
     def _on_request(self, request: Request) -> None:
-        self._requests[request.id] = request
-        while len(self._requests) > _REQUESTS_KNOWN:
-            self._requests.popitem(last=False)
+        self._wanted[request.id] = (request.deadline_ns, request.consumer)
+        while len(self._wanted) > _REQUESTS_KNOWN:
+            self._wanted.popitem(last=False)
 
     def _on_plan(self, plan: ContactPlan) -> None:
         self._plan = plan
@@ -62,7 +62,7 @@ class Confidence(EoNode):
         self._mode = mode.mode
 
     def _on_tap(self, tap: Tap) -> None:
-        request = self._requests.get(tap.request_id)
+        deadline_ns, consumer = self._wanted.get(tap.request_id, (0, "ground"))
         self.publish(
             "verdict",
             self._gate.decide(
@@ -71,8 +71,8 @@ class Confidence(EoNode):
                 self._budget,
                 self._mode,
                 self.now_ns(),
-                deadline_ns=request.deadline_ns if request else 0,
-                consumer=request.consumer if request else "ground",
+                deadline_ns=deadline_ns,
+                consumer=consumer,
             ),
         )
 

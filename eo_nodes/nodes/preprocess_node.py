@@ -44,7 +44,7 @@ from .folders import state_folder
 from .parameters import Parameter
 from .runner import main_of
 
-_REQUESTS_KNOWN = 2_000
+_REQUESTS_KNOWN = 200  # between request and decision; the pipeline holds far fewer at once
 
 
 @dataclass(slots=True)
@@ -142,6 +142,7 @@ class Preprocess(EoNode):
             raise error
 
     def _refuse(self, request: Request, reason: str) -> None:
+        self._known.pop(request.id, None)
         self.publish(
             "answer",
             Answer(
@@ -172,11 +173,13 @@ class Preprocess(EoNode):
         self._budget = budget
 
     def _on_verdict(self, verdict: Verdict) -> None:
-        if verdict.decision != Verdict.OFFLOAD:
-            return
         known = self._known.get(verdict.request_id)
-        if known is None:
+        if known is None or verdict.decision == Verdict.CONTINUE:
             return  # before our restart: the ledger issues the request again
+        if verdict.decision == Verdict.ANSWER:
+            if verdict.attempt >= known.request.attempt:
+                del self._known[verdict.request_id]
+            return
         tap_of = (known.tap.attempt, known.tap.stage) if known.tap is not None else (0, 0)
         if tap_of < (verdict.attempt, verdict.stage):
             # Two topics: the verdict may overtake its tap. The product must not depend on that.
@@ -185,6 +188,7 @@ class Preprocess(EoNode):
         request, tap, budget = known.request, known.tap, self._budget
         if tap is None:
             return
+        del self._known[request.id]  # what comes again is issued again
         limit = self.param("max_product_bytes")
         if budget is not None and budget.contact_id:
             limit = min(limit, budget.budget_bytes)
