@@ -44,6 +44,7 @@ TABLE = {
         {
             "contracts", "store", "graph", "imaging", "lvlm", "decision", "orbit", "tasking",
             "downlink", "link", "health", "ground", "console", "nodes", "eo_sim", "training",
+            "eo_nodes",
         },
         {"typer", "rich", "yaml", "numpy"},
     ),

@@ -111,6 +111,10 @@ class Spaces:
     def _match(self, name: str, chosen: Sequence[Sample]) -> list[Row]:
         """The SAR tile of an optical tile among ten."""
         everything = {s.id: s for s in samples(self._library, name, self._plan.split)}
+        # Of a part of the set some questions lack candidates.
+        chosen = [s for s in chosen if all(c in everything for c in s.facts["candidates"])]
+        if not chosen:
+            return []
         folder = self._plan.out / "answers" / self._subject.digest[:16] / self._plan.split
         hits = []
         with Journal(folder / f"{name}.match.jsonl") as journal:
