@@ -257,17 +257,11 @@ def as_text(prompt: VisualPrompt) -> str:
 def _outline_of(prompt: VisualPrompt) -> NDArray[np.float64] | None:
     """(N, 2) vertices, at most ``TEXT_VERTICES``; None where a mask has no one outline."""
     if prompt.mask is None:
-        vertices = np.array(prompt.xy).reshape(-1, 2)
-    else:
-        parts = slis.outlines(slis.mask_cells(prompt.mask))
-        if len(parts) != 1:
-            return None
-        vertices = slis.polygon_xy(parts[0])
-    tolerance = 0.5 / slis.BINS
-    while len(vertices) > TEXT_VERTICES:
-        line = cv2.approxPolyDP(vertices.astype(np.float32)[:, None], tolerance, True)
-        vertices, tolerance = line.reshape(-1, 2).astype(np.float64), tolerance * 1.5
-    return vertices if len(vertices) >= 3 else None
+        return slis.simplified(prompt.xy, TEXT_VERTICES)
+    parts = slis.outlines(slis.mask_cells(prompt.mask))
+    if len(parts) != 1:
+        return None
+    return slis.simplified(slis.polygon_xy(parts[0]), TEXT_VERTICES)
 
 
 _Part = tuple[slis.Segment, VisualPrompt | None]

@@ -1,6 +1,7 @@
 """SLIS, the spatial language inside answers and prompts. Grammar and examples: docs/slis.md."""
 
 from eo_nodes.lvlm.slis.automaton import Automaton, State
+from eo_nodes.lvlm.slis.budget import mask_within, simplified, token_cost
 from eo_nodes.lvlm.slis.geometry import (
     bounds,
     box_from,
@@ -41,7 +42,6 @@ from eo_nodes.lvlm.slis.values import (
     Span,
     Value,
     make,
-    token_cost,
 )
 from eo_nodes.lvlm.slis.vocabulary import (
     SPATIAL_TOKENS,
@@ -56,9 +56,8 @@ __all__ = [
     "Automaton", "Box", "Mask", "OrientedBox", "Point", "Polygon", "Seg", "Segment", "SlisError",
     "SlisSyntaxError", "SlisValueError", "SlisVocabulary", "Span", "SpatialIds", "State",
     "TextCodec", "TokenizerCodec", "Value",
-    "bounds", "box_from", "box_xyxy", "clip_convex", "coverage", "fill", "fill_segs",
-    "from_bin", "make", "mask_cells", "mask_from",
-    "oriented_corners", "oriented_from", "outlines", "parse", "point_from", "point_xy",
-    "polygon_from", "polygon_xy", "resize_mask", "serialise", "to_bin", "to_upper_bin",
-    "token_cost", "write_value",
+    "bounds", "box_from", "box_xyxy", "clip_convex", "coverage", "fill", "fill_segs", "from_bin",
+    "make", "mask_cells", "mask_from", "mask_within", "oriented_corners", "oriented_from",
+    "outlines", "parse", "point_from", "point_xy", "polygon_from", "polygon_xy", "resize_mask",
+    "serialise", "simplified", "to_bin", "to_upper_bin", "token_cost", "write_value",
 ]

@@ -251,9 +251,3 @@ def make(kind: str, numbers: Sequence[int], image: int = 0) -> Value:
             raise SlisValueError(f"mask: {len(numbers)} numbers, needs rows, cols and runs")
         return Mask(numbers[0], numbers[1], tuple(numbers[2:]), image)
     raise SlisValueError(f"unknown kind {kind!r:.40}")
-
-
-def token_cost(value: Value) -> int:
-    """Tokens that a value takes: marker, image index if not 0, fields, ``<end>`` if it varies."""
-    closing = field_count(value.kind) is None
-    return 1 + (value.image > 0) + len(value.numbers) + closing
