@@ -19,7 +19,7 @@ HAS_ROS = (
     importlib.util.find_spec("rclpy") is not None
     and importlib.util.find_spec("spaceverse") is not None
 )
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 
 def pytest_collection_modifyitems(items):

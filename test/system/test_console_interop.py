@@ -34,9 +34,11 @@ ROOT = Path(__file__).resolve().parents[2]
 DOMAIN = 160 + os.getpid() % 60
 EVENTS = 150
 VIEW_BYTES = 1_000_000
+WAIT_S = 60.0
 
 PEER = """
 import sys
+import time
 from rclpy.node import Node
 from eo_nodes.contracts.values import Answer, Contact, ContactPlan, Event, Step, Task, View, Views
 from eo_nodes.contracts.topics import TOPICS
@@ -69,6 +71,8 @@ class Peer(Node):
     def on_task(self, message):
         task = to_value(message)
         data = bytes(range(256)) * (VIEW_BYTES // 256)
+        while not self.out["views"].get_subscription_count():
+            time.sleep(0.01)
         self.send("views", Views(request_id="r", prompt=task.prompt, modality="sar",
                                  views=(View(kind="zoom", window=(1, 2, 3, 4), data=data),)))
         self.send("final", Answer(
@@ -131,21 +135,23 @@ def test_ask_watch_and_record_against_a_ros_node(peer, tmp_path):
             consumer="ground",
             max_answers=1,
         )
-        # the recorder must know the writer of the pictures before they are sent
-        end = time.monotonic() + 10
-        while recorder.counts["/ground/event"] < EVENTS and time.monotonic() < end:
+        # The recorder must know the writer of the pictures before they are sent; that the writer
+        # knows the recorder, the peer sees to.
+        (pictures,) = (reader for _, reader in recorder._readers if reader.topic == "views")
+        end = time.monotonic() + WAIT_S
+        while not (pictures.peers and recorder.counts["/ground/event"] == EVENTS):
+            assert time.monotonic() < end, f"{recorder.counts}, {pictures.peers} peers"
             time.sleep(0.02)
-        time.sleep(0.5)
         sent = console.ask(task)
-        (answer,) = console.wait_final(sent.id, timeout_s=10)
+        (answer,) = console.wait_final(sent.id, timeout_s=WAIT_S)
 
-        plan = console.latest("contact_plan", timeout_s=5)
+        plan = console.latest("contact_plan", timeout_s=WAIT_S)
         events = []
-        for _, event in console.stream(["event"], timeout_s=10):
+        for _, event in console.stream(["event"], timeout_s=WAIT_S):
             events.append(event.stamp_ns)
             if len(events) == EVENTS:
                 break
-        end = time.monotonic() + 10
+        end = time.monotonic() + WAIT_S
         while not recorder.counts["/ground/views"] and time.monotonic() < end:
             time.sleep(0.02)
     finally:

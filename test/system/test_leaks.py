@@ -66,7 +66,7 @@ def test_m36_only_the_clock_and_the_emulators_frames_cross(tmp_path: Path) -> No
     def look(child: demo.GraphProcess) -> None:
         for domain, segment in ((SAT, "sat1"), (GROUND, "ground")):
             participant = Participant(domain, f"/{segment}")
-            end_s = time.monotonic() + 30
+            end_s = time.monotonic() + 60
             while not own_names(segment) <= endpoints(participant) and time.monotonic() < end_s:
                 time.sleep(0.05)
             time.sleep(1.0)  # for the rest, whoever it is
