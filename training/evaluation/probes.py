@@ -125,7 +125,8 @@ class QuestionOnly:
                     found = value(qa["a"])
                     self._by_question.setdefault(qa["q"], Counter())[found] += 1
                     everything[found] += 1
-        self.majority = everything.most_common(1)[0][0]
+        # None where the folder holds no training pictures: then nothing is known.
+        self.majority = everything.most_common(1)[0][0] if everything else None
 
     def answer(self, question: str) -> object:
         """Value it would give."""

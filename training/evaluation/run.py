@@ -189,6 +189,8 @@ class Runner:
         assert score.question_only is not None
         read = score.question_only
         blind = QuestionOnly(self._library, cell.set_name, score.tag, read)
+        if blind.majority is None:
+            return
         true = [read(a.truth[0]) for a in own]
         hits = [blind.answer(a.truth[1]) == t for a, t in zip(own, true, strict=True)]
         row.probe = float(ACCURACY.value(sum(right(h) for h in hits)))

@@ -62,7 +62,9 @@ def test_areas_of_an_answer_are_joined():
 
 
 def row(value, ci95, target, metric=ACCURACY, **more):
-    return Row("m", "vqa", "optical", "s", "t", metric, value, 100, ci95, 100, target=target, **more)
+    return Row(
+        "m", "vqa", "optical", "s", "t", metric, value, 100, ci95, 100, target=target, **more
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,273 @@
+"""The loop that asks, keeps, scores and compares, on real chips and a model made up here."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eo_nodes.contracts.errors import ConfigError
+from eo_nodes.lvlm import slis
+from training.evaluation import __main__ as command
+from training.evaluation import spaces
+from training.evaluation.cells import table
+from training.evaluation.compare import compare
+from training.evaluation.probes import CONTROLS, QuestionOnly, grey
+from training.evaluation.run import Plan, Runner
+from training.evaluation.sets import open_library, samples
+from training.evaluation.subject import Said, abilities_of
+
+CHIPS = Path(__file__).resolve().parents[2] / "data" / "chips"
+
+
+@pytest.fixture(scope="module")
+def library():
+    return open_library(CHIPS)
+
+
+class Knowing:
+    """A stand-in for a subject: knows the truth of a cell and says it, as far as it sees."""
+
+    name, digest, held_out = "regular", "0123456789abcdef" * 4, {}
+    abilities = frozenset({"text", "dates", "places", "visual_prompts"})
+
+    def __init__(self, say):
+        self.say, self.calls = say, 0
+
+    def answer(self, images, prompt, max_tokens):
+        self.calls += 1
+        return Said(self.say(images, prompt), 0.9, 0.01)
+
+
+def cell(name, library):
+    pines = library.meta("indian_pines")["classes"]
+    return next(c for c in table(pines) if c.name == name)
+
+
+def runner(library, tmp_path, say, **plan):
+    subject = Knowing(say)
+    made = Runner(subject, library, Plan("test", tmp_path, **plan), lambda *_: None)
+    return made, subject
+
+
+def truth_of(made_cell, library):
+    """(prompt, pixels) -> truth text, for a cell of exact answers."""
+    return {
+        (ask.prompt, sample.images[0].values.tobytes()): str(ask.truth)
+        for sample in samples(library, made_cell.set_name, "test")
+        for ask in made_cell.ask(sample)
+    }
+
+
+def test_a_model_that_sees_is_right_and_blind_it_is_not(library, tmp_path):
+    asked = cell("eurosat_rgb.class", library)
+    known = truth_of(asked, library)
+    made, _ = runner(library, tmp_path,
+                     lambda images, prompt: known.get((prompt, images[0].values.tobytes()), "?"))
+    # The chips have no training pictures: grey is then each picture's own mean level.
+    row, = made.rows(asked)
+    assert (row.value, row.blind, row.n, row.refused) == (100.0, 0.0, 10, 0)
+    assert row.ece == pytest.approx(0.1)
+    assert (row.majority, row.probe, row.reached) == (10.0, 84.3, True)
+    assert "n < 50" in row.marks
+
+
+def test_a_stopped_run_goes_on_and_asks_nothing_twice(library, tmp_path):
+    asked = cell("hit_uav.count_vehicle", library)
+    made, subject = runner(library, tmp_path, lambda *_: "3", with_controls=False)
+    whole = made.rows(asked)
+    assert subject.calls == 10
+    journal, = tmp_path.rglob("hit_uav.count_vehicle.jsonl")
+    data = journal.read_bytes()
+    journal.write_bytes(data[: len(data) // 2])  # killed within a line
+    again, subject = runner(library, tmp_path, lambda *_: "3", with_controls=False)
+    assert [r.plain() for r in again.rows(asked)] == [r.plain() for r in whole]
+    assert 0 < subject.calls < 10
+    assert journal.read_bytes() == data
+
+
+def test_another_wording_is_asked_again(library, tmp_path):
+    asked = cell("flood_s1.present", library)
+    made, _ = runner(library, tmp_path, lambda *_: "yes", with_controls=False)
+    made.rows(asked)
+    other = replace(asked, ask=lambda s: [replace(a, prompt="Water?") for a in asked.ask(s)])
+    made, subject = runner(library, tmp_path, lambda *_: "no", with_controls=False)
+    made.rows(other)
+    assert subject.calls == 10
+
+
+def test_limit_draws_the_same_questions_whatever_the_order(library, tmp_path):
+    asked = cell("rsvqa_hr.questions", library)
+    made, subject = runner(library, tmp_path, lambda *_: "no", limit=6, with_controls=False)
+    first = made.rows(asked)
+    assert subject.calls == 6 == sum(r.n for r in first)
+    assert all(r.reached is None for r in first)
+
+
+def test_true_boxes_and_masks_score_full_marks(library, tmp_path):
+    boxes, water = cell("s2_ships.boxes", library), cell("flood_s1.water", library)
+    told = {}
+    for sample in samples(library, "s2_ships", "test"):
+        height, width = sample.size
+        told[sample.images[0].values.tobytes()] = " ".join(
+            slis.write_value(slis.box_from(x0 / width, y0 / height, x1 / width, y1 / height))
+            for _, (x0, y0, x1, y1) in sample.boxes
+        )
+    for sample in samples(library, "flood_s1", "test"):
+        told[sample.images[0].values.tobytes()] = slis.write_value(
+            slis.mask_from(sample.mask == 1)
+        )
+    made, _ = runner(library, tmp_path,
+                     lambda images, _: told.get(images[0].values.tobytes(), ""),
+                     with_controls=False)
+    assert made.rows(boxes)[0].value == 100.0
+    assert made.rows(water)[0].value == 100.0
+
+
+def test_pixels_are_asked_by_a_point_in_their_middle(library):
+    asked = cell("indian_pines.pixels", library)
+    sample, = samples(library, "indian_pines", "test")
+    asks = asked.ask(sample)
+    assert len(asks) > 50
+    y, x = divmod(int(asks[0].key.split("#")[1]), 24)
+    place, = (p for p in slis.parse(asks[0].prompt) if not isinstance(p, str))
+    assert slis.point_xy(place) == pytest.approx(((x + 0.5) / 24, (y + 0.5) / 24), abs=1 / 1024)
+
+
+def test_cells_beyond_a_model_are_named_with_what_it_lacks(library, tmp_path):
+    made, subject = runner(library, tmp_path, lambda *_: "")
+    subject.abilities = abilities_of(object())
+    assert made.lacking(cell("trees.boxes", library)) == "places"
+    assert made.lacking(cell("indian_pines.pixels", library)) == "visual_prompts"
+    assert made.lacking(cell("trees.count", library)) == ""
+    space = spaces.Spaces(subject, library, Plan("test", tmp_path), lambda *_: None)
+    assert {space.lacking(name) for name in spaces.NAMES} == {"embed"}
+
+
+def test_grey_pictures_hold_nothing(library):
+    alter = grey(library, "eurosat_ms")
+    sample = samples(library, "eurosat_ms", "test")[0]
+    image, = alter(sample.images)
+    assert image.values.dtype == np.uint16 and image.values.shape == (1, 64, 64, 13)
+    assert (np.ptp(image.values, axis=(1, 2)) == 0).all()
+
+
+def test_masked_target_leaves_the_clutter(library):
+    sample = samples(library, "mstar", "test")[0]
+    image, = CONTROLS["masked_target"](library, "mstar")(sample.images)
+    before, after = sample.images[0].values[0, :, :, 0], image.values[0, :, :, 0]
+    assert np.ptp(after[24:72, 24:72]) == 0 and np.ptp(before[24:72, 24:72]) > 50
+    assert (after[:24] == before[:24]).all() and (after[:, 72:] == before[:, 72:]).all()
+
+
+def test_visible_only_takes_red_green_blue(library):
+    sample = samples(library, "eurosat_ms", "test")[0]
+    image, = CONTROLS["visible_only"](library, "eurosat_ms")(sample.images)
+    assert image.bands == ("red 665 nm", "green 560 nm", "blue 490 nm")
+    assert (image.values == sample.images[0].values[..., [3, 2, 1]]).all()
+    sample = samples(library, "indian_pines", "test")[0]
+    image, = CONTROLS["visible_only"](library, "indian_pines")(sample.images)
+    assert image.bands[0].startswith("red 66")
+
+
+def test_ship_chips_do_not_show_their_padding(library):
+    sample = samples(library, "opensarship", "test")[0]
+    assert sample.images[0].values.shape == (1, 32, 32, 1)
+
+
+class Answers:
+    """Training questions of a made-up set."""
+
+    def __init__(self, pairs):
+        self._pairs = pairs
+
+    def samples(self, name, split):
+        assert split == "train"
+        return [type("S", (), {"facts": {"qa": [
+            {"q": q, "a": a, "type": "count"} for q, a in self._pairs]}})]
+
+
+def test_question_only_is_the_commonest_answer_to_the_question():
+    train = Answers([("ships?", "0"), ("ships?", "0"), ("ships?", "9"), ("cars?", "9"),
+                     ("cars?", "9")])
+    prior = QuestionOnly(train, "x", "count", str)
+    assert prior.answer("ships?") == "0" and prior.answer("trees?") == prior.majority == "9"
+
+
+class Space(Knowing):
+    """A language space of three directions: the class of a picture is its own number."""
+
+    abilities = frozenset({"text", "embed"})
+
+    def __init__(self, names):
+        super().__init__(lambda *_: "")
+        self.held_out = {"eurosat_rgb": ["Forest"]}
+        self.names = names
+
+    def embed_text(self, texts):
+        return np.array([[float(n in t) for n in self.names] for t in texts], np.float32)
+
+    def embed_image(self, image):
+        return np.eye(len(self.names), dtype=np.float32)[self.order.pop(0)]
+
+    def match(self, first, second):
+        return -abs(float(first.values.mean()) - float(second.values.mean()))
+
+
+def test_names_and_zero_shot_by_the_language_space(library, tmp_path):
+    from training.instruct.nouns import EUROSAT
+
+    names = sorted(set(EUROSAT.values()))
+    subject = Space(names)
+    chosen = samples(library, "eurosat_rgb", "test")
+    subject.order = [names.index(EUROSAT[s.facts["label"]]) for s in chosen]
+    space = spaces.Spaces(subject, library, Plan("test", tmp_path), lambda *_: None)
+    rows = {r.type: r for r in space.rows("eurosat_rgb.names")}
+    assert rows["class by name"].value == 100.0
+    if any(s.facts["label"] == "Forest" for s in chosen):
+        assert rows["zero-shot"].reached and rows["zero-shot, harmonic mean"].value == 100.0
+    # A second run embeds nothing again.
+    assert space.rows("eurosat_rgb.names")[0].value == 100.0
+
+
+def test_sar_tile_is_looked_for_among_its_candidates(library, tmp_path):
+    space = spaces.Spaces(Space([]), library, Plan("test", tmp_path), lambda *_: None)
+    row, = space.rows("s1s2_pairs.match")
+    assert row.n == 1 and row.target == 88 and row.modality == "optical and sar"
+
+
+def test_regular_is_compared_with_compact_on_the_same_items(library, tmp_path):
+    asked = cell("eurosat_rgb.class", library)
+    known = truth_of(asked, library)
+    good, _ = runner(library, tmp_path / "a", with_controls=False,
+                     say=lambda i, p: known[p, i[0].values.tobytes()])
+    bad, _ = runner(library, tmp_path / "b", lambda *_: "forest", with_controls=False)
+    found = compare(good.rows(asked), bad.rows(asked))
+    assert found["cells"] == 1 and found["first_right_percent"] == 100.0
+    assert found["mean_difference"] == 100 - bad.rows(asked)[0].value
+    assert found["reached"]
+
+
+def test_a_folder_without_sets_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="no known set"):
+        open_library(tmp_path)
+
+
+def test_command_writes_rows_and_what_is_not_supported(tmp_path, capsys):
+    arguments = ["--data", str(CHIPS), "--cells", "hit_uav.boxes,hit_uav.day", "--limit", "3",
+                 "--out", str(tmp_path), "--model", str(CHIPS.parents[2] / "models" / "compact")]
+    assert command.main(arguments) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    row, = scores["rows"]
+    assert (row["model"], row["set"], row["type"], row["n"]) == (
+        "compact", "hit_uav", "day or night", 3)
+    assert scores["not_supported"] == [
+        {"model": "compact", "cell": "hit_uav.boxes", "lacks": "places"}]
+    assert "not supported (places)" in capsys.readouterr().out
+
+
+def test_command_refuses_a_folder_that_is_no_model(tmp_path, capsys):
+    arguments = ["--data", str(CHIPS), "--model", str(tmp_path), "--out", str(tmp_path)]
+    assert command.main(arguments) == 1
+    assert "evaluation:" in capsys.readouterr().err
