@@ -12,12 +12,16 @@ import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from training.instruct.drafting import Context
 from training.instruct.records import TASKS, ImageRef, Instruction, MaskRef
 from training.instruct.sources import Library
 from training.instruct.views import View
+from training.instruct.world import asking
+from training.instruct.world import stream as world_stream
+from training.instruct.world.sensors import render, sensor_of
 
 MODULES = ("classification", "caption", "vqa", "count", "grounding", "referring", "segmentation",
            "change", "temporal")
@@ -37,7 +41,8 @@ def instructions_of(lib: Library, name: str, split: str, seed: int, epoch: int, 
     if not samples:
         return
     augment = augment and split in ("train", "extra")
-    context = Context(lib, name, split, seed, epoch, samples, balanced, augment)
+    context = Context(name, split, seed, epoch, balanced, library=lib, samples=samples,
+                      augment=augment)
     wanted = set(tasks or TASKS)
     for module in MODULES:
         make = importlib.import_module(f"training.instruct.tasks.{module}").make
@@ -46,7 +51,8 @@ def instructions_of(lib: Library, name: str, split: str, seed: int, epoch: int, 
 
 def stream(data: Path, split: str, seed: int, epoch: int, tasks: Iterable[str] | None = None,
            held: bool | None = False, *, sets: Iterable[str] | None = None, balanced: bool = True,
-           shuffled: bool = True, augment: bool = True) -> Iterator[Instruction]:
+           natural: Iterable[str] = (), world: int = 0, shuffled: bool = True,
+           augment: bool = True) -> Iterator[Instruction]:
     """All instructions of one epoch, shuffled over sets and tasks.
 
     Args:
@@ -59,15 +65,20 @@ def stream(data: Path, split: str, seed: int, epoch: int, tasks: Iterable[str] |
         augment: turn and cut pictures of the training splits; False shows them whole, so that
             what a frozen network sees of them can be kept.
         balanced: False asks yes/no and count questions of every sample (natural frequencies).
+        natural: sets whose questions keep their natural frequencies although `balanced`.
+        world: scenes of the procedural world to add; its splits are its own.
     Yields:
         Instruction. Pixels are fetched with `load_images`.
     """
-    lib = library(data)
     made: list[Instruction] = []
-    for name in sets or lib.names:
+    if world:
+        made += world_stream.stream(split, seed, epoch, world, tasks, balanced=balanced,
+                                    shuffled=False)
+    lib = library(data)
+    for name in lib.names if sets is None else sets:
         for part in ("train", "extra") if split == "train" else (split,):
             made += instructions_of(lib, name, part, seed, epoch, tasks=tasks, held=held,
-                                    balanced=balanced, augment=augment)
+                                    balanced=balanced and name not in natural, augment=augment)
     if shuffled:
         random.Random(f"{seed}:{epoch}:order").shuffle(made)
     yield from made
@@ -85,6 +96,9 @@ def load_images(instruction: Instruction, data: Path | None = None
     """
     out = []
     for ref, bands in zip(instruction.images, instruction.bands, strict=True):
+        if ref.set == asking.SET:
+            out.append((render(ref.id, ref.member, ref.time)[0], bands, ref.sensor, ref.frame))
+            continue
         view = _view(library(data), ref)
         values = view.crop(view.library.pixels(view.sample, ref.member))
         if values.dtype == np.float16:           # kept short in memory only
@@ -95,7 +109,21 @@ def load_images(instruction: Instruction, data: Path | None = None
 
 def load_mask(target: MaskRef, data: Path | None = None) -> np.ndarray:
     """(H, W) uint8 of the view: 1 to segment, 0 not, 255 without label."""
-    stored = _view(library(data), target.image).mask()
+    ref = target.image
+    if ref.set == asking.SET:
+        return _world_mask(ref, target.layer)
+    stored = _view(library(data), ref).mask()
     out = np.isin(stored, target.values).astype(np.uint8)
     out[np.isin(stored, target.ignore)] = 255
     return out
+
+
+def _world_mask(ref: ImageRef, layer: str) -> np.ndarray:
+    """Layer of a scene in the pixels of its sensor: half of a coarse pixel sets it."""
+    mask = asking.layer_mask(ref.id, ref.time, layer).astype(np.uint8)
+    coarse = sensor_of(ref.member).coarse
+    if coarse == 1:
+        return mask
+    share = cv2.resize(mask.astype(np.float32), None, fx=1 / coarse, fy=1 / coarse,
+                       interpolation=cv2.INTER_AREA)
+    return (share >= 0.5).astype(np.uint8)

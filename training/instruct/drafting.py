@@ -28,26 +28,66 @@ class Candidate:
 
 
 @dataclass(slots=True)
-class Context:
-    """One set and split in one epoch, as task modules see it.
+class Balance:
+    """Random choices of one set in one epoch; thinning of what is asked.
 
     balanced: thin yes/no and counts; False asks of every sample (exams by natural frequency).
-    augment: turn and cut samples (training); False shows them whole.
     """
 
-    library: Library
     name: str
     split: str
     seed: int
     epoch: int
-    samples: Sequence[Sample]
     balanced: bool = True
-    augment: bool = True
-    _views: list[View] = field(default_factory=list)
 
     def rng(self, *parts: object) -> random.Random:
         """A generator of its own for each part, the same in every run."""
         return random.Random(":".join(map(str, (self.seed, self.epoch, self.name, *parts))))
+
+    def yes_no(self, group: str, candidates: Sequence[Candidate],
+               wordings: Sequence[str]) -> Iterator[Instruction]:
+        """Write yes/no candidates (answer True or False), balanced as the module says."""
+        rng = self.rng("yes_no", group)
+        if not self.balanced:
+            for c in candidates:
+                yield replace(c.write(rng.choice(wordings)), group=group)
+            return
+        yes = [c for c in candidates if c.answer]
+        no = [c for c in candidates if not c.answer]
+        rng.shuffle(yes)
+        rng.shuffle(no)
+        first = rng.randrange(len(wordings))
+        for i, pair in enumerate(zip(yes, no, strict=False)):
+            for c in pair:
+                yield replace(c.write(wordings[(first + i) % len(wordings)]), group=group)
+
+    def flat(self, group: str, candidates: Sequence[Candidate], wordings: Sequence[str],
+             slack: float = 1.5) -> Iterator[Instruction]:
+        """Write candidates so that no answer is asked for more than `slack` times the mean."""
+        rng = self.rng("flat", group)
+        by_answer = defaultdict(list)
+        for c in candidates:
+            by_answer[c.answer].append(c)
+        most = math.ceil(slack * len(candidates) / max(1, len(by_answer)))
+        for answer in sorted(by_answer):
+            chosen = by_answer[answer]
+            if self.balanced and len(chosen) > most:
+                chosen = rng.sample(chosen, most)
+            for c in chosen:
+                yield replace(c.write(rng.choice(wordings)), group=group)
+
+
+@dataclass(slots=True)
+class Context(Balance):
+    """One set and split in one epoch, as task modules see it.
+
+    augment: turn and cut samples (training); False shows them whole.
+    """
+
+    library: Library = field(kw_only=True)
+    samples: Sequence[Sample] = field(kw_only=True)
+    augment: bool = field(kw_only=True, default=True)
+    _views: list[View] = field(default_factory=list, init=False)
 
     @property
     def views(self) -> list[View]:
@@ -92,38 +132,6 @@ class Context:
     def bands_of(self, image: ImageRef) -> tuple[str, ...]:
         s = self.library.sample(image.set, image.id)
         return s.bands2 if image.member == "image2" else s.bands
-
-    def yes_no(self, group: str, candidates: Sequence[Candidate],
-               wordings: Sequence[str]) -> Iterator[Instruction]:
-        """Write yes/no candidates (answer True or False), balanced as the module says."""
-        rng = self.rng("yes_no", group)
-        if not self.balanced:
-            for c in candidates:
-                yield replace(c.write(rng.choice(wordings)), group=group)
-            return
-        yes = [c for c in candidates if c.answer]
-        no = [c for c in candidates if not c.answer]
-        rng.shuffle(yes)
-        rng.shuffle(no)
-        first = rng.randrange(len(wordings))
-        for i, pair in enumerate(zip(yes, no, strict=False)):
-            for c in pair:
-                yield replace(c.write(wordings[(first + i) % len(wordings)]), group=group)
-
-    def flat(self, group: str, candidates: Sequence[Candidate], wordings: Sequence[str],
-             slack: float = 1.5) -> Iterator[Instruction]:
-        """Write candidates so that no answer is asked for more than `slack` times the mean."""
-        rng = self.rng("flat", group)
-        by_answer = defaultdict(list)
-        for c in candidates:
-            by_answer[c.answer].append(c)
-        most = math.ceil(slack * len(candidates) / max(1, len(by_answer)))
-        for answer in sorted(by_answer):
-            chosen = by_answer[answer]
-            if self.balanced and len(chosen) > most:
-                chosen = rng.sample(chosen, most)
-            for c in chosen:
-                yield replace(c.write(rng.choice(wordings)), group=group)
 
 
 def yes(truth: bool) -> str:

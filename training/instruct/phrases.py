@@ -302,3 +302,44 @@ WATER = (
     "Is there flood water?", "Does the radar image show water?", "Can you see water?",
     "Does the image contain water?", "Is some of the ground under water?",
     "Is open water present?", "Do you find water here?")
+WHEN = (
+    "When is {d} to be seen?", "In which images can {d} be seen?", "Give the dates with {d}.",
+    "From when to when does {d} last?", "Which span of dates shows {d}?",
+    "First and last image with {d}?", "During which dates is {d} there?",
+    "Which images show {d}?", "Over which dates does {d} appear?", "Time span of {d}?")
+GREENEST = (
+    "Which image has the most green vegetation?", "When is the vegetation greenest?",
+    "In which image do the plants peak?", "Which date has the highest greenness?",
+    "Find the image with the most green leaves.", "When are the fields greenest?",
+    "At which date is the vegetation at its peak?", "Which of the images is the greenest?",
+    "Peak of the growing season: which image?", "Which date shows the most vegetation?")
+SEASON = (
+    "Which season does image {k} show?", "In what season was image {k} taken?",
+    "Season of image {k}?", "What time of the year is image {k}?",
+    "Was image {k} taken in spring, summer, autumn or winter?",
+    "Name the season of image {k}.", "Image {k}: which season?",
+    "Tell the season of image {k}.", "Which quarter of the year does image {k} show?",
+    "To which season does image {k} belong?")
+CROP = (
+    "Which crop grows at {r}?", "What is grown at {r}?", "Is {r} a winter or a summer crop?",
+    "Judge by all dates: what grows at {r}?", "Name the crop at {r}.",
+    "From the season's course, what is at {r}?", "Classify the field at {r}.",
+    "What kind of crop does {r} have over the year?", "Which plants grow at {r}?",
+    "Crop type at {r}?")
+EVENT_KIND = (
+    "What kind of change is it?", "Name the event between the images.",
+    "Which event took place?", "Classify the change.", "What sort of event is this?",
+    "What type of change happened?", "Give the kind of change.", "Which change class fits?",
+    "What happened here, in two words?", "Identify the event.")
+NEW_COUNT = (
+    "How many {xs} are new?", "How many new {xs} are there?", "Count the new {xs}.",
+    "What is the number of new {xs}?", "How many {xs} were added?",
+    "How many {xs} are in the second image but not in the first?", "Number of new {xs}?",
+    "How many {xs} have appeared?", "Tell how many {xs} are new.",
+    "By how many {xs} did the place gain?")
+DIRECTION = (
+    "Which way does {r} move?", "In what direction does {r} move?",
+    "Where is the {x} at {r} heading?", "Give the heading of the {x} at {r}.",
+    "What is the direction of motion of {r}?", "To which side does the {x} of {r} move?",
+    "Course of the {x} at {r}?", "Towards which direction does {r} travel?",
+    "Which compass direction does the {x} at {r} follow?", "Where does {r} go?")

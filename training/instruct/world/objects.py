@@ -1,5 +1,6 @@
 """Things on the ground: ships, aircraft, vehicles, tanks, buildings; their outlines and drawing."""
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -54,30 +55,38 @@ class Item:
         return math.hypot(self.vx, self.vy) > 0
 
     def outline(self) -> np.ndarray:
-        """(N, 2) float64 pixels, pixel centres at whole numbers plus a half."""
-        unit = np.array(_SHAPES[SHAPE_OF.get(self.kind, "box")])
-        c, s = math.cos(self.angle), math.sin(self.angle)
-        xy = unit * (self.length / 2, self.width / 2)
-        return xy @ np.array([[c, s], [-s, c]]) + (self.cx, self.cy)
+        """(N, 2) float64 pixels, pixel centres at whole numbers plus a half. Read only."""
+        return _outline(self, SHAPE_OF.get(self.kind, "box"))
 
     def corners(self) -> np.ndarray:
         """(4, 2) corners of the oriented box in pixels."""
-        c, s = math.cos(self.angle), math.sin(self.angle)
-        xy = np.array(_SHAPES["box"]) * (self.length / 2, self.width / 2)
-        return xy @ np.array([[c, s], [-s, c]]) + (self.cx, self.cy)
+        return _outline(self, "box")
 
     def box(self, size: int) -> tuple[float, float, float, float]:
         """Upright box, 0..1 of an image of `size` pixels, cut off at its border."""
-        xy = self.outline() / size
-        (x1, y1), (x2, y2) = xy.min(0).clip(0, 1), xy.max(0).clip(0, 1)
-        return float(x1), float(y1), float(x2), float(y2)
+        x1, y1, x2, y2 = (min(1.0, max(0.0, v / size)) for v in _limits(self))
+        return x1, y1, x2, y2
 
     def inside(self, size: int) -> float:
         """Share of its upright box within the image."""
-        (x1, y1), (x2, y2) = self.outline().min(0), self.outline().max(0)
+        x1, y1, x2, y2 = _limits(self)
         w = min(x2, size) - max(x1, 0)
         h = min(y2, size) - max(y1, 0)
         return max(0.0, w) * max(0.0, h) / ((x2 - x1) * (y2 - y1))
+
+
+@functools.lru_cache(maxsize=4096)
+def _outline(item: Item, shape: str) -> np.ndarray:
+    c, s = math.cos(item.angle), math.sin(item.angle)
+    xy = np.array(_SHAPES[shape]) * (item.length / 2, item.width / 2)
+    return xy @ np.array([[c, s], [-s, c]]) + (item.cx, item.cy)
+
+
+@functools.lru_cache(maxsize=4096)
+def _limits(item: Item) -> tuple[float, float, float, float]:
+    xy = item.outline()
+    (x1, y1), (x2, y2) = xy.min(0).tolist(), xy.max(0).tolist()
+    return x1, y1, x2, y2
 
 
 def paint(image: np.ndarray, item: Item, value, offset: tuple[float, float] = (0, 0)) -> None:
