@@ -1,7 +1,8 @@
 """The space segment as it flies (profile ``flight``, free mode), with a camera and an observer.
 
 Real processes under the supervisor; this process plays camera and asker and listens, as a node
-outside the graph. It adds nothing to the graph's processes.
+outside the graph. It adds nothing to the graph's processes, and takes next to no processor time
+from them: nobody spins its node, what it hears waits in its queues until it is asked for.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
 from eo_nodes.contracts.errors import EoError
@@ -34,49 +34,53 @@ _DOMAIN = 41 + _DOMAIN_OFFSET
 _MODEL = Path("models/compact")
 _REAL_SCENE = Path("sim/assets/scenes/rgb_camera__places_rgb.jp2")
 SENSOR = "rgb_camera"
+_LOOK_S = 0.01
 
 
 class BenchError(EoError):
     """A figure cannot be measured here."""
 
 
-@dataclass(slots=True)
-class Seen:
-    """What the observer heard: per topic, values in order of arrival."""
-
-    values: dict[str, list[Any]] = field(default_factory=dict)
-
-    def of(self, topic: str) -> list[Any]:
-        """Values of one topic."""
-        return self.values.setdefault(topic, [])
-
-
 class Camera:
     """A node in the satellite's domain that publishes images and tasks, and listens.
 
     Args:
-        topics: rows of the topic table to listen to.
+        topics: rows of the topic table to listen to; each keeps what one request brings.
     """
 
     def __init__(self, topics: tuple[str, ...]) -> None:
         self.context = rclpy.Context()
         self.context.init(domain_id=_DOMAIN)
-        self._node = rclpy.create_node("bench_camera", namespace="/sat1", context=self.context)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self._node)
-        self.seen = Seen()
+        self._node = rclpy.create_node(
+            "bench_camera", namespace="/sat1", context=self.context, start_parameter_services=False
+        )
         self._image = self._node.create_publisher(Image, "image", profile(TOPICS["image"].qos))
         self._task = self._node.create_publisher(
             message_type("Task"), "task", profile(TOPICS["task"].qos)
         )
+        self._heard: dict[str, list[Any]] = {topic: [] for topic in topics}
+        self._queues = {topic: self._listen(topic) for topic in topics}
+
+    def _listen(self, topic: str) -> Any:
+        row = TOPICS[topic]
+        return self._node.create_subscription(
+            message_type(row.type), topic, lambda _: None, profile(row.qos)
+        )
+
+    def seen(self, topic: str) -> list[Any]:
+        """Return what was heard on one topic so far, in order of arrival."""
+        heard, queue = self._heard.get(topic, []), self._queues.get(topic)
+        if queue is None:
+            return heard
+        with queue.handle:
+            while (taken := queue.handle.take_message(queue.msg_type, False)) is not None:
+                heard.append(to_value(taken[0]))
+        return heard
+
+    def ignore(self, *topics: str) -> None:
+        """Listen to some topics no more: who sends them is spared the work."""
         for topic in topics:
-            row = TOPICS[topic]
-            self._node.create_subscription(
-                message_type(row.type),
-                topic,
-                lambda message, t=topic: self.seen.of(t).append(to_value(message)),
-                profile(row.qos),
-            )
+            self._node.destroy_subscription(self._queues.pop(topic))
 
     def wait_matched(self, timeout_s: float = 15.0) -> None:
         """Wait for camera_ingest and tasking. Raises `BenchError`."""
@@ -89,23 +93,17 @@ class Camera:
         self.wait(is_matched, timeout_s, "camera_ingest and tasking are heard")
 
     def wait(self, is_met: Callable[[], bool], timeout_s: float, aim: str) -> None:
-        """Spin until a predicate holds. Raises `BenchError` after the timeout."""
+        """Look now and then until a predicate holds. Raises `BenchError` after the timeout."""
         end = time.monotonic() + timeout_s
         while not is_met():
-            self._executor.spin_once(timeout_sec=0.05)
+            time.sleep(_LOOK_S)
             if time.monotonic() > end:
-                events = [f"{e.id} {e.text}" for e in self.seen.of("event")[-4:]]
+                events = [f"{e.id} {e.text}" for e in self.seen("event")[-4:]]
                 raise BenchError(f"after {timeout_s:g} s, and not: {aim}; last events: {events}")
 
-    def spin(self, seconds: float) -> None:
-        """Listen for a while."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self._executor.spin_once(timeout_sec=0.02)
-
-    def spin_once(self) -> None:
-        """Handle one event, or wait a moment for one."""
-        self._executor.spin_once(timeout_sec=0.02)
+    def rest(self, seconds: float) -> None:
+        """Let what is under way arrive."""
+        time.sleep(seconds)
 
     def ask(self, task: Task) -> None:
         """Publish a task."""
@@ -124,7 +122,6 @@ class Camera:
 
     def close(self) -> None:
         """Leave the domain."""
-        self._executor.shutdown()
         self._node.destroy_node()
         self.context.shutdown()
 
@@ -137,6 +134,7 @@ class SpaceGraph:
     camera: Camera
     start_s: float
     model: str
+    inbox: Path
 
 
 def model_folder() -> Path:
@@ -170,7 +168,8 @@ def space_graph(
             camera = Camera((*topics, "event"))
             try:
                 camera.wait_matched()
-                yield SpaceGraph(graph, camera, start_s, str(model))
+                inbox = Path(folder, "state", "sat1", "inbox")
+                yield SpaceGraph(graph, camera, start_s, str(model), inbox)
             finally:
                 camera.close()
 
@@ -183,8 +182,9 @@ def real_pixels(height: int, width: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(values[np.ix_(rows, columns)][..., :3]).astype(np.uint8)
 
 
-def memory_mb(pid: int) -> tuple[float, float]:
-    """Return (RSS, PSS) of a process in MB of 2^20 bytes."""
+def memory_mb(pid: int) -> tuple[float, float, float]:
+    """Return (RSS, PSS, anonymous: heap and stacks) of a process in MB of 2^20 bytes."""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:
-        found = {line.split(":")[0]: line.split()[1] for line in lines if line[0] in "RP"}
-    return int(found["Rss"]) / 1024, int(found["Pss"]) / 1024
+        found = {line.split(":")[0]: line.split()[1] for line in lines if line[0] in "RPA"}
+    rss, pss, heap = (int(found[name]) / 1024 for name in ("Rss", "Pss", "Anonymous"))
+    return rss, pss, heap

@@ -108,10 +108,10 @@ class CompactLvlm(EoNode):
                 self._go_on(current)
             return
         current.is_waiting = True
+        self.publish("tap", tap)
         current.timeout = self.after(
             self.param("verdict_timeout_s"), lambda: self._on_timeout(current)
         )
-        self.publish("tap", tap)
 
     def _on_timeout(self, current: _Current) -> None:
         if current is not self._current or not current.is_waiting:
