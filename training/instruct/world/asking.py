@@ -50,7 +50,8 @@ class Writer(Balance):
         boxes, labels, oboxes = _targets(key, times[0])
         mask = MaskRef(images[layer_image], layer=layer) if layer else None
         targets = Targets(
-            boxes=boxes, labels=labels, oboxes=oboxes, mask=mask, references=tuple(references), scene=f"{SET}/{key}", pair=pair)
+            boxes=boxes, labels=labels, oboxes=oboxes, mask=mask,
+            references=tuple(references), scene=f"{SET}/{key}", pair=pair)
         modality = "fusion" if len(sensors) > 1 else images[0].modality
         return Instruction(
             id=f"{SET}/{key}:{task}.{kind}" + (f".{tag}" if tag else ""), set=SET,
