@@ -148,6 +148,15 @@ def test_weights_of_a_zoom_are_those_of_the_part():
 
 
 @pytest.mark.parametrize("prompt", [
+    box(0.5, 0.25, 0.6, 0.5), outline([0.5, 0.25, 0.6, 0.25, 0.6, 0.5, 0.5, 0.5]),
+    drawn([[0] * 10, [0] * 5 + [1] + [0] * 4, [0] * 10, [0] * 10])])
+def test_weights_of_a_view_that_is_not_square(prompt):
+    """The view is x 0.4..0.8, y 0..0.5: the place covers its second column, lower half."""
+    weights = rasterise(prompt, (0.4, 0, 0.4, 0.5), 2, 4)
+    np.testing.assert_allclose(weights, [[0, 0, 0, 0], [0, 1, 0, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("prompt", [
     point(0.9, 0.9), box(0.6, 0.6, 0.9, 0.9), outline([0.6, 0.6, 0.9, 0.6, 0.7, 0.9]),
     drawn(np.pad(np.ones((2, 2)), ((6, 0), (6, 0))))])
 def test_outside_the_view_all_weights_are_zero(prompt):
