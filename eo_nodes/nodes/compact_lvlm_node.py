@@ -194,7 +194,11 @@ class CompactLvlm(EoNode):
         # A decoder session may refer to itself, and holds some MB: dozens of them would wait for
         # the collector. Later, because our callers still hold this one; the two young
         # generations take a fraction of a millisecond.
-        self.wake(lambda: gc.collect(1))
+        self.wake(_collect_young)
+
+
+def _collect_young() -> None:
+    gc.collect(1)
 
 
 main = main_of(CompactLvlm)

@@ -111,7 +111,8 @@ def _writer(cls: type) -> tuple[Any, tuple[tuple[str, _Change], ...]]:
 
 def to_message(value: Any) -> Any:
     """Copy a plain value into the message of the same name."""
-    cls, plan = _writer(type(value))
+    kind: Any = type(value)
+    cls, plan = _writer(kind)
     message = cls()
     for name, write in plan:
         content = getattr(value, name)
