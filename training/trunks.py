@@ -13,10 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# width, kernel, stride, expansion, depth of Lite0; other sizes scale width and depth
+# width, kernel, stride, expansion, depth of Lite0; other sizes scale width and depth; tiny is for
+# tests and has no pretrained weights
 _STAGES = [(16, 3, 1, 1, 1), (24, 3, 2, 6, 2), (40, 5, 2, 6, 2), (80, 3, 2, 6, 3),
            (112, 5, 1, 6, 3), (192, 5, 2, 6, 4), (320, 3, 1, 6, 1)]
-_SIZES = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
+_SIZES = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2), "tiny": (0.05, 0.3)}
 _TAP_STAGES = (2, 4, 6)
 _BN_EPS = 1e-3
 

@@ -26,7 +26,8 @@ V1, V2, HF = "spaceverse-1", "spaceverse-2", "hf"
 # What must be listed whatever else is.
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     V1: ("vision.onnx", "decoder.onnx", "tokenizer.json", "config.json", "calibration.json"),
-    V2: ("vision.onnx", "decoder.onnx", "tokenizer.json", "config.json", "calibration.json"),
+    V2: ("vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx", "tokenizer.json",
+         "config.json", "calibration.json"),
     HF: ("config.json", "tokenizer.json", "preprocessor_config.json"),
 }
 FILES = FAMILIES[V1]

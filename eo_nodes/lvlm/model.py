@@ -20,6 +20,7 @@ from eo_nodes.lvlm.manifest import (
     HF,
     MANIFEST,
     V1,
+    V2,
     ModelConfig,
     read_config,
     read_manifest,
@@ -36,6 +37,7 @@ from eo_nodes.lvlm.runtime import (
 )
 from eo_nodes.lvlm.runtime_cache import Cache, CachedDecoder
 from eo_nodes.lvlm.session import DecodeSession
+from eo_nodes.lvlm.unified import load_unified
 from eo_nodes.lvlm.views import ViewTensor, VisionInput, prepare
 
 __all__ = ["LvlmModel", "golden_view", "load_model"]
@@ -166,6 +168,8 @@ def load_model(
         family = HF
     if family == HF:
         return load_hf(folder, options)
+    if family == V2:
+        return load_unified(folder, options)
     if family != V1:
         raise ModelError(f"family {family!r} has no runtime in this version")
     digest, golden = verify(folder)

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from torch.nn import functional
 
 from eo_nodes.lvlm import visual_prompts
+from eo_nodes.lvlm.proposals import Proposals
+from eo_nodes.lvlm.sight import geometry_of, pooling, tags_of
+from eo_nodes.lvlm.unified_scene import FEW_CELLS, FEW_REGIONS
 from training.decoder.perception import store_key
 from training.instruct.builder import load_images, load_mask
 from training.instruct.nouns import belongs
-from training.instruct.records import MODALITIES
 
 PACKED = 5                 # questions on one set of pictures in a sequence
 LONGEST = 200              # tokens of prompt and answer together
-FEW_CELLS = 3              # cells a side for each of more than two pictures
-MOST_PROMPTS = 8
 
 # Share of the batches a set gets; within a set tasks come in equal parts.
 SHARES = {"eurosat_rgb": 9, "eurosat_ms": 4, "aid_rsicd": 14, "ucm_multilabel": 11, "mstar": 6,
@@ -92,14 +91,6 @@ class Examples:
         return found, pair
 
 
-def cell_geometry(rows, cols):
-    """(rows * cols, 4) centre x, y, width, height of the cells of a whole picture."""
-    y, x = np.mgrid[:rows, :cols].astype(np.float32)
-    size = np.full_like(x, 1.0)
-    return np.stack([(x + 0.5) / cols, (y + 0.5) / rows, size / cols, size / rows], -1).reshape(
-        -1, 4)
-
-
 class Visual:
     """Collects the parts of the visual tokens of one pack, then projects a batch at once."""
 
@@ -112,22 +103,17 @@ class Visual:
         p, parts = self.projector, []
         grid = None
         for n, (seen, ref) in enumerate(zip(found, refs, strict=True)):
-            frame, sensor = min(ref.frame, 7), min(ref.sensor, 3)
-            kind = MODALITIES.index(ref.modality) if ref.modality in MODALITIES else 0
-            tags = torch.tensor([[0, sensor, frame, kind]])
+            tags = torch.from_numpy(tags_of("overview", ref.sensor, ref.frame, ref.modality))
             cells = seen.cells.float()
-            if len(found) > 2:
-                cells = functional.adaptive_avg_pool2d(cells.permute(2, 0, 1)[None], FEW_CELLS)
-                cells = cells[0].permute(1, 2, 0)
-            rows, cols = cells.shape[:2]
+            most = FEW_CELLS if len(found) > 2 else None
+            pool, grid_of = pooling(*cells.shape[:2], most)
+            shown = n > 0 or self.rng.random() >= self.hide
             if n == 0:
-                grid = (rows, cols)
-            show = n > 0 or self.rng.random() >= self.hide
-            if show:
-                geometry = torch.from_numpy(cell_geometry(rows, cols))[None]
-                parts.append(p.cells(cells.flatten(0, 1)[None], geometry, tags))
-            elif n == 0:
-                grid = None
+                grid = grid_of if shown else None
+            if shown:
+                geometry = torch.from_numpy(geometry_of(*grid_of, (0.0, 0.0, 1.0, 1.0)))[None]
+                pooled = torch.from_numpy(pool) @ cells.flatten(0, 1)
+                parts.append(p.cells(pooled[None], geometry, tags))
             chances = {k: v[None].float() for (k, _), v in zip(
                 p.heads, seen.chances.float().split(self.split), strict=True)}
             parts.append(p.summary(chances, seen.meaning.float()[None],
@@ -142,11 +128,13 @@ class Visual:
     def _regions(self, seen, prompts, tags, few):
         boxes, look = seen.boxes.float(), seen.look.float()
         kinds, score = seen.kinds.float(), seen.score.float()
-        if few and len(score) > 10:
-            boxes, look, kinds, score = (v[:10] for v in (boxes, look, kinds, score))
+        if few:
+            shown = Proposals(*(v.numpy() for v in (score, boxes, kinds, look))).best(FEW_REGIONS)
+            score, boxes, kinds, look = map(torch.from_numpy, (
+                shown.score, shown.boxes, shown.kinds, shown.look))
         rank = torch.arange(len(score))
         is_prompt = torch.zeros(len(score))
-        depth, h, w = seen.pixel.shape
+        _, h, w = seen.pixel.shape
         for prompt in prompts:
             mask = torch.from_numpy(
                 visual_prompts.rasterise(prompt, (0.0, 0.0, 1.0, 1.0), h, w)).float()

@@ -11,15 +11,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from eo_nodes.lvlm.spectrum import codes, normalise, parse_bands
+from eo_nodes.lvlm.proposals import Proposals, keep
+from eo_nodes.lvlm.sight import input_shape, prepare_pixels
 from training import schedule
-from training.decoder.projector import MOST_REGIONS
-from training.vision.batches import Crop
 from training.vision.network import VisionConfig, VisionNetwork
 
-LEAST_SCORE, PEAK = 0.15, 0.3
-LEAST_PX, CELL = 96, 32
-_SAME = 0.6
+CANDIDATES = 48
 
 
 @dataclass(slots=True)
@@ -43,36 +40,7 @@ class Seen:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-def input_shape(height, width, longest, upscale):
-    """Pixels a picture is resized to: whole cells, at most ``longest``; small ones are enlarged
-    at most ``upscale`` times, but to ``LEAST_PX`` at least."""
-    side = max(height, width)
-    scale = max(min(longest / side, upscale), LEAST_PX / side)
-    return tuple(max(1, round(v * scale / CELL)) * CELL for v in (height, width))
-
-
-def reading_order(boxes, score, most=MOST_REGIONS):
-    """Indexes of the regions to keep: above the least score, the best ``most``, no doubles, top
-    to bottom and left to right. boxes (n, 4), score (n,) numpy, any order."""
-    chosen = []
-    for i in np.argsort(-score):
-        if score[i] < LEAST_SCORE or len(chosen) == most:
-            break
-        if all(_iou(boxes[i], boxes[j]) < _SAME for j in chosen):
-            chosen.append(int(i))
-    return sorted(chosen, key=lambda i: (boxes[i][1], boxes[i][0]))
-
-
-def _iou(a, b):
-    w = min(a[2], b[2]) - max(a[0], b[0])
-    h = min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    both = w * h
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
-
-
-def candidates(heat, shape, pixel, most=48):
+def candidates(heat, shape, pixel, most=CANDIDATES):
     """Peaks of one batch: score (N, n), boxes (N, n, 4) in [0, 1], kinds (N, n, K), look
     (N, n, depth). Plain operations that ONNX knows."""
     chance = heat.sigmoid()
@@ -90,13 +58,6 @@ def candidates(heat, shape, pixel, most=48):
     bw, bh = s[..., 2].clamp(-3, 6).exp() / w, s[..., 3].clamp(-3, 6).exp() / h
     boxes = torch.stack([cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2], -1).clamp(0, 1)
     return score, boxes, at(chance), at(pixel)
-
-
-def peak_counts(score, kinds):
-    """(n,), (n, K) of the kept regions -> (K,) log(1 + number above PEAK, by its best kind)."""
-    best = kinds.argmax(1)
-    counts = [float(((best == k) & (score > PEAK)).sum()) for k in range(kinds.shape[1])]
-    return torch.tensor(counts).log1p()
 
 
 class Perception:
@@ -117,13 +78,9 @@ class Perception:
 
     def prepare(self, values, band_names, size=None):
         """Native values (H, W, C) -> normalised (C, H', W') and codes."""
-        bands = parse_bands(band_names)
         values = values.astype(np.float32) if values.dtype == np.float16 else values
-        height, width = values.shape[:2]
-        size = size or input_shape(height, width, self.longest, self.upscale)
-        crop = Crop((0, 0, width, height), size, 0)
-        x = crop.image(normalise(values, bands).transpose(1, 2, 0)).transpose(2, 0, 1)
-        return np.ascontiguousarray(x, np.float32), codes(bands)
+        size = size or input_shape(*values.shape[:2], self.longest, self.upscale)
+        return prepare_pixels(values, band_names, size)
 
     @torch.no_grad()
     def see(self, images):
@@ -143,12 +100,12 @@ class Perception:
         pixel = functional.avg_pool2d(found["pixel"], 2)
         out = []
         for i in range(len(images)):
-            keep = reading_order(boxes[i].cpu().numpy(), score[i].cpu().numpy())
+            kept = keep(Proposals(*(v[i].cpu().numpy() for v in (score, boxes, kinds, look))))
             half = [v.half().cpu() for v in (found["cells"][i], chances[i], meaning[i], totals[i])]
-            kept = [kinds[i][keep].cpu(), score[i][keep].cpu()]
-            out.append(Seen(*half, peak_counts(kept[1], kept[0]).half(), boxes[i][keep].cpu(),
-                            look[i][keep].half().cpu(), kept[0].half(), kept[1].half(),
-                            pixel[i].half().cpu()))
+            out.append(Seen(*half, torch.from_numpy(kept.counts()).half(),
+                            torch.from_numpy(kept.boxes), torch.from_numpy(kept.look).half(),
+                            torch.from_numpy(kept.kinds).half(),
+                            torch.from_numpy(kept.score).half(), pixel[i].half().cpu()))
         return out
 
 

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from eo_nodes.lvlm.proposals import MOST
+from eo_nodes.lvlm.sight import TAG_LIMITS
 from training.decoder.places import CODE, place_code
 
 COUNT_MARKS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)
 WORD_SCALE = 10.0         # word vectors of MiniLM have a deviation near 0.07
-MOST_REGIONS = 24
 TEXT_DIM = 384
 PAIR_TOKENS = 2
-TAG_SIZES = (2, 4, 8, 6)  # view kind, sensor slot, frame, modality
 
 
 class Projector(nn.Module):
@@ -29,7 +29,7 @@ class Projector(nn.Module):
         self.norm = nn.LayerNorm(cell_dim)
         self.cell = nn.Linear(cell_dim, width)
         self.place = nn.Linear(2 * CODE + 2, width)
-        self.tags = nn.ModuleList(nn.Embedding(n, width) for n in TAG_SIZES)
+        self.tags = nn.ModuleList(nn.Embedding(n, width) for n in TAG_LIMITS)
         self.words = nn.ParameterDict({k: nn.Parameter(torch.randn(n, width)) for k, n in heads})
         self.meaning = nn.Linear(TEXT_DIM, width)
         marks = torch.tensor(COUNT_MARKS, dtype=torch.float).log1p()
@@ -39,7 +39,7 @@ class Projector(nn.Module):
         self.box = nn.Linear(4 * CODE, width)
         self.region_kind = nn.Linear(kinds + 2, width)
         self.region_look = nn.Sequential(nn.LayerNorm(depth), nn.Linear(depth, width))
-        self.rank = nn.Embedding(MOST_REGIONS, width)
+        self.rank = nn.Embedding(MOST, width)
         self.pair = nn.Sequential(nn.LayerNorm(2 * depth), nn.Linear(2 * depth,
                                                                      PAIR_TOKENS * width))
         for table in [*self.tags, self.kind, self.rank]:
@@ -78,7 +78,7 @@ class Projector(nn.Module):
         is_prompt (N, R); rank (N, R) order of reading, 0 for prompts -> (N, R, width)."""
         place = self.box(place_code(boxes.clamp(0, 1)).flatten(-2))
         kind = self.region_kind(torch.cat([kinds, score[..., None], is_prompt[..., None]], -1))
-        order = functional.embedding(rank.clamp_max(MOST_REGIONS - 1), self.rank.weight)
+        order = functional.embedding(rank.clamp_max(MOST - 1), self.rank.weight)
         return self.out(place + kind + self.region_look(look)
                         + order * (1 - is_prompt[..., None]) + self.tag(tags))
 

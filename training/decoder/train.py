@@ -18,9 +18,9 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from eo_nodes.lvlm.unified_scene import MOST_PROMPTS
 from training import schedule
 from training.decoder.examples import (
-    MOST_PROMPTS,
     Examples,
     Visual,
     focus_target,

@@ -17,7 +17,7 @@ from training.vocabulary import SPECIAL, cut
 
 PATH = CHECKPOINTS / "words.json"
 EPOCHS = 2
-LEAST_USES = 3
+LEAST_USES = 2
 
 
 def texts_of(instructions):

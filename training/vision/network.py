@@ -6,6 +6,7 @@ Origin of the parts: EfficientNet-Lite backbone; top-down neck as in feature pyr
 """
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -55,7 +56,7 @@ class Neck(nn.Module):
         inner = (depth, depth, 96, 96)
         self.enter = nn.ModuleList(nn.Conv2d(w, i, 1) for w, i in zip(widths, inner, strict=True))
         self.descend = nn.ModuleList(
-            nn.Conv2d(b, a, 1) for a, b in zip(inner, inner[1:], strict=False))
+            nn.Conv2d(b, a, 1) for a, b in pairwise(inner))
         self.mix = nn.ModuleList(Mix(i, i) for i in inner)
         self.last = Mix(depth, depth)
         self.out = nn.Conv2d(depth, depth, 1)
@@ -83,7 +84,8 @@ class VisionNetwork(nn.Module):
         self.shape = nn.Conv2d(depth, 4, 1)      # centre offset x, y; log width, height (stride 4)
         nn.init.constant_(self.heat.bias, HEAT_BIAS)
         self.cell_dim = widths[3] + widths[2] + 2 * widths[1] + 2 * depth + kinds
-        self.pool_norm, self.cell_norm = nn.LayerNorm(2 * self.cell_dim), nn.LayerNorm(self.cell_dim)
+        self.pool_norm = nn.LayerNorm(2 * self.cell_dim)
+        self.cell_norm = nn.LayerNorm(self.cell_dim)
         self.pooled = nn.ModuleDict({k: nn.Linear(2 * self.cell_dim, n) for k, n in config.heads})
         self.image_text = nn.Linear(2 * self.cell_dim, TEXT_DIM)
         self.cell_text = nn.Linear(self.cell_dim, TEXT_DIM)

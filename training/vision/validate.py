@@ -1,4 +1,4 @@
-"""Scores of the vision stage on val: classes, boxes, counts, masks, matching. Choices come from here."""
+"""Scores of the vision stage on val, from which choices come: classes, boxes, masks, matching."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ def proposals(heat, shape, most=100):
     pixels of the input."""
     chance = heat.float().sigmoid()
     chance = chance * (functional.max_pool2d(chance, 3, 1, 1) == chance)
-    n, kinds, h, w = chance.shape
+    _, kinds, h, w = chance.shape
     scores, place = chance.flatten(1).topk(min(most, kinds * h * w))
     kind, cell = place // (h * w), place % (h * w)
     r, c = cell // w, cell % w

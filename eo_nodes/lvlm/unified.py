@@ -1,0 +1,256 @@
+"""Our own model family: any bands in, text with places out. Four graphs and a tokenizer.
+
+``vision.onnx`` turns one picture into cell tokens, proposals, the chances of its heads and a pixel
+map; ``scene.onnx`` writes summary and regions of one image as tokens, once the views of the image
+are merged (``proposals``); ``pair.onnx`` compares the pixel maps of two dates; ``decoder.onnx``
+runs words. Places that the asker points at become region tokens too: the pixel map's mean under
+each of them (``visual_prompts``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from eo_nodes.contracts.errors import ModelError
+from eo_nodes.lvlm import slis
+from eo_nodes.lvlm.calibration import StageCalibration, read_calibration
+from eo_nodes.lvlm.golden import answer_golden, check_golden
+from eo_nodes.lvlm.infer import ImageInput
+from eo_nodes.lvlm.manifest import V2, verify
+from eo_nodes.lvlm.runtime import (
+    CancelFlag,
+    RunRecord,
+    RuntimeOptions,
+    open_session,
+    run_graph,
+    run_record,
+    weight_bytes,
+)
+from eo_nodes.lvlm.runtime_cache import Cache, CachedDecoder
+from eo_nodes.lvlm.sight import Picture, SightFeed, feed_of
+from eo_nodes.lvlm.unified_config import FILES, read_unified
+from eo_nodes.lvlm.unified_scene import Scene, See, assemble
+from eo_nodes.lvlm.unified_session import UnifiedSession
+from eo_nodes.lvlm.views import ViewTensor
+from eo_nodes.lvlm.visual_prompts import VisualPrompt, parse_prompt
+
+Float = NDArray[np.float32]
+MAX_PROMPT_CHARS = 2000
+MAX_VISUAL_TOKENS = 1024
+MAX_PICTURES = 16
+_VISION_OUTPUTS = ("cells", "chances", "meaning", "totals", "score", "boxes", "kinds", "look",
+                   "pixel", "cell_meaning")
+
+
+class UnifiedModel:
+    """A loaded folder; see ``interface.VisionLanguageModel`` and ``infer.AnswersImages``."""
+
+    family = V2
+
+    def __init__(self, folder: Path, digest: str, options: RuntimeOptions) -> None:
+        self.config, self.digest = read_unified(folder), digest
+        self.id = self.config.id
+        self.calibration: Mapping[int, StageCalibration] = read_calibration(folder)
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises types of its own, without a base
+            raise ModelError(f"{folder}: tokenizer: {error}") from error
+        c = self.config
+        self.words = slis.SlisVocabulary(
+            c.vocabulary, c.spatial, slis.TokenizerCodec(tokenizer, range(4)), c.end_token)
+        self._options = options
+        self._vision, self._scene, self._pair, decoder = (
+            open_session(folder / f"{name}.onnx", options)
+            for name in ("vision", "scene", "pair", "decoder"))
+        self.decoder = CachedDecoder(decoder, {"past": "present"})
+        self.record: RunRecord = run_record(decoder, options)
+
+    @property
+    def input_size(self) -> int:
+        """Longest side of a view after resizing, pixels."""
+        return self.config.input_size
+
+    # -- what callers use ----------------------------------------------------------------------
+
+    def start(
+        self, views: Sequence[ViewTensor], prompt: str, *, max_tokens: int = 40,
+        cancel: CancelFlag | None = None,
+    ) -> UnifiedSession:
+        """Run vision and prompt; the session then stands at tap 1.
+
+        Args:
+            views: overviews, each an image or several dates of one, and zooms into the first.
+            prompt: 1 to 2,000 characters; places in it are looked at.
+            max_tokens: longest answer, the end token included, >= 1.
+            cancel: stops vision and prompt at the next operator, decoding within one token.
+        Raises:
+            Cancelled: by the flag, before the first tap.
+            ModelError: views or prompt break their contract, or a graph fails.
+        """
+        text, places = parse_prompt(prompt)
+        return self.begin(pictures_of(views), text, places, max_tokens, cancel)
+
+    def answer(
+        self, images: Sequence[ImageInput], prompt: str, visual_prompts: Sequence[VisualPrompt],
+        *, max_tokens: int,
+    ) -> tuple[str, float, int]:
+        """Text, calibrated confidence in [0, 1], tokens decoded; see ``infer.AnswersImages``."""
+        session = self.begin(pictures_of_images(images), prompt, visual_prompts, max_tokens, None)
+        session.decode(max_tokens)
+        tap = session.tap()
+        return session.text, self.calibration[3].confidence(tap), tap.tokens
+
+    def embed_image(
+        self, values: NDArray[np.generic], bands: Sequence[str], modality: str
+    ) -> Float:
+        """(384,) unit vector in the language space; several frames: their mean."""
+        frames = values[None] if values.ndim == 3 else values
+        found = [self.see(self._feed(Picture(f, tuple(bands), modality), None)).meaning[0]
+                 for f in frames]
+        mean = np.mean(found, axis=0)
+        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+
+    def golden_run(self, golden: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the self test's prompt on the golden image; text and log-probabilities."""
+        return answer_golden(self, golden)
+
+    # -- what the session and the scene use ----------------------------------------------------
+
+    def begin(
+        self, pictures: Sequence[Picture], prompt: str, places: Sequence[VisualPrompt],
+        max_tokens: int, cancel: CancelFlag | None,
+    ) -> UnifiedSession:
+        """See the pictures, lay out the visual tokens and run the prompt."""
+        ids = self.encode(prompt, max_tokens)
+        if not 1 <= len(pictures) <= MAX_PICTURES:
+            raise ModelError(f"{len(pictures)} pictures, expected 1 to {MAX_PICTURES}")
+        scene = assemble(self, pictures, places, cancel)
+        if scene.visual.shape[1] > MAX_VISUAL_TOKENS:
+            raise ModelError(f"{scene.visual.shape[1]} visual tokens, at most {MAX_VISUAL_TOKENS}")
+        self._options.require(self._request_bytes(scene, len(ids), max_tokens), "request")
+        return UnifiedSession(self, scene, ids, max_tokens, cancel)
+
+    def encode(self, prompt: str, max_tokens: int) -> list[int]:
+        """Prompt -> token ids with its opening and closing token."""
+        if not prompt.strip():
+            raise ModelError("the prompt is empty")
+        if len(prompt) > MAX_PROMPT_CHARS:
+            raise ModelError(f"prompt of {len(prompt)} characters, at most {MAX_PROMPT_CHARS}")
+        if max_tokens < 1:
+            raise ModelError(f"max_tokens is {max_tokens}")
+        body = self.words.encode(prompt)
+        limit = self.config.positions - 2 - min(max_tokens, self.config.positions // 2)
+        if len(body) > limit:
+            raise ModelError(f"prompt of {len(body)} tokens, at most {limit}")
+        return [self.config.cls_token, *body, self.config.end_token]
+
+    def _feed(self, picture: Picture, most_cells: int | None) -> SightFeed:
+        return feed_of(picture, self.config.input_size, self.config.upscale, most_cells)
+
+    def see(self, feed: SightFeed, cancel: CancelFlag | None = None) -> See:
+        """Run the vision graph on one picture."""
+        inputs: dict[str, NDArray[Any]] = {
+            "pixels": feed.pixels, "codes": feed.codes, "geometry": feed.geometry,
+            "tags": feed.tags, "pool": feed.pool}
+        return See(*run_graph(self._vision, inputs, _VISION_OUTPUTS, cancel))
+
+    def look_at(
+        self, picture: Picture, most_cells: int | None, cancel: CancelFlag | None
+    ) -> tuple[SightFeed, See]:
+        """Prepare and see one picture."""
+        feed = self._feed(picture, most_cells)
+        return feed, self.see(feed, cancel)
+
+    def write_scene(
+        self, inputs: Mapping[str, NDArray[Any]], cancel: CancelFlag | None
+    ) -> Float:
+        """(1, S + R, width) tokens of one image's summary and regions."""
+        return np.asarray(run_graph(self._scene, dict(inputs), None, cancel)[0], np.float32)
+
+    def compare(
+        self, first: Float, last: Float, cancel: CancelFlag | None
+    ) -> tuple[Float, Float]:
+        """Pixel map of the change between two dates, and its tokens (1, n, width)."""
+        pixel, tokens = run_graph(self._pair, {"first": first, "last": last}, None, cancel)
+        return np.asarray(pixel, np.float32), np.asarray(tokens, np.float32)
+
+    def new_cache(self) -> Cache:
+        """Return an empty KV cache."""
+        c = self.config
+        return self.decoder.empty({"past": (c.layers, 2, 1, c.heads, 0, c.head_dim)})
+
+    def _request_bytes(self, scene: Scene, prompt: int, max_tokens: int) -> int:
+        """Estimate of what a request allocates: activations, attention, two caches, maps."""
+        c, tokens = self.config, scene.visual.shape[1] + prompt
+        cache = 4 * c.layers * 2 * c.heads * c.head_dim * (tokens + max_tokens)
+        maps = 4 * 16 * 3 * c.input_size**2
+        return int(maps + 4 * c.heads * tokens**2 + 4 * 8 * c.width * tokens + 2 * cache)
+
+
+def load_unified(folder: Path, options: RuntimeOptions) -> UnifiedModel:
+    """Verify a folder, load it, and run its golden input. Raises ModelError: what failed."""
+    digest, golden = verify(folder)
+    options.require(weight_bytes([folder / name for name in FILES]), folder.name)
+    model = UnifiedModel(folder, digest, options)
+    check_golden(model, golden)
+    return model
+
+
+def pictures_of(views: Sequence[ViewTensor]) -> list[Picture]:
+    """Views of the graph's nodes as pictures: windows in units of the first overview's.
+
+    Raises:
+        ModelError: no overview, or a shape that no view has.
+    """
+    first = next((v for v in views if v.kind == "overview"), None)
+    if first is None:
+        raise ModelError("no overview among the views")
+    out: list[Picture] = []
+    image = 0
+    for view in views:
+        if view.values.ndim != 4 or 0 in view.values.shape:
+            raise ModelError(f"view of shape {view.values.shape}, expected (F, H, W, C)")
+        x0, y0, w0, h0 = first.window
+        x, y, w, h = view.window
+        window = ((x - x0) / w0, (y - y0) / h0, w / w0, h / h0)
+        is_zoom = view.kind == "zoom"
+        sensor = 0 if is_zoom else _slot(out, view.bands)
+        for frame, values in enumerate(view.values):
+            at = frame if is_zoom else image + frame
+            out.append(Picture(values, view.bands, view.modality,
+                               window if is_zoom else (0.0, 0.0, 1.0, 1.0),
+                               view.kind, at, sensor, frame))
+        image += 0 if is_zoom else len(view.values)
+    return out
+
+
+def pictures_of_images(images: Sequence[ImageInput]) -> list[Picture]:
+    """Images of a request as pictures: of one set of bands they are dates, else sensors.
+
+    Radar pictures to be compared with an optical one are candidates, not dates: only images
+    beside no other sensor, or marked as temporal or video, count frames.
+    """
+    out: list[Picture] = []
+    same = len({i.bands for i in images}) == 1
+    for image in images:
+        sensor = _slot(out, image.bands)
+        for values in image.values:
+            is_date = same or image.modality in ("temporal", "video")
+            frame = len(out) if is_date else 0
+            modality = "temporal" if same and len(images) > 1 and (
+                image.modality != "video") else image.modality
+            out.append(Picture(values, image.bands, modality, image=len(out), sensor=sensor,
+                               frame=frame))
+    return out
+
+
+def _slot(before: Sequence[Picture], bands: tuple[str, ...]) -> int:
+    """Sensor slot of an image: one a set of bands, in order of appearance."""
+    known = list(dict.fromkeys(p.bands for p in before))
+    return known.index(bands) if bands in known else len(known)

@@ -1,0 +1,140 @@
+"""The visual tokens of one request, from what the vision graph sees of each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eo_nodes.lvlm.proposals import Proposals, keep, merge
+from eo_nodes.lvlm.runtime import CancelFlag
+from eo_nodes.lvlm.sight import Picture, SightFeed
+from eo_nodes.lvlm.visual_prompts import VisualPrompt, extent, rasterise
+
+if TYPE_CHECKING:
+    from eo_nodes.lvlm.unified import UnifiedModel
+
+Float = NDArray[np.float32]
+FEW_CELLS = 3
+"""Cell tokens a side of each picture where there are more than two."""
+ZOOM_CELLS = 2
+FEW_REGIONS = 10
+MOST_PROMPTS = 8
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class See:
+    """Outputs of the vision graph for one picture; see ``training.decoder.graphs``.
+
+    Attributes:
+        cells: (1, T, width). chances: (1, n). meaning: (1, 384). totals: (1, K).
+        score: (1, n). boxes: (1, n, 4). kinds: (1, n, K). look: (1, n, depth).
+        pixel: (1, depth, H/4, W/4). cell_meaning: (1, cells, 384).
+    """
+
+    cells: Float
+    chances: Float
+    meaning: Float
+    totals: Float
+    score: Float
+    boxes: Float
+    kinds: Float
+    look: Float
+    pixel: Float
+    cell_meaning: Float
+
+    def proposals(self) -> Proposals:
+        """As values of the picture's own coordinates."""
+        return Proposals(self.score[0], self.boxes[0], self.kinds[0], self.look[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the decoder and the pixel module get.
+
+    Attributes:
+        visual: (1, V, width). grid: rows and columns of the first image's cells, which come first.
+        maps: pixel map of each image. change: pixel map of the change, if there are two dates.
+        regions: proposals kept of each image. macs: of the vision graph.
+    """
+
+    visual: Float
+    grid: tuple[int, int]
+    maps: tuple[Float, ...]
+    change: Float | None
+    regions: tuple[Proposals, ...]
+    macs: int
+
+
+def assemble(
+    model: UnifiedModel, pictures: Sequence[Picture], places: Sequence[VisualPrompt],
+    cancel: CancelFlag | None,
+) -> Scene:
+    """See every picture once and lay out its tokens: image by image, zooms behind their image."""
+    overviews = [p for p in pictures if p.kind == "overview"]
+    few = FEW_CELLS if len(overviews) > 2 else None
+    tokens: list[Float] = []
+    maps: list[Float] = []
+    regions: list[Proposals] = []
+    macs, grid = 0, (0, 0)
+    for picture in overviews:
+        feed, seen = model.look_at(picture, few, cancel)
+        macs += _macs(model, feed)
+        zooms = []
+        for zoom in (p for p in pictures if p.kind == "zoom" and p.image == picture.image):
+            near, close = model.look_at(zoom, ZOOM_CELLS, cancel)
+            macs += _macs(model, near)
+            zooms.append((zoom, close))
+        parts = [(seen.proposals(), _WHOLE), *((c.proposals(), z.window) for z, c in zooms)]
+        found = keep(merge(parts))
+        shown = found.best(FEW_REGIONS) if few else found
+        asked = [p for p in places if p.image == picture.image][:MOST_PROMPTS]
+        tokens += [seen.cells, *(c.cells for _, c in zooms)]
+        inputs = scene_inputs(seen, shown, found.counts(), asked, feed.tags)
+        tokens.append(model.write_scene(inputs, cancel))
+        maps.append(seen.pixel)
+        regions.append(found)
+        grid = grid if picture is not overviews[0] else feed.grid
+    change = None
+    if len(maps) == 2 and overviews[0].frame != overviews[1].frame and (
+            maps[0].shape == maps[1].shape):
+        change, pair = model.compare(maps[0], maps[1], cancel)
+        tokens.append(pair)
+    return Scene(np.concatenate(tokens, axis=1), grid, tuple(maps), change, tuple(regions), macs)
+
+
+def _macs(model: UnifiedModel, feed: SightFeed) -> int:
+    return int(model.config.vision_macs_per_cell * feed.pool.shape[1])
+
+
+def scene_inputs(
+    seen: See, found: Proposals, counts: Float, places: Sequence[VisualPrompt],
+    tags: NDArray[np.int64],
+) -> Mapping[str, NDArray[Any]]:
+    """Inputs of the scene graph: proposals in reading order, then the places asked for.
+
+    counts: (K,) of all proposals, shown as regions or not.
+    """
+    kinds, depth = found.kinds.shape[1], found.look.shape[1]
+    rows, cols = seen.pixel.shape[2:]
+    boxes, look = [found.boxes], [found.look]
+    for place in places:
+        weight = rasterise(place, _WHOLE, rows, cols)
+        mean = (seen.pixel[0] * weight).sum((1, 2)) / max(float(weight.sum()), 1e-6)
+        boxes.append(np.array([extent(place)], np.float32))
+        look.append(mean.reshape(1, depth).astype(np.float32))
+    n, extra = len(found.score), len(places)
+    return {
+        "chances": seen.chances, "meaning": seen.meaning, "totals": seen.totals,
+        "peaks": counts[None], "boxes": np.concatenate(boxes)[None],
+        "look": np.concatenate(look)[None],
+        "kinds": np.concatenate([found.kinds, np.zeros((extra, kinds), np.float32)])[None],
+        "score": np.concatenate([found.score, np.ones(extra, np.float32)])[None],
+        "is_prompt": np.concatenate([np.zeros(n), np.ones(extra)]).astype(np.float32)[None],
+        "rank": np.concatenate([np.arange(n), np.zeros(extra)]).astype(np.int64)[None],
+        "tags": tags,
+    }

@@ -1,0 +1,114 @@
+"""One answer of our own family: greedy tokens within the grammar, masks where it says ``<seg>``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eo_nodes.contracts.errors import ModelError
+from eo_nodes.lvlm import slis
+from eo_nodes.lvlm.runtime import CancelFlag
+from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
+from eo_nodes.lvlm.unified_scene import Scene
+
+if TYPE_CHECKING:
+    from eo_nodes.lvlm.unified import UnifiedModel
+
+Float = NDArray[np.float32]
+_OUTPUTS = ("logits", "hidden", "query", "relevance")
+
+
+class UnifiedSession(GreedySession):
+    """Made by ``UnifiedModel.begin``; see there."""
+
+    def __init__(
+        self, model: UnifiedModel, scene: Scene, prompt_ids: Sequence[int], max_tokens: int,
+        cancel: CancelFlag | None,
+    ) -> None:
+        c = model.config
+        self._model, self._scene, self._stop = model, scene, cancel
+        self._cache = model.new_cache()
+        self._context, self._macs = 0, scene.macs
+        self._none = np.zeros((1, 0, c.width), np.float32)
+        self._places = len(prompt_ids)
+        self._queries: list[Float] = []
+        max_tokens = min(max_tokens, c.positions - len(prompt_ids))
+        self._longest = max_tokens
+        frames = max(2, len(scene.maps))
+        self._automaton = slis.Automaton(model.words, images=len(scene.maps), frames=frames)
+        self._states = [self._automaton.start()]
+        step, relevance = self._run(prompt_ids, 0, scene.visual)
+        rows, cols = scene.grid
+        plan = GreedyPlan(max_tokens, frozenset([c.end_token]), c.temperature,
+                          model.words.decode, self._allowed)
+        super().__init__(step, self._step, relevance[: rows * cols].reshape(rows, cols),
+                         plan=plan, cancel=cancel)
+
+    def _allowed(self, ids: list[int]) -> NDArray[np.bool_]:
+        """Tokens that the grammar lets follow; states are kept, one a token."""
+        while len(self._states) <= len(ids):
+            token = ids[len(self._states) - 1]
+            self._states.append(self._automaton.advance(self._states[-1], token))
+        return self._automaton.allowed(self._states[len(ids)], self._longest - len(ids))
+
+    def _step(self, token: int, index: int) -> Step:
+        step, _ = self._run([token], self._places + index, self._none)
+        if token == self._model.config.spatial.markers["seg"]:
+            self._queries.append(self._query)
+        return step
+
+    def _run(self, ids: Sequence[int], place: int, visual: Float) -> tuple[Step, Float]:
+        """One run of the decoder graph; returns the step and the relevance (V,)."""
+        feed: dict[str, NDArray[Any]] = {
+            "tokens": np.array([ids], np.int64), "visual": visual,
+            "places": np.arange(place, place + len(ids), dtype=np.int64)[None]}
+        logits, hidden, query, relevance = self._model.decoder.run(
+            feed, self._cache, _OUTPUTS, self._stop)
+        new = visual.shape[1] + len(ids)
+        self._context += new
+        self._macs += self._decoder_macs(new)
+        self._query: Float = query[0]
+        return Step(logits[0], hidden[0]), np.asarray(relevance[0], np.float32)
+
+    def _decoder_macs(self, rows: int) -> int:
+        c = self._model.config
+        layer = 12 * c.width * c.width + 2 * c.width * self._context
+        return rows * c.layers * layer + c.width * (c.width + c.vocabulary)
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """(H/4, W/4) bool of the n-th ``<seg>``: on the change of two dates, else its image.
+
+        Raises:
+            ModelError: no such ``<seg>`` was decoded.
+        """
+        if not 0 <= index < len(self._queries):
+            raise ModelError(f"no mask {index}, {len(self._queries)} were asked for")
+        image = self._seg_images()[index]
+        pixel = self._scene.maps[image] if self._scene.change is None else self._scene.change
+        logits = np.einsum("d,dhw->hw", self._queries[index], pixel[0])
+        return np.asarray(logits + self._model.config.query_bias > 0)
+
+    def _seg_images(self) -> list[int]:
+        words = self._model.words
+        ids = [i for i in self.token_ids if i != self._model.config.end_token]
+        return [s.image for s in words.segments(ids) if isinstance(s, slis.Seg)]
+
+    @property
+    def text(self) -> str:
+        """Decoded so far, every ``<seg>`` filled with its mask."""
+        text = super().text
+        if not self._queries:
+            return text
+        images = self._seg_images()
+        masks: list[slis.Mask | None] = [
+            slis.mask_from(self.mask(i), images[i]) if i < len(self._queries) else None
+            for i in range(len(images))]
+        return slis.fill_segs(text, masks)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates so far."""
+        return self._macs

@@ -1,0 +1,125 @@
+"""The exported family against its networks: the runtime's tokens and logits are torch's."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from eo_nodes.lvlm.infer import ImageInput  # noqa: E402
+from eo_nodes.lvlm.proposals import Proposals, keep  # noqa: E402
+from eo_nodes.lvlm.sight import feed_of  # noqa: E402
+from eo_nodes.lvlm.unified import pictures_of_images  # noqa: E402
+from eo_nodes.lvlm.visual_prompts import parse_prompt  # noqa: E402
+from training.decoder import tiny  # noqa: E402
+from training.decoder.examples import Visual  # noqa: E402
+from training.decoder.perception import Seen, candidates  # noqa: E402
+from training.instruct.records import ImageRef  # noqa: E402
+
+pytestmark = pytest.mark.training
+TOLERANCE = 1e-3
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory):
+    return tiny.write(tmp_path_factory.mktemp("unified"), quantise=False)
+
+
+def images_of(*bands, shape=(70, 90), modality="optical"):
+    rng = np.random.default_rng(11)      # no two proposals within a rounding of each other
+    return [ImageInput(rng.integers(0, 255, (1, *shape, len(b)), np.uint8), b, modality)
+            for b in bands]
+
+
+def seen_by_torch(network, decoder, picture):
+    """What training keeps of a picture, at the full size of the pixel map."""
+    feed = feed_of(picture, tiny.INPUT_SIZE, 2.0, None)
+    with torch.no_grad():
+        found = network(torch.from_numpy(feed.pixels), torch.from_numpy(feed.codes))
+        pooled = network.pool(found["cells"])
+        chances = torch.cat([network.pooled["class_a"](pooled).softmax(-1),
+                             network.pooled["label_b"](pooled).sigmoid()], -1)
+        counts = network.counts(network.cell_norm(found["cells"]))
+        totals = ((counts.clamp(0, 5).exp() - 1).sum((1, 2)) + 1).log()
+        score, boxes, kinds, look = candidates(found["heat"], found["shape"], found["pixel"])
+        kept = keep(Proposals(*(v[0].numpy() for v in (score, boxes, kinds, look))))
+        meaning = torch.nn.functional.normalize(network.image_text(pooled), dim=-1)
+    return Seen(found["cells"][0], chances[0], meaning[0], totals[0],
+                torch.from_numpy(kept.counts()), *map(torch.from_numpy, (
+                    kept.boxes, kept.look, kept.kinds, kept.score)), found["pixel"][0])
+
+
+def torch_logits(network, decoder, words, images, prompt):
+    """Logits after the prompt, by the code that training uses."""
+    text, places = parse_prompt(prompt)
+    pictures = pictures_of_images(images)
+    found = [seen_by_torch(network, decoder, p) for p in pictures]
+    refs = [ImageRef("x", "x", sensor=p.sensor, frame=p.frame, modality=p.modality)
+            for p in pictures]
+    pair = None
+    if len(found) == 2 and pictures[0].frame != pictures[1].frame:
+        with torch.no_grad():
+            change = network.compare(found[0].pixel[None], found[1].pixel[None])
+        pair = {"pooled": torch.cat([change.mean((2, 3)), change.amax((2, 3))], 1)[0]}
+    with torch.no_grad():
+        visual, _ = Visual(decoder.projector, [n for _, n in tiny.HEADS]).tokens(
+            found, pair, places, refs, "optical")
+        ids = torch.tensor([words.prompt(text)])
+        mask = torch.ones(1, visual.shape[1], dtype=torch.bool)
+        _, hidden = decoder(visual, mask, ids, torch.arange(ids.shape[1])[None],
+                            torch.ones_like(ids))
+        return decoder.logits(hidden[0, -1]).numpy()
+
+
+RGB, RADAR = ("red", "green", "blue"), ("VH",)
+ODD = ("443 nm", "VV", "865 nm", "1610 nm", "thermal")
+
+
+@pytest.mark.parametrize("bands", [[RGB], [ODD], [RGB, RGB], [RGB, RADAR], [RGB, RADAR, RADAR]])
+@pytest.mark.parametrize("prompt", ["what is this ?", "what is <box 40 60 200 260> ?",
+                                    "is <point 5 500> in <poly 9 9 400 20 300 300> ?"])
+def test_logits_after_the_prompt_equal_torch(tiny_model, bands, prompt):
+    model, network, decoder, words = tiny_model
+    images = images_of(*bands)
+    text, places = parse_prompt(prompt)
+    session = model.begin(pictures_of_images(images), text, places, 20, None)
+    expected = torch_logits(network, decoder, words, images, prompt)
+    assert np.abs(session.logits - expected).max() < TOLERANCE
+    assert len(np.unique(expected.round(3))) > 20
+
+
+def test_greedy_tokens_equal_torch_without_a_cache(tiny_model):
+    model, network, decoder, words = tiny_model
+    images = images_of(RGB)
+    session = model.begin(pictures_of_images(images), "find all the ships", (), 24, None)
+    session.decode(24)
+    allowed = [session._allowed(session.token_ids[:n]) for n in range(len(session.token_ids))]
+    found = [seen_by_torch(network, decoder, p) for p in pictures_of_images(images)]
+    refs = [ImageRef("x", "x")]
+    with torch.no_grad():
+        visual, _ = Visual(decoder.projector, [n for _, n in tiny.HEADS]).tokens(
+            found, None, (), refs, "optical")
+        ids = words.prompt("find all the ships")
+        start = len(ids)
+        for n, token in enumerate(session.token_ids):
+            row = torch.tensor([ids])
+            mask = torch.ones(1, visual.shape[1], dtype=torch.bool)
+            _, hidden = decoder(visual, mask, row, torch.arange(len(ids))[None],
+                                torch.ones_like(row))
+            logits = decoder.logits(hidden[0, -1]).numpy()
+            logits[~allowed[n]] = -np.inf
+            assert int(logits.argmax()) == token
+            ids.append(token)
+    assert len(ids) > start + 1
+
+
+def test_bands_with_their_wavelengths_in_any_order_give_the_same(tiny_model):
+    model, *_ = tiny_model
+    image = images_of(ODD)[0]
+    order = [3, 0, 4, 2, 1]
+    other = ImageInput(image.values[..., order], tuple(image.bands[i] for i in order), "optical")
+    first, second = (model.begin(pictures_of_images([i]), "what is this ?", (), 8, None).logits
+                     for i in (image, other))
+    assert np.abs(first - second).max() < 1e-4
+    wrong = ImageInput(image.values[..., order], image.bands, "optical")
+    third = model.begin(pictures_of_images([wrong]), "what is this ?", (), 8, None).logits
+    assert np.abs(first - third).max() > 1e-3

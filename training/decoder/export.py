@@ -1,0 +1,107 @@
+"""Stage 3: write the model folder: four ONNX graphs, tokenizer, configuration, manifest.
+
+    python -m training.decoder.export --model compact --out DIR
+
+Calibration is neutral until it has been fitted.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from eo_nodes.lvlm.golden import golden_entry
+from eo_nodes.lvlm.manifest import FAMILIES, V2, seal
+from eo_nodes.lvlm.runtime import RuntimeOptions
+from eo_nodes.lvlm.spectrum import CODE_SIZE
+from eo_nodes.lvlm.unified import UnifiedModel
+from eo_nodes.lvlm.unified_config import UnifiedConfig
+from training import schedule
+from training.decoder.graphs import export_decoder, export_pair, export_scene, export_vision
+from training.decoder.model import Decoder, DecoderConfig
+from training.decoder.perception import Perception
+from training.decoder.train import SIZES
+from training.decoder.vocabulary import PATH, Words
+from training.export import GOLDEN_PROMPT, GOLDEN_TOKENS, neutral_calibration
+from training.graphs import store_weights_as_int8
+from training.recipe import CHECKPOINTS
+
+GRAPHS = ("vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx")
+BANDS = ("optical 300-3000 nm, any", "thermal", "SAR VV VH HH HV", "elevation")
+
+
+def macs_per_cell(network, cells=4, bands=3):
+    """Multiply-accumulates of the vision network's convolutions for one 32 x 32 px cell."""
+    total = 0
+
+    def add(module, _, output):
+        nonlocal total
+        total += output.shape[2] * output.shape[3] * module.weight.numel()
+
+    hooks = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, nn.Conv2d)]
+    side = 32 * cells
+    with torch.no_grad():
+        network(torch.zeros(1, bands, side, side), torch.zeros(bands, CODE_SIZE))
+    for hook in hooks:
+        hook.remove()
+    stem = bands * 9 * network.backbone.stem.width * (side // 2) ** 2
+    return (total + stem) // cells**2
+
+
+def write_folder(folder, *, model_id, network, decoder, words_path, input_size, upscale,
+                 quantise=True):
+    """Everything but the card; returns the loaded model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network.eval(), decoder.eval()
+    depth, kinds = network.config.depth, network.config.kinds
+    export_vision(network, decoder.projector, folder / "vision.onnx")
+    export_scene(decoder.projector, len(kinds), depth, folder / "scene.onnx")
+    export_pair(network, decoder.projector, depth, folder / "pair.onnx")
+    export_decoder(decoder, folder / "decoder.onnx")
+    for name in GRAPHS if quantise else ():
+        store_weights_as_int8(folder / name)
+    shutil.copyfile(words_path, folder / "tokenizer.json")
+    words, c = Words(words_path), decoder.config
+    config = UnifiedConfig(
+        id=model_id, input_size=input_size, upscale=upscale, layers=c.layers, heads=c.heads,
+        head_dim=c.head_dim, width=c.width, words=c.words, vocabulary=c.vocabulary,
+        positions=c.positions, cls_token=words.cls, end_token=words.end, kinds=tuple(kinds),
+        chances=sum(n for _, n in network.config.heads), depth=depth,
+        query_bias=decoder.query_bias.item(), spatial=words.slis.ids,
+        vision_macs_per_cell=int(macs_per_cell(network)), temperature=1.0)
+    (folder / "config.json").write_text(json.dumps(config.as_json(), indent=1) + "\n")
+    (folder / "calibration.json").write_text(json.dumps(neutral_calibration(), indent=1) + "\n")
+    model = UnifiedModel(folder, "", RuntimeOptions())
+    seal(folder, V2, model_id, FAMILIES[V2], golden_entry(model, GOLDEN_PROMPT, GOLDEN_TOKENS),
+         BANDS)
+    return model
+
+
+def load_decoder(model):
+    """(perception, decoder) of the checkpoints of a model."""
+    perception = Perception(CHECKPOINTS / "vision" / model / "vision.pt", SIZES[model].longest)
+    state = schedule.restore(CHECKPOINTS / "decoder" / model / "decoder.pt")
+    config = dict(state["config"])
+    config["heads_vision"] = tuple(map(tuple, config["heads_vision"]))
+    decoder = Decoder(DecoderConfig(**config))
+    decoder.load_state_dict(state["decoder"])
+    return perception, decoder.eval()
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--model", choices=SIZES, required=True)
+    p.add_argument("--out", type=Path, required=True)
+    a = p.parse_args()
+    perception, decoder = load_decoder(a.model)
+    write_folder(a.out, model_id=a.model, network=perception.network, decoder=decoder,
+                 words_path=PATH, input_size=SIZES[a.model].longest, upscale=perception.upscale)
+    sizes = {f.name: f.stat().st_size for f in a.out.iterdir()}
+    print(sizes, "sum", sum(sizes.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The four graphs of a model folder, as `eo_nodes.lvlm.unified` runs them."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from eo_nodes.lvlm.spectrum import CODE_SIZE
+from training.decoder.perception import candidates
+
+VISION_INPUTS = ("pixels", "codes", "geometry", "tags", "pool")
+VISION_OUTPUTS = ("cells", "chances", "meaning", "totals", "score", "boxes", "kinds", "look",
+                  "pixel", "cell_meaning")
+SCENE_INPUTS = ("chances", "meaning", "totals", "peaks", "boxes", "look", "kinds", "score",
+                "is_prompt", "rank", "tags")
+
+
+class VisionGraph(nn.Module):
+    """One picture -> cell tokens, what the summary is made of, proposals, pixel map."""
+
+    def __init__(self, network, projector):
+        super().__init__()
+        self.network, self.projector = network, projector
+
+    def forward(self, pixels, codes, geometry, tags, pool):
+        n, p = self.network, self.projector
+        found = n(pixels, codes)
+        pooled = n.pool(found["cells"])
+        chances = torch.cat([
+            n.pooled[k](pooled).softmax(-1) if k.startswith("class") else
+            n.pooled[k](pooled).sigmoid() for k, _ in p.heads], -1)
+        meaning = functional.normalize(n.image_text(pooled), dim=-1)
+        per_cell = n.counts(n.cell_norm(found["cells"]))
+        totals = ((per_cell.clamp(0, 5).exp() - 1).sum((1, 2)) + 1).log()
+        flat = found["cells"].flatten(1, 2)
+        cells = p.cells(pool[None] @ flat, geometry, tags)
+        score, boxes, kinds, look = candidates(found["heat"], found["shape"], found["pixel"])
+        return (cells, chances, meaning, totals, score, boxes, kinds, look, found["pixel"],
+                n.embed_cells(found["cells"]).flatten(1, 2))
+
+
+class SceneGraph(nn.Module):
+    """Summary and regions of one image -> (1, S + R, width)."""
+
+    def __init__(self, projector):
+        super().__init__()
+        self.projector, self.split = projector, [n for _, n in projector.heads]
+
+    def forward(self, chances, meaning, totals, peaks, boxes, look, kinds, score, is_prompt, rank,
+                tags):
+        p = self.projector
+        parts = {k: v for (k, _), v in zip(p.heads, chances.split(self.split, 1), strict=True)}
+        return torch.cat([p.summary(parts, meaning, totals, peaks, tags),
+                          p.regions(boxes, look, kinds, score, is_prompt, rank, tags)], 1)
+
+
+class PairGraph(nn.Module):
+    """Pixel maps of two dates -> the map of their change, and its tokens."""
+
+    def __init__(self, network, projector):
+        super().__init__()
+        self.network, self.projector = network, projector
+
+    def forward(self, first, last):
+        change = self.network.compare(first, last)
+        pooled = torch.cat([change.mean((2, 3)), change.amax((2, 3))], 1)
+        return change, self.projector.change(pooled)
+
+
+class DecoderGraph(nn.Module):
+    """One step with a cache: prompt with visual tokens, or one decoded token without any.
+
+    tokens (1, T), places (1, T), visual (1, V, width), past (L, 2, 1, heads, P, head_dim) ->
+    logits (1, K), hidden (1, width), query (1, depth) of the last token, relevance (1, V), present.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        c = model.config
+        self.table_in = nn.Parameter(model.table(model.place_in).detach())
+        self.table_out = nn.Parameter(model.table(model.place_out).detach())
+        self.scale = c.head_dim**0.5
+
+    def forward(self, tokens, places, visual, past):
+        m = self.model
+        text = m.text_norm(functional.embedding(tokens, self.table_in) + m.positions(places))
+        x = torch.cat([visual, text], 1)
+        v, p, n = visual.shape[1], past.shape[4], x.shape[1]
+        keys = torch.arange(p + n)[None]
+        # Causal for text; in the first run everything sees the visual tokens.
+        allow = (keys <= torch.arange(n)[:, None] + p) | (keys < v)
+        blocked = torch.where(allow, 0.0, -1e9)
+        present = []
+        for i, layer in enumerate(m.layers):
+            q, k, w = layer.project(x)
+            k = torch.cat([past[i, 0], k], 2)
+            w = torch.cat([past[i, 1], w], 2)
+            present.append(torch.stack([k, w]))
+            scores = q @ k.transpose(2, 3) / self.scale + blocked
+            x = layer.finish(x, scores.softmax(-1) @ w, 0.0)
+        last = x[:, -1]
+        seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
+        logits = functional.linear(last, self.table_out, m.bias)
+        return logits, last, m.query(last), seen, torch.stack(present)
+
+
+def _export(graph, feed, path, inputs, outputs, free):
+    torch.onnx.export(graph.eval(), feed, str(path), dynamo=False, opset_version=17,
+                      do_constant_folding=False, input_names=list(inputs),
+                      output_names=list(outputs), dynamic_axes=free)
+
+
+def export_vision(network, projector, path, bands=3, cells=(4, 4)):
+    """Any bands, height, width and tokens."""
+    rows, cols = cells
+    t = rows * cols
+    feed = (torch.zeros(1, bands, rows * 32, cols * 32), torch.zeros(bands, CODE_SIZE),
+            torch.full((1, t, 4), 0.5), torch.zeros(1, 4, dtype=torch.long), torch.eye(t))
+    free = {"pixels": {1: "bands", 2: "height", 3: "width"}, "codes": {0: "bands"},
+            "geometry": {1: "tokens"}, "pool": {0: "tokens", 1: "cells"},
+            "cells": {1: "tokens"}, "pixel": {2: "rows", 3: "cols"}, "cell_meaning": {1: "cells"}}
+    _export(VisionGraph(network, projector), feed, path, VISION_INPUTS, VISION_OUTPUTS, free)
+
+
+def export_scene(projector, kinds, depth, path):
+    """Any number of regions."""
+    r = 5
+    feed = (torch.zeros(1, sum(n for _, n in projector.heads)), torch.zeros(1, 384),
+            torch.zeros(1, kinds), torch.zeros(1, kinds), torch.zeros(1, r, 4),
+            torch.zeros(1, r, depth), torch.zeros(1, r, kinds), torch.zeros(1, r),
+            torch.zeros(1, r), torch.zeros(1, r, dtype=torch.long),
+            torch.zeros(1, 4, dtype=torch.long))
+    free = {n: {1: "regions"} for n in ("boxes", "look", "kinds", "score", "is_prompt", "rank")}
+    free["tokens"] = {1: "all"}
+    _export(SceneGraph(projector), feed, path, SCENE_INPUTS, ["tokens"], free)
+
+
+def export_pair(network, projector, depth, path):
+    """Any size of map."""
+    feed = (torch.zeros(1, depth, 8, 8), torch.zeros(1, depth, 8, 8))
+    size = {2: "rows", 3: "cols"}
+    _export(PairGraph(network, projector), feed, path, ["first", "last"], ["pixel", "tokens"],
+            {"first": size, "last": size, "pixel": size})
+
+
+def export_decoder(model, path):
+    """Free text, visual and cache lengths."""
+    c = model.config
+    feed = (torch.zeros(1, 5, dtype=torch.long), torch.arange(5)[None],
+            torch.zeros(1, 7, c.width), torch.zeros(c.layers, 2, 1, c.heads, 3, c.head_dim))
+    _export(DecoderGraph(model), feed, path, ["tokens", "places", "visual", "past"],
+            ["logits", "hidden", "query", "relevance", "present"],
+            {"tokens": {1: "text"}, "places": {1: "text"}, "visual": {1: "visual"},
+             "past": {4: "past"}, "relevance": {1: "visual"}, "present": {4: "total"}})
