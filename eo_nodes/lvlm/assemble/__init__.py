@@ -1,6 +1,12 @@
 """Parts of a model folder not carried here: put together from pinned packages, by digest."""
 
-from eo_nodes.lvlm.assemble.folder import Recipe, assemble, read_recipe, source_file
+from eo_nodes.lvlm.assemble.folder import (
+    Recipe,
+    assemble,
+    is_assembled,
+    read_recipe,
+    source_file,
+)
 from eo_nodes.lvlm.assemble.gguf import GgufFile
 
-__all__ = ["GgufFile", "Recipe", "assemble", "read_recipe", "source_file"]
+__all__ = ["GgufFile", "Recipe", "assemble", "is_assembled", "read_recipe", "source_file"]

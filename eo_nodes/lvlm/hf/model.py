@@ -364,7 +364,7 @@ def load_hf(
     names = used_files(folder, config)
     if manifest is not None:
         require_listed(manifest, names)
-    digest = manifest.digest if manifest is not None else _digest(folder, names)
+    digest = manifest.digest if manifest is not None else digest_of(folder, names)
     golden = manifest.golden if manifest is not None else {}
     options.require(weight_bytes([folder / n for n in names if ".onnx" in n]), folder.name)
     model = HfModel(folder, config, digest, options)
@@ -375,8 +375,8 @@ def load_hf(
     return model
 
 
-def _digest(folder: Path, names: Sequence[str]) -> str:
-    """SHA-256 over names and digests of files."""
+def digest_of(folder: Path, names: Sequence[str]) -> str:
+    """SHA-256 (hex) over names and digests of files; ModelError names a missing one."""
     total = hashlib.sha256()
     for name in names:
         if not (folder / name).is_file():
