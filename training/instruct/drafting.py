@@ -7,7 +7,7 @@ so no wording and no object tells the answer. Counts are thinned where one numbe
 
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -60,6 +60,21 @@ class Balance:
         for i, pair in enumerate(zip(yes, no, strict=False)):
             for c in pair:
                 yield replace(c.write(wordings[(first + i) % len(wordings)]), group=group)
+
+    def capped(self, group: str, candidates: Sequence[Candidate], wordings: Sequence[str],
+               share: float = 0.4) -> Iterator[Instruction]:
+        """Write candidates; the commonest answer makes up at most `share` of them."""
+        rng = self.rng("capped", group)
+        counts = Counter(c.answer for c in candidates)
+        if not counts:
+            return
+        common, many = counts.most_common(1)[0]
+        most = math.ceil((len(candidates) - many) * share / (1 - share))
+        if self.balanced and 0 < most < many:
+            chosen = rng.sample([c for c in candidates if c.answer == common], most)
+            candidates = [c for c in candidates if c.answer != common or c in chosen]
+        for c in candidates:
+            yield replace(c.write(rng.choice(wordings)), group=group)
 
     def flat(self, group: str, candidates: Sequence[Candidate], wordings: Sequence[str],
              slack: float = 1.5) -> Iterator[Instruction]:

@@ -67,7 +67,8 @@ def _kinds(context: Context) -> Iterator[Instruction]:
                 yes(t), focus="mask")))
             yield from _compare(context, v, named, rng)
             yield from _describe(context, v, named, rng)
-    yield from context.flat(f"{context.name}/what", asked, phrases.REFER, slack=1.0)
+    if len({c.answer for c in asked}) > 1:        # one kind alone is no question
+        yield from context.flat(f"{context.name}/what", asked, phrases.REFER, slack=1.0)
     yield from context.yes_no(f"{context.name}/same", same, phrases.SAME)
 
 
@@ -120,7 +121,7 @@ def _cover(context: Context, names: dict[int, str], many: int) -> Iterator[Instr
             asked.append(Candidate(names[value], lambda w, v=view, x=x, y=y, k=value, n=n:
                                    context.write(v, TASK, "cover", fill(w, r=spatial.point(x, y)),
                                                  names[k], tag=str(n), focus="mask")))
-    yield from context.flat(f"{context.name}/cover", asked, phrases.REFER_LAND)
+    yield from context.flat(f"{context.name}/cover", asked, phrases.REFER_LAND, slack=1.0)
 
 
 def make(context: Context) -> Iterator[Instruction]:

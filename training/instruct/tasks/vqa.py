@@ -63,6 +63,7 @@ def question_key(question: str) -> str:
 
 def _published(context: Context) -> Iterator[Instruction]:
     groups: dict[str, list[Candidate]] = {}
+    free: dict[str, list[Candidate]] = {}
     for view in context.views:
         for i, qa in enumerate(view.facts["qa"]):
             v = view if not POSITION.search(qa["q"]) else unturned(view, qa["q"])
@@ -74,7 +75,10 @@ def _published(context: Context) -> Iterator[Instruction]:
                 groups.setdefault(key, []).append(Candidate(qa["a"] == "yes",
                                                             lambda w, m=made: m))
             else:
-                yield made
+                free.setdefault(f"{context.name}/{kind}", []).append(
+                    Candidate(answer, lambda w, m=made: m))
+    for key, candidates in free.items():
+        yield from context.capped(key, candidates, ("as published",))
     for key, candidates in groups.items():
         yield from context.yes_no(key, candidates, ("as published",))
 
