@@ -23,6 +23,7 @@ MODULES = {
     "overhead": "bench_overhead",
     "images": "bench_images",
     "memory": "bench_memory",
+    "decoding": "bench_decoding",
     "link": "link_rows",
     "orbit": "orbit_rows",
 }
