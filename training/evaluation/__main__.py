@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eo_nodes.contracts.errors import EoError
-from training.evaluation import cells, report, spaces
+from training.evaluation import cells, exams, report, spaces
 from training.evaluation.compare import compare
 from training.evaluation.rows import Row
 from training.evaluation.run import Plan, Runner
@@ -68,15 +68,17 @@ def evaluate(
     runner, space = Runner(subject, library, plan, tell), Spaces(subject, library, plan, tell)
     pines = library.meta("indian_pines")["classes"] if "indian_pines" in library.names else []
     jobs = [(c.name, lambda c=c: runner.lacking(c), lambda c=c: runner.rows(c))
-            for c in cells.table(pines)]
+            for c in [*cells.table(pines), *exams.table()]]
     jobs += [(n, lambda n=n: space.lacking(n), lambda n=n: space.rows(n)) for n in spaces.NAMES]
     for name, lacks, answer in jobs:
-        if not matches(name, patterns) or name.split(".")[0] not in library.names:
+        if not matches(name, patterns) or name.split(".")[0] not in (*library.names, exams.WORLD):
             continue
         if missing := lacks():
             lacking.append({"model": subject.name, "cell": name, "lacks": missing})
+        elif found := answer():
+            rows += found
         else:
-            rows += answer()
+            lacking.append({"model": subject.name, "cell": name, "lacks": "questions"})
     progress.remove_task(bar)
     return rows, lacking
 
@@ -86,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     a = arguments(argv)
     console = Console(width=None if sys.stdout.isatty() else 220)
     if a.list:
-        for name in [*(c.name for c in cells.table([])), *spaces.NAMES]:
+        for name in [*(c.name for c in [*cells.table([]), *exams.table()]), *spaces.NAMES]:
             console.print(name)
         return 0
     folders = a.model or [PROJECT / "models" / name for name in ("compact", "regular")]

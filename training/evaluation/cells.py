@@ -9,15 +9,18 @@ probe; ``clearly``: better than both beyond the row's own interval.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from training.evaluation import asks, metrics, readers
 from training.evaluation.asks import Ask, Asker
 from training.evaluation.metrics import Metric
+from training.evaluation.sets import samples
 from training.instruct import phrases
 from training.instruct.nouns import fill
+from training.instruct.sources import Library
 
 Vectors = Callable[[Sequence[Ask], Sequence[str]], np.ndarray]
 Target = float | str | None
@@ -64,6 +67,8 @@ class Cell:
         task: one of the nine groups. needs: abilities of the model, see ``subject``.
         control: name of a picture control in ``probes.CONTROLS``, or "".
         max_tokens: longest answer.
+        source: where its samples come from: (library, split, limit) -> samples; None: all of the
+            set's split.
     """
 
     name: str
@@ -74,11 +79,19 @@ class Cell:
     needs: frozenset[str] = TEXT
     control: str = ""
     max_tokens: int = 24
-    domain: str = field(default="real")
+    domain: str = "real"
+    source: Callable[[Library, str, int], list[Any]] | None = None
 
     @property
     def set_name(self) -> str:
+        """Folder of the data, or the world."""
         return self.name.split(".")[0]
+
+    def samples(self, library: Library, split: str, limit: int) -> list[Any]:
+        """What is asked about, at least ``limit`` of them where there are so many."""
+        if self.source is not None:
+            return self.source(library, split, limit)
+        return samples(library, self.set_name, split)
 
 
 def each(vector: Callable[[Ask, str], np.ndarray]) -> Vectors:

@@ -65,6 +65,10 @@ def chosen(library: Library, name: str) -> list[Sample]:
         # One question needs its ten candidates.
         wanted = set(every[0].facts["candidates"])
         return [every[0], *(s for s in every[1:] if s.id in wanted)]
+    if name == "aerial_video":
+        # Frames that follow each other are a video.
+        clip = every[0].facts["clip"]
+        every = sorted((s for s in every if s.facts["clip"] == clip), key=lambda s: s.id)
     if name == "indian_pines":
         every = [s for s in every if len(s.facts["classes"]) > 1]
     return every[: FEWER.get(name, ROWS)]

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from eo_nodes.lvlm.infer import ImageInput
-from training.evaluation.sets import samples
+from training.evaluation.cells import Cell
 from training.instruct.sources import Library
 
 Images = tuple[ImageInput, ...]
@@ -27,14 +27,15 @@ _VISIBLE_NM = (665.0, 560.0, 490.0)
 _VISIBLE_NAMES = ("red", "green", "blue")
 
 
-def grey(library: Library, name: str) -> Alter:
+def grey(library: Library, cell: Cell) -> Alter:
     """Blind: each band of each picture at its mean over the first training pictures."""
     sums: dict[tuple[str, ...], list[np.ndarray]] = {}
-    for sample in samples(library, name, "train")[:TRAINING_PICTURES]:
+    for sample in cell.samples(library, "train", TRAINING_PICTURES)[:TRAINING_PICTURES]:
         for image in sample.images:
             sums.setdefault(image.bands, []).append(_band_means(image))
     means = {bands: np.mean(each, axis=0) for bands, each in sums.items()}
 
+    # Bands that no training picture had: the picture's own mean, the same for all of its bands.
     def alter(images: Images) -> Images:
         return tuple(_filled(i, means.get(i.bands, np.full(len(i.bands), _band_means(i).mean())))
                      for i in images)
@@ -52,9 +53,9 @@ def _filled(image: ImageInput, levels: np.ndarray) -> ImageInput:
     return replace(image, values=values)
 
 
-def masked_target(library: Library, name: str) -> Alter:
+def masked_target(library: Library, cell: Cell) -> Alter:
     """The middle of a chip, where the target stands, at the median of the clutter around it."""
-    share = TARGET_SHARE[name]
+    share = TARGET_SHARE[cell.set_name]
 
     def alter(images: Images) -> Images:
         made = []
@@ -76,9 +77,9 @@ def _middle(side: int, share: float) -> slice:
     return slice(margin, side - margin)
 
 
-def visible_only(library: Library, name: str) -> Alter:
+def visible_only(library: Library, cell: Cell) -> Alter:
     """Of many bands only red, green and blue: what the other bands are worth."""
-    wavelengths = library.meta(name).get("wavelengths_nm")
+    wavelengths = library.meta(cell.set_name).get("wavelengths_nm")
 
     def alter(images: Images) -> Images:
         made = []
@@ -97,12 +98,12 @@ def _nm(band: str) -> float:
     return float(digits) if digits else 0.0
 
 
-def one_date(library: Library, name: str) -> Alter:
+def one_date(library: Library, cell: Cell) -> Alter:
     """The first date twice: nothing can have changed."""
     return lambda images: (images[0], replace(images[0]))
 
 
-CONTROLS: dict[str, Callable[[Library, str], Alter]] = {
+CONTROLS: dict[str, Callable[[Library, Cell], Alter]] = {
     "blind": grey,
     "masked_target": masked_target,
     "visible_only": visible_only,

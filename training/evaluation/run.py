@@ -19,7 +19,7 @@ from training.evaluation.cells import Cell, Score
 from training.evaluation.metrics import ACCURACY, ece_equal_mass, right
 from training.evaluation.probes import CONTROLS, QuestionOnly
 from training.evaluation.rows import Row, interval, is_reached, marked
-from training.evaluation.sets import Sample, draw, samples
+from training.evaluation.sets import Sample, draw
 from training.evaluation.subject import Said, Subject
 from training.instruct.sources import Library
 
@@ -68,8 +68,8 @@ class Runner:
     # -- asking ----------------------------------------------------------------------------------
 
     def _asks(self, cell: Cell) -> tuple[list[Sample], list[Ask]]:
-        everything = samples(self._library, cell.set_name, self._plan.split)
         limit = self._plan.limit
+        everything = cell.samples(self._library, self._plan.split, limit)
         if limit:
             everything = sorted(everything, key=lambda s: draw(s.id))
         chosen, some = [], []
@@ -96,7 +96,7 @@ class Runner:
         with Journal(folder / f"{name}.jsonl") as journal:
             said = {r["key"]: _said(r) for r in journal if r.get("prompt") is not None}
             asked = {r["key"]: r["prompt"] for r in journal}
-            alter = CONTROLS[variant](self._library, cell.set_name) if variant else None
+            alter = CONTROLS[variant](self._library, cell) if variant else None
             grey: dict[tuple, Said] = {}
             done = 0
             for sample in chosen:

@@ -13,7 +13,7 @@ import numpy as np
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.lvlm.infer import ImageInput
-from training.instruct.sources import SETS, Library
+from training.instruct.sources import Library
 from training.instruct.sources import Sample as Stored
 
 # Ship chips were cut in proportion to the ship, so their padding tells its length: only a centre
@@ -21,6 +21,15 @@ from training.instruct.sources import Sample as Stored
 SHIP_WINDOW_PX = 32
 RADAR_BANDS = ("VV", "VH", "HH", "HV", "amplitude")
 Box = tuple[float, float, float, float]
+
+
+def modality_of(bands: Sequence[str]) -> str:
+    """Modality of one image by the names of its bands."""
+    if set(bands) <= set(RADAR_BANDS):
+        return "sar"
+    if any(name in bands for name in ("thermal", "elevation")):
+        return str(bands[0]) if len(bands) == 1 else "multispectral"
+    return "optical" if len(bands) in (1, 3) else "multispectral"
 
 
 class Sample:
@@ -49,13 +58,7 @@ class Sample:
             y, x = ((side - SHIP_WINDOW_PX) // 2 for side in values.shape[:2])
             values = values[y : y + SHIP_WINDOW_PX, x : x + SHIP_WINDOW_PX]
         bands = self._stored.bands2 if member == "image2" else self._stored.bands
-        return ImageInput(values[None], bands, self._modality(bands))
-
-    def _modality(self, bands: Sequence[str]) -> str:
-        if set(bands) <= set(RADAR_BANDS):
-            return "sar"
-        named = SETS[self.set_name].modality
-        return named if named in ("optical", "multispectral", "sar", "thermal") else "optical"
+        return ImageInput(values[None], bands, modality_of(bands))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -52,7 +52,8 @@ class Subject:
 
     Attributes:
         name: of the folder. digest: SHA-256 of its manifest.
-        abilities: text, dates, places (spatial output), visual_prompts, sensors, embed, match.
+        abilities: text, dates, places (spatial output), visual_prompts, sensors, video, embed,
+            match.
         held_out: per set the class names that its training never saw, from config.json.
     """
 
@@ -97,7 +98,7 @@ def abilities_of(model: object) -> frozenset[str]:
     """What a loaded model can be asked for, by what it offers."""
     found = set(_ALWAYS)
     if isinstance(model, AnswersImages):
-        found |= {"places", "visual_prompts", "sensors"}
+        found |= {"places", "visual_prompts", "sensors", "video"}
     if isinstance(model, EmbedsImages):
         found |= {"embed"}
     if hasattr(model, "match"):

@@ -146,7 +146,7 @@ def test_cells_beyond_a_model_are_named_with_what_it_lacks(library, tmp_path):
 
 
 def test_grey_pictures_hold_nothing(library):
-    alter = grey(library, "eurosat_ms")
+    alter = grey(library, cell("eurosat_ms.class", library))
     sample = samples(library, "eurosat_ms", "test")[0]
     image, = alter(sample.images)
     assert image.values.dtype == np.uint16 and image.values.shape == (1, 64, 64, 13)
@@ -155,7 +155,7 @@ def test_grey_pictures_hold_nothing(library):
 
 def test_masked_target_leaves_the_clutter(library):
     sample = samples(library, "mstar", "test")[0]
-    image, = CONTROLS["masked_target"](library, "mstar")(sample.images)
+    image, = CONTROLS["masked_target"](library, cell("mstar.class", library))(sample.images)
     before, after = sample.images[0].values[0, :, :, 0], image.values[0, :, :, 0]
     assert np.ptp(after[24:72, 24:72]) == 0 and np.ptp(before[24:72, 24:72]) > 50
     assert (after[:24] == before[:24]).all() and (after[:, 72:] == before[:, 72:]).all()
@@ -163,11 +163,11 @@ def test_masked_target_leaves_the_clutter(library):
 
 def test_visible_only_takes_red_green_blue(library):
     sample = samples(library, "eurosat_ms", "test")[0]
-    image, = CONTROLS["visible_only"](library, "eurosat_ms")(sample.images)
+    image, = CONTROLS["visible_only"](library, cell("eurosat_ms.class", library))(sample.images)
     assert image.bands == ("red 665 nm", "green 560 nm", "blue 490 nm")
     assert (image.values == sample.images[0].values[..., [3, 2, 1]]).all()
     sample = samples(library, "indian_pines", "test")[0]
-    image, = CONTROLS["visible_only"](library, "indian_pines")(sample.images)
+    image, = CONTROLS["visible_only"](library, cell("indian_pines.pixels", library))(sample.images)
     assert image.bands[0].startswith("red 66")
 
 
