@@ -8,7 +8,7 @@ refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.interface import VisionLanguageModel
 from eo_nodes.lvlm.views import ViewTensor
-from eo_nodes.lvlm.visual_prompts import VisualPrompt, parse_prompt, place_in_text
+from eo_nodes.lvlm.visual_prompts import VisualPrompt, compose
 
 Float = NDArray[np.float32]
 MAX_IMAGES = 8
@@ -30,7 +30,7 @@ class ImageInput:
     Attributes:
         values: (F, H, W, C) native dtype, F frames in time order; ranges as in ``bands``.
         bands: C names, e.g. ``B04 665nm``, ``red``, ``VV``.
-        modality: optical, multispectral, sar, thermal, elevation or temporal.
+        modality: optical, multispectral, sar, thermal, elevation, temporal or video.
     """
 
     values: NDArray[np.generic]
@@ -95,6 +95,21 @@ def overview_of(
     return ViewTensor(frames, tuple(bands), modality, (0, 0, width, height), "overview")
 
 
+def sizes_of(images: Sequence[ImageInput]) -> list[tuple[int, int]]:
+    """(height, width) of each image that a place can be on: every frame counts as one.
+
+    Raises:
+        ModelError: an image of another rank, or more than 8 frames in all.
+    """
+    found: list[tuple[int, int]] = []
+    for image in images:
+        if image.values.ndim != 4 or 0 in image.values.shape:
+            raise ModelError(f"image of shape {image.values.shape}, expected (F, H, W, C)")
+        frames, height, width = image.values.shape[:3]
+        found += [(height, width)] * frames
+    return found
+
+
 def usual_max_tokens(model: object) -> int:
     """Longest answer where nobody says: room for masks where a model can draw them."""
     return 256 if isinstance(model, AnswersImages) else 40
@@ -123,12 +138,11 @@ def answer(
     """
     if not 1 <= len(images) <= MAX_IMAGES:
         raise ModelError(f"{len(images)} images, expected 1 to {MAX_IMAGES}")
-    if visual_prompts:
-        prompt = place_in_text(prompt, visual_prompts)
-    prompt, places = parse_prompt(prompt)
-    beyond = [place.image for place in places if place.image >= len(images)]
+    sizes = [(width, height) for height, width in sizes_of(images)]
+    prompt, places = compose(prompt, visual_prompts, sizes)
+    beyond = [place.image for place in places if place.image >= len(sizes)]
     if beyond:
-        raise ModelError(f"a place is on image {beyond[0]}, the last one is {len(images) - 1}")
+        raise ModelError(f"a place is on image {beyond[0]}, the last one is {len(sizes) - 1}")
     max_tokens = max_tokens or usual_max_tokens(model)
     start_ns = clock_ns()
     if isinstance(model, AnswersImages):
@@ -174,7 +188,8 @@ def _as_dates(images: Sequence[ImageInput]) -> ImageInput:
     """Several images of one sensor as the frames of one temporal image."""
     first = images[0]
     if len(images) == 1:
-        return first
+        # These models know no video; one frame of it is a picture.
+        return replace(first, modality="optical") if first.modality == "video" else first
     alike = (first.values.shape[1:], first.values.dtype, first.bands, first.modality)
     for other in images[1:]:
         if (other.values.shape[1:], other.values.dtype, other.bands, other.modality) != alike:

@@ -19,7 +19,6 @@ from training.evaluation import metrics, readers
 from training.evaluation.asks import Ask
 from training.evaluation.cells import TEXT, Cell, Score, each, exact
 from training.evaluation.metrics import ACCURACY, F1, MAE, Metric
-from training.evaluation.sets import modality_of
 from training.instruct.builder import instructions_of, load_images, load_mask
 from training.instruct.records import Instruction
 from training.instruct.sources import Library
@@ -47,8 +46,10 @@ class Exam:
     @property
     def images(self) -> tuple[ImageInput, ...]:
         """Images in the order of the request."""
-        found = load_images(self.instruction, self._library.data)
-        return tuple(ImageInput(v[None], bands, modality_of(bands)) for v, bands, *_ in found)
+        i = self.instruction
+        found = load_images(i, self._library.data)
+        return tuple(ImageInput(values[None], bands, ref.modality)
+                     for (values, bands, *_), ref in zip(found, i.images, strict=True))
 
     @property
     def mask(self) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.lvlm.infer import ImageInput
-from training.instruct.sources import Library
+from training.instruct.sources import SETS, Library
 from training.instruct.sources import Sample as Stored
 
 # Ship chips were cut in proportion to the ship, so their padding tells its length: only a centre
@@ -23,13 +23,12 @@ RADAR_BANDS = ("VV", "VH", "HH", "HV", "amplitude")
 Box = tuple[float, float, float, float]
 
 
-def modality_of(bands: Sequence[str]) -> str:
-    """Modality of one image by the names of its bands."""
-    if set(bands) <= set(RADAR_BANDS):
-        return "sar"
-    if any(name in bands for name in ("thermal", "elevation")):
-        return str(bands[0]) if len(bands) == 1 else "multispectral"
-    return "optical" if len(bands) in (1, 3) else "multispectral"
+def modality_of(set_name: str, bands: Sequence[str]) -> str:
+    """Modality of one image as training tags it; of a pair of sensors each has its own."""
+    named = SETS[set_name].modality
+    if named != "fusion":
+        return named
+    return "sar" if set(bands) <= set(RADAR_BANDS) else "optical"
 
 
 class Sample:
@@ -58,7 +57,7 @@ class Sample:
             y, x = ((side - SHIP_WINDOW_PX) // 2 for side in values.shape[:2])
             values = values[y : y + SHIP_WINDOW_PX, x : x + SHIP_WINDOW_PX]
         bands = self._stored.bands2 if member == "image2" else self._stored.bands
-        return ImageInput(values[None], bands, modality_of(bands))
+        return ImageInput(values[None], bands, modality_of(self.set_name, bands))
 
     @property
     def size(self) -> tuple[int, int]:

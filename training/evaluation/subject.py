@@ -15,6 +15,8 @@ from eo_nodes.contracts.errors import EoError
 from eo_nodes.lvlm import load_model
 from eo_nodes.lvlm.infer import AnswersImages, EmbedsImages, ImageInput, answer
 from eo_nodes.lvlm.text_space import TextEncoder
+from training.evaluation.readers import yes_no
+from training.instruct import phrases
 
 # text: answers a question on one image; dates: on several images of one sensor.
 _ALWAYS = frozenset({"text", "dates"})
@@ -88,10 +90,14 @@ class Subject:
         return self._texts.embed_text(texts)
 
     def match(self, first: ImageInput, second: ImageInput) -> float:
-        """How much two sensors' images seem to show one place; any scale. Raises ModelError."""
+        """How much two sensors' images seem to show one place; any scale. Raises ModelError.
+
+        By the model's own measure, else by how sure it is of its yes or no.
+        """
         if "match" in self.abilities:
             return float(self._model.match(first, second))
-        return float(self.embed_image(first) @ self.embed_image(second))
+        said = self.answer((first, second), phrases.MATCH[0], 8)
+        return said.confidence if yes_no(said.text) == "yes" else -said.confidence
 
 
 def abilities_of(model: object) -> frozenset[str]:

@@ -88,9 +88,10 @@ def test_counts_by_two_sensors_are_apart(library):
 
 
 @pytest.mark.parametrize(
-    ("bands", "modality"),
-    [(("VV", "VH"), "sar"), (("amplitude",), "sar"), (("thermal",), "thermal"),
-     (("red", "green", "blue"), "optical"), (("B02 blue", "B03", "B04", "B08"), "multispectral")],
+    ("set_name", "bands", "modality"),
+    [("s1s2_pairs", ("VH",), "sar"), ("s1s2_pairs", ("red", "green", "blue"), "optical"),
+     ("change_pairs", ("amplitude",), "temporal"), ("hit_uav", ("thermal",), "thermal"),
+     ("aerial_video", ("red", "green", "blue"), "video")],
 )
-def test_modality_of_one_image(bands, modality):
-    assert modality_of(bands) == modality
+def test_modality_as_training_tags_it(set_name, bands, modality):
+    assert modality_of(set_name, bands) == modality

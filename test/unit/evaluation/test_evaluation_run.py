@@ -142,7 +142,7 @@ def test_cells_beyond_a_model_are_named_with_what_it_lacks(library, tmp_path):
     assert made.lacking(cell("indian_pines.pixels", library)) == "visual_prompts"
     assert made.lacking(cell("trees.count", library)) == ""
     space = spaces.Spaces(subject, library, Plan("test", tmp_path), lambda *_: None)
-    assert {space.lacking(name) for name in spaces.NAMES} == {"embed"}
+    assert {space.lacking(name) for name in spaces.NAMES} == {"embed", "sensors"}
 
 
 def test_grey_pictures_hold_nothing(library):
@@ -235,6 +235,7 @@ def test_sar_tile_is_looked_for_among_its_candidates(library, tmp_path):
     space = spaces.Spaces(Space([]), library, Plan("test", tmp_path), lambda *_: None)
     row, = space.rows("s1s2_pairs.match")
     assert row.n == 1 and row.target == 88 and row.modality == "optical and sar"
+    assert row.value in (0.0, 100.0) and (row.majority, row.probe) == (6.8, 76.0)
 
 
 def test_regular_is_compared_with_compact_on_the_same_items(library, tmp_path):
