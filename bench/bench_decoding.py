@@ -88,7 +88,8 @@ def outcome() -> Outcome:
         figures += [
             figure_of(f"{name}, cache kept / as arrays", ratios, "x", limit=1.0, at_least=True,
                       note="tokens/s, interleaved, bits equal"),
-            figure_of(f"{name}, cache kept", summarise(ours), "tokens/s", note="one thread, processor time"),
+            figure_of(f"{name}, cache kept", summarise(ours), "tokens/s",
+                      note="one thread, processor time"),
         ]
         details[f"context_{context}"] = {"handles": ours, "arrays": theirs}
     return Outcome(tuple(figures), details)

@@ -108,11 +108,15 @@ class LvlmModel:
     def _request_bytes(
         self, inputs: Sequence[VisionInput], tokens: int, max_tokens: int
     ) -> int:
-        """Estimate of what a request allocates: widest activations, attention, two caches."""
+        """Estimate of what a request allocates: widest activations, scores, two caches.
+
+        Measured beside it (regular, overview of 320 px): 26 MB for 21; eight of
+        them 159 MB for 117 to 142.
+        """
         c = self.config
         pixels = max(item.pixels.size for item in inputs)
         cache = 4 * c.layers * 2 * c.heads * c.head_dim * (tokens + max_tokens)
-        return 4 * 16 * pixels + 4 * c.heads * tokens**2 + 4 * 8 * c.width * tokens + 2 * cache
+        return 64 * pixels + 12 * c.heads * tokens**2 + 32 * c.width * tokens + 2 * cache
 
     def encode(self, prompt: str, max_tokens: int) -> list[int]:
         """Prompt -> token ids with its opening and closing token."""

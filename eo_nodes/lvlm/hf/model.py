@@ -40,6 +40,7 @@ from eo_nodes.lvlm.manifest import (
     verify_files,
 )
 from eo_nodes.lvlm.runtime import (
+    AS_STORED,
     CancelFlag,
     RunRecord,
     RuntimeOptions,
@@ -228,7 +229,7 @@ class HfModel:
             patches = tokens * self.config.image.merge**2
         eyes = int(vision.get("num_attention_heads", vision.get("num_heads", 12)))
         seeing = 4 * min(_TILES_PER_RUN, tokens) * eyes * patches**2
-        return 2 * cache + logits + 4 * heads * tokens**2 + 4 * 8 * width * tokens + 2 * seeing
+        return 2 * cache + logits + 12 * heads * tokens**2 + 32 * width * tokens + 3 * seeing
 
     def _see(self, feed: Mapping[str, NDArray[Any]], cancel: CancelFlag | None) -> Float:
         """One run of the vision encoder -> (V, D); only the inputs the graph has are given."""
@@ -366,7 +367,8 @@ def load_hf(
         require_listed(manifest, names)
     digest = manifest.digest if manifest is not None else digest_of(folder, names)
     golden = manifest.golden if manifest is not None else {}
-    options.require(weight_bytes([folder / n for n in names if ".onnx" in n]), folder.name)
+    graphs = [folder / n for n in names if ".onnx" in n]
+    options.require(weight_bytes(graphs, AS_STORED), folder.name)
     model = HfModel(folder, config, digest, options)
     if golden:
         check_golden(model, golden)
