@@ -40,6 +40,7 @@ class Score:
             training answer to the very question, computed from train.
         regular, compact: targets.
         per_tag: further rows, one for each tag found.
+        note: a remark on all answers, printed with the marks.
         shortcut: (what, value): the data page's figure of a model that does not look properly.
         marks: printed beside the row.
     """
@@ -55,6 +56,7 @@ class Score:
     regular: Target = None
     compact: Target = None
     per_tag: bool = False
+    note: Callable[[Sequence[Ask], Sequence[str]], str] | None = None
     shortcut: tuple[str, float] | None = None
     marks: tuple[str, ...] = ()
 
@@ -118,6 +120,12 @@ def caption_scores(some: Sequence[Ask], said: Sequence[str]) -> np.ndarray:
     return np.stack([values, np.ones_like(values)], -1)
 
 
+def caption_note(some: Sequence[Ask], said: Sequence[str]) -> str:
+    """BLEU-4, and how many different sentences were said."""
+    bleu = metrics.bleu4(said, [a.truth for a in some])
+    return f"BLEU-4 {bleu:.1f}, {len(set(said))} sentences"
+
+
 label_right = each(lambda a, s: metrics.right((readers.yes_no(s) == "yes") == a.truth[1]))
 
 
@@ -175,7 +183,7 @@ def table(pines_classes: list[str]) -> list[Cell]:
              (Score("class", A, exact, majority=4.0, probe=63.4, regular=92, compact=88),)),
         Cell("aid_rsicd.caption", "caption", "optical", asks.fact(phrases.CAPTION[0], "captions"),
              (Score("caption", metrics.CIDER, caption_scores, majority=0.55, probe=1.54,
-                    regular=1.9, compact=1.7,
+                    regular=1.9, compact=1.7, note=caption_note,
                     shortcut=("commonest caption of the probe's class", 1.54)),),
              max_tokens=40),
         Cell("mstar.class", "classification", "sar", asks.scene_class,
@@ -254,7 +262,8 @@ def table(pines_classes: list[str]) -> list[Cell]:
                     compact="clearly"),)),
         Cell("ucm_multilabel.caption", "caption", "optical",
              asks.fact(phrases.CAPTION[0], "captions"),
-             (Score("caption", metrics.CIDER, caption_scores, marks=("70 pictures",)),),
+             (Score("caption", metrics.CIDER, caption_scores, note=caption_note,
+                    marks=("70 pictures",)),),
              max_tokens=40),
         Cell("s2_ships.present", "vqa", "multispectral", asks.present("ship"),
              (Score("ship in tile", A, exact_yes_no, is_clustered=True, majority=76.4, probe=76.4,

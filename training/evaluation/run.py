@@ -169,6 +169,8 @@ class Runner:
         )
         if metric is ACCURACY:
             row.ece = ece_equal_mass([said[""][a.key].confidence for a in own], vectors[:, 0])
+        if score.note is not None:
+            row.marks += (score.note(own, [said[""][a.key].text for a in own]),)
         if score.question_only is not None:
             self._question_only(cell, score, own, row)
         # A draw of few questions shows that it runs, not that a target holds.

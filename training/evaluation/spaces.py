@@ -50,6 +50,10 @@ class Spaces:
         """Rows of one of ``NAMES``."""
         set_name, kind = name.split(".")
         chosen = samples(self._library, set_name, self._plan.split)
+        if kind.startswith("match"):
+            # Of a part of the set some questions lack candidates.
+            ids = {s.id for s in chosen}
+            chosen = [s for s in chosen if ids.issuperset(s.facts["candidates"])]
         if self._plan.limit:
             chosen = sorted(chosen, key=lambda s: draw(s.id))[: self._plan.limit]
         if not chosen:
@@ -110,7 +114,8 @@ class Spaces:
         made = []
         for k, metric in RECALLS.items():
             hits = np.array([right(recall_hit(scores[places[c]], i, k)) for i, c in sentences])
-            row = self._row(name, "caption", "text to scene", hits, asked, 100 * k / len(chosen))
+            chance = 100 * min(1.0, k / len(chosen))
+            row = self._row(name, "caption", "text to scene", hits, asked, chance)
             row.metric = metric
             made.append(row)
         return made
@@ -119,10 +124,6 @@ class Spaces:
         """The SAR tile of an optical tile among ten: asked, or by the nearest vector."""
         name, by_vector = cell.split(".")[0], cell.endswith("_vectors")
         everything = {s.id: s for s in samples(self._library, name, self._plan.split)}
-        # Of a part of the set some questions lack candidates.
-        chosen = [s for s in chosen if all(c in everything for c in s.facts["candidates"])]
-        if not chosen:
-            return []
         folder = self._plan.out / "answers" / self._subject.digest[:16] / self._plan.split
         hits = []
         with Journal(folder / f"{cell}.jsonl") as journal:
