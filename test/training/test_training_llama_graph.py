@@ -1,11 +1,15 @@
 """The graph of a Llama-class model on assembled weights, against a plain forward pass."""
 
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
 pytestmark = pytest.mark.training
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
 
 from eo_nodes.lvlm.assemble import GgufFile, assemble, llama, read_recipe  # noqa: E402
