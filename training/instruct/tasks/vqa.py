@@ -239,6 +239,20 @@ def _pairs(context: Context) -> Iterator[Instruction]:
         yield context.write(view, TASK, "choose_radar", rng.choice(phrases.CHOOSE),
                             f"image {some.index(view) + 1}", images=(optical, *refs))
     yield from context.yes_no(f"{context.name}/match", candidates, phrases.MATCH)
+    if not context.balanced:
+        yield from _ten_way(context)
+
+
+def _ten_way(context: Context) -> Iterator[Instruction]:
+    """The published ten candidates of each exam tile, one yes/no question each, by one wording;
+    ``pair`` holds a tile's ten together: the surest yes is the choice."""
+    for view in context.views:
+        for other in view.facts.get("candidates", ()):
+            radar = View(view.library, view.library.sample(context.name, other)).ref(
+                "image2", sensor=1, modality="sar")
+            yield context.write(view, TASK, "ten_way", phrases.MATCH[0],
+                                yes(other == view.sample.id), images=(view.ref(), radar),
+                                tag=other, pair=view.key)
 
 
 def _single(context: Context, kind: str, answers, words) -> Iterator[Instruction]:
