@@ -7,7 +7,6 @@ Non-purpose: choosing tokens (``runtime_greedy``), feeding graphs (``runtime_cac
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -217,14 +216,6 @@ def graph_error(error: Exception, cancel: CancelFlag | None) -> ModelError:
     if cancel is not None and cancel.is_set:
         return Cancelled("cancelled")
     return ModelError(f"onnxruntime: {error}")
-
-
-def process_rss_bytes(statm: Path = Path("/proc/self/statm")) -> int:
-    """Return the resident memory of this process, 0 where the system does not say."""
-    try:
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 NUMPY_TYPES: Mapping[str, type[np.generic]] = {
