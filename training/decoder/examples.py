@@ -23,7 +23,7 @@ LONGEST = 200              # tokens of prompt and answer together
 SHARES = {"eurosat_rgb": 9, "eurosat_ms": 4, "aid_rsicd": 14, "ucm_multilabel": 11, "mstar": 6,
           "opensarship": 2, "objects_rgb": 11, "hit_uav": 10, "rsvqa_lr": 8, "rsvqa_hr": 10,
           "flood_s1": 5, "s1s2_pairs": 3, "trees": 4, "change_pairs": 5, "sar_ships": 3,
-          "s2_ships": 4, "indian_pines": 2, "aerial_video": 3}
+          "s2_ships": 4, "indian_pines": 2, "aerial_video": 3, "world": 12}
 
 
 @dataclass(slots=True)
