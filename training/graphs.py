@@ -88,7 +88,7 @@ def export_decoder(model, path):
                       "past": {4: "past"}, "relevance": {1: "visual"}, "present": {4: "total"}})
 
 
-def store_weights_as_int8(path):
+def store_weights_as_int8(path, smallest=SMALLEST_QUANTISED):
     """Replace large float weights by int8 and a scale per channel; computing stays in float.
 
     The dequantising Cast and Mul work on constants, so the runtime folds them when it loads the
@@ -108,7 +108,7 @@ def store_weights_as_int8(path):
     for tensor in graph.initializer:
         value = numpy_helper.to_array(tensor)
         axis = axis_of.get(tensor.name)
-        if value.dtype != np.float32 or value.size < SMALLEST_QUANTISED or value.ndim < 2:
+        if value.dtype != np.float32 or value.size < smallest or value.ndim < 2:
             kept.append(tensor)
             continue
         others = tuple(i for i in range(value.ndim) if i != (axis or 0))

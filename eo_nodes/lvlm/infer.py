@@ -65,10 +65,12 @@ class AnswersImages(Protocol):
         visual_prompts: Sequence[VisualPrompt],
         *,
         max_tokens: int,
+        zooms: int = 0,
     ) -> tuple[str, float, int]:
         """Text, calibrated confidence in [0, 1], tokens decoded. Raises ModelError.
 
         ``prompt`` holds every visual prompt in spatial form, in the order of ``visual_prompts``.
+        ``zooms``: as in ``answer``.
         """
         ...
 
@@ -99,7 +101,7 @@ def sizes_of(images: Sequence[ImageInput]) -> list[tuple[int, int]]:
     """(height, width) of each image that a place can be on: every frame counts as one.
 
     Raises:
-        ModelError: an image of another rank, or more than 8 frames in all.
+        ModelError: an image of another rank.
     """
     found: list[tuple[int, int]] = []
     for image in images:
@@ -123,6 +125,7 @@ def answer(
     *,
     clock_ns: Callable[[], int],
     max_tokens: int | None = None,
+    zooms: int = 0,
 ) -> InferResult:
     """Answer a prompt on 1 to 8 images: dates, frames or sensors of one place.
 
@@ -131,6 +134,8 @@ def answer(
         visual_prompts: further places; put into the text where their labels or its end are.
         clock_ns: monotonic clock, e.g. ``time.monotonic_ns``.
         max_tokens: longest answer, the end token included, >= 1; None: as usual for the model.
+        zooms: windows, 0 to 4, of each image larger than the model's input that are looked at
+            again at native resolution: around the places asked about, else its quarters.
     Raises:
         ModelError: image, modality or prompt break their contract, or are more than this model
             understands.
@@ -147,11 +152,13 @@ def answer(
     start_ns = clock_ns()
     if isinstance(model, AnswersImages):
         text, confidence, tokens = model.answer(
-            images, prompt, places, max_tokens=max_tokens
+            images, prompt, places, max_tokens=max_tokens, zooms=zooms
         )
     else:
         if places:
             raise ModelError("this model takes no visual prompts")
+        if zooms:
+            raise ModelError("this model sees an image as a whole, it takes no zooms")
         text, confidence, tokens = _answer_overview(model, _as_dates(images), prompt, max_tokens)
     return InferResult(text, confidence, (clock_ns() - start_ns) / 1e9, tokens)
 

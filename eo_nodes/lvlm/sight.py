@@ -154,6 +154,8 @@ def feed_of(picture: Picture, longest: int, upscale: float, most_cells: int | No
         raise ModelError(f"image of shape {picture.values.shape}, expected (H, W, C)")
     if picture.kind not in KINDS:
         raise ModelError(f"unknown view kind {picture.kind!r}")
+    if picture.modality not in (*TAG_MODALITIES, "elevation"):
+        raise ModelError(f"unknown modality {picture.modality!r}")
     height, width = picture.values.shape[:2]
     if max(height, width) > _LONGEST_SIDE_RATIO * min(height, width):
         raise ModelError(f"image of {width} x {height} pixels is too narrow")

@@ -39,11 +39,12 @@ from eo_nodes.lvlm.unified_scene import Scene, See, assemble
 from eo_nodes.lvlm.unified_session import UnifiedSession
 from eo_nodes.lvlm.views import ViewTensor
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, parse_prompt
+from eo_nodes.lvlm.zoom import MAX_PICTURES, with_zooms
 
 Float = NDArray[np.float32]
 MAX_PROMPT_CHARS = 2000
 MAX_VISUAL_TOKENS = 1024
-MAX_PICTURES = 16
+_ROUNDING = 1e-6
 _VISION_OUTPUTS = ("cells", "chances", "meaning", "totals", "score", "boxes", "kinds", "look",
                    "pixel", "cell_meaning")
 
@@ -93,15 +94,19 @@ class UnifiedModel:
             Cancelled: by the flag, before the first tap.
             ModelError: views or prompt break their contract, or a graph fails.
         """
-        text, places = parse_prompt(prompt)
-        return self.begin(pictures_of(views), text, places, max_tokens, cancel)
+        pictures = pictures_of(views)
+        sizes = [(float(p.values.shape[1]), float(p.values.shape[0]))
+                 for p in pictures if p.kind == "overview"]
+        text, places = parse_prompt(prompt, sizes)
+        return self.begin(pictures, text, places, max_tokens, cancel)
 
     def answer(
         self, images: Sequence[ImageInput], prompt: str, visual_prompts: Sequence[VisualPrompt],
-        *, max_tokens: int,
+        *, max_tokens: int, zooms: int = 0,
     ) -> tuple[str, float, int]:
         """Text, calibrated confidence in [0, 1], tokens decoded; see ``infer.AnswersImages``."""
-        session = self.begin(pictures_of_images(images), prompt, visual_prompts, max_tokens, None)
+        pictures = with_zooms(pictures_of_images(images), visual_prompts, self.input_size, zooms)
+        session = self.begin(pictures, prompt, visual_prompts, max_tokens, None)
         session.decode(max_tokens)
         tap = session.tap()
         return session.text, self.calibration[3].confidence(tap), tap.tokens
@@ -126,10 +131,16 @@ class UnifiedModel:
         self, pictures: Sequence[Picture], prompt: str, places: Sequence[VisualPrompt],
         max_tokens: int, cancel: CancelFlag | None,
     ) -> UnifiedSession:
-        """See the pictures, lay out the visual tokens and run the prompt."""
+        """See the pictures, lay out the visual tokens and run the prompt.
+
+        Args:
+            pictures: overviews of the images 0, 1, ... and zooms into them.
+            places: what stands in the prompt, on these images.
+        Raises:
+            Cancelled, ModelError: as ``start``.
+        """
         ids = self.encode(prompt, max_tokens)
-        if not 1 <= len(pictures) <= MAX_PICTURES:
-            raise ModelError(f"{len(pictures)} pictures, expected 1 to {MAX_PICTURES}")
+        _check(pictures, places)
         scene = assemble(self, pictures, places, cancel)
         if scene.visual.shape[1] > MAX_VISUAL_TOKENS:
             raise ModelError(f"{scene.visual.shape[1]} visual tokens, at most {MAX_VISUAL_TOKENS}")
@@ -202,6 +213,24 @@ def load_unified(folder: Path, options: RuntimeOptions) -> UnifiedModel:
     return model
 
 
+def _check(pictures: Sequence[Picture], places: Sequence[VisualPrompt]) -> None:
+    """Refuse a request whose parts do not belong together."""
+    if not 1 <= len(pictures) <= MAX_PICTURES:
+        raise ModelError(f"{len(pictures)} pictures, expected 1 to {MAX_PICTURES}")
+    images = [p.image for p in pictures if p.kind == "overview"]
+    if not 1 <= len(images) <= slis.MAX_IMAGES or images != list(range(len(images))):
+        raise ModelError(f"{len(images)} images, expected 1 to {slis.MAX_IMAGES}")
+    for picture in pictures:
+        x, y, w, h = picture.window
+        if min(x, y) < -_ROUNDING or max(x + w, y + h) > 1 + _ROUNDING:
+            raise ModelError(f"window {picture.window} lies outside its scene")
+        if picture.image not in images:
+            raise ModelError(f"a zoom into image {picture.image}, the last one is {images[-1]}")
+    for place in places:
+        if place.image not in images:
+            raise ModelError(f"a place is on image {place.image}, the last one is {images[-1]}")
+
+
 def pictures_of(views: Sequence[ViewTensor]) -> list[Picture]:
     """Views of the graph's nodes as pictures: windows in units of the first overview's.
 
@@ -218,6 +247,8 @@ def pictures_of(views: Sequence[ViewTensor]) -> list[Picture]:
             raise ModelError(f"view of shape {view.values.shape}, expected (F, H, W, C)")
         x0, y0, w0, h0 = first.window
         x, y, w, h = view.window
+        if min(w0, h0, w, h) <= 0:
+            raise ModelError(f"window {view.window} is empty")
         window = ((x - x0) / w0, (y - y0) / h0, w / w0, h / h0)
         is_zoom = view.kind == "zoom"
         sensor = 0 if is_zoom else _slot(out, view.bands)

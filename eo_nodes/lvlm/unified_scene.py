@@ -92,7 +92,7 @@ def assemble(
         parts = [(seen.proposals(), _WHOLE), *((c.proposals(), z.window) for z, c in zooms)]
         found = keep(merge(parts))
         shown = found.best(FEW_REGIONS) if few else found
-        asked = [p for p in places if p.image == picture.image][:MOST_PROMPTS]
+        asked = [p for p in places if p.image == picture.image]
         tokens += [seen.cells, *(c.cells for _, c in zooms)]
         inputs = scene_inputs(seen, shown, found.counts(), asked, feed.tags)
         tokens.append(model.write_scene(inputs, cancel))

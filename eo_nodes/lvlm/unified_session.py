@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm import slis
-from eo_nodes.lvlm.runtime import CancelFlag
+from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
 from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
 from eo_nodes.lvlm.unified_scene import Scene
 
@@ -77,6 +78,16 @@ class UnifiedSession(GreedySession):
         c = self._model.config
         layer = 12 * c.width * c.width + 2 * c.width * self._context
         return rows * c.layers * layer + c.width * (c.width + c.vocabulary)
+
+    def decode(self, n_tokens: int) -> int:
+        """As ``GreedySession.decode``; a ``<seg>`` at the very end is looked at as well."""
+        done = super().decode(n_tokens)
+        ids = self.token_ids
+        seg = self._model.config.spatial.markers["seg"]
+        if self.is_finished and ids.count(seg) > len(self._queries):
+            with contextlib.suppress(Cancelled):  # then its mask stays unsaid
+                self._step(seg, len(ids) - 1)
+        return done
 
     def mask(self, index: int) -> NDArray[np.bool_]:
         """(H/4, W/4) bool of the n-th ``<seg>``: on the change of two dates, else its image.

@@ -16,12 +16,12 @@ from training.decoder.perception import Seen, candidates  # noqa: E402
 from training.instruct.records import ImageRef  # noqa: E402
 
 pytestmark = pytest.mark.training
-TOLERANCE = 1e-3
+TOLERANCE = 1e-3        # of logits up to 40
 
 
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory):
-    return tiny.write(tmp_path_factory.mktemp("unified"), quantise=False)
+    return tiny.write(tmp_path_factory.mktemp("unified"))
 
 
 def images_of(*bands, shape=(70, 90), modality="optical"):
@@ -119,7 +119,7 @@ def test_bands_with_their_wavelengths_in_any_order_give_the_same(tiny_model):
     other = ImageInput(image.values[..., order], tuple(image.bands[i] for i in order), "optical")
     first, second = (model.begin(pictures_of_images([i]), "what is this ?", (), 8, None).logits
                      for i in (image, other))
-    assert np.abs(first - second).max() < 1e-4
+    assert np.abs(first - second).max() < TOLERANCE
     wrong = ImageInput(image.values[..., order], image.bands, "optical")
     third = model.begin(pictures_of_images([wrong]), "what is this ?", (), 8, None).logits
-    assert np.abs(first - third).max() > 1e-3
+    assert np.abs(first - third).max() > 100 * TOLERANCE

@@ -26,7 +26,7 @@ from training.decoder.perception import Perception
 from training.decoder.train import SIZES
 from training.decoder.vocabulary import PATH, Words
 from training.export import GOLDEN_PROMPT, GOLDEN_TOKENS, neutral_calibration
-from training.graphs import store_weights_as_int8
+from training.graphs import SMALLEST_QUANTISED, store_weights_as_int8
 from training.recipe import CHECKPOINTS
 
 GRAPHS = ("vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx")
@@ -52,8 +52,11 @@ def macs_per_cell(network, cells=4, bands=3):
 
 
 def write_folder(folder, *, model_id, network, decoder, words_path, input_size, upscale,
-                 quantise=True):
-    """Everything but the card; returns the loaded model."""
+                 smallest=SMALLEST_QUANTISED):
+    """Everything but the card; returns the loaded model.
+
+    smallest: weights of at least so many numbers are stored as int8; None: none are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     network.eval(), decoder.eval()
     depth, kinds = network.config.depth, network.config.kinds
@@ -61,8 +64,8 @@ def write_folder(folder, *, model_id, network, decoder, words_path, input_size, 
     export_scene(decoder.projector, len(kinds), depth, folder / "scene.onnx")
     export_pair(network, decoder.projector, depth, folder / "pair.onnx")
     export_decoder(decoder, folder / "decoder.onnx")
-    for name in GRAPHS if quantise else ():
-        store_weights_as_int8(folder / name)
+    for name in GRAPHS if smallest is not None else ():
+        store_weights_as_int8(folder / name, smallest)
     shutil.copyfile(words_path, folder / "tokenizer.json")
     words, c = Words(words_path), decoder.config
     config = UnifiedConfig(

@@ -51,9 +51,9 @@ class Mix(nn.Module):
 class Neck(nn.Module):
     """Maps at strides 4, 8, 16, 32 -> pixel map (N, depth, H / 4, W / 4)."""
 
-    def __init__(self, widths, depth):
+    def __init__(self, widths, depth, wide=96):
         super().__init__()
-        inner = (depth, depth, 96, 96)
+        inner = (depth, depth, wide, wide)
         self.enter = nn.ModuleList(nn.Conv2d(w, i, 1) for w, i in zip(widths, inner, strict=True))
         self.descend = nn.ModuleList(
             nn.Conv2d(b, a, 1) for a, b in pairwise(inner))
@@ -83,6 +83,7 @@ class VisionNetwork(nn.Module):
         self.heat = nn.Conv2d(depth, kinds, 1)
         self.shape = nn.Conv2d(depth, 4, 1)      # centre offset x, y; log width, height (stride 4)
         nn.init.constant_(self.heat.bias, HEAT_BIAS)
+        self.top_dim = widths[3]                 # of the cells, first comes the deepest map
         self.cell_dim = widths[3] + widths[2] + 2 * widths[1] + 2 * depth + kinds
         self.pool_norm = nn.LayerNorm(2 * self.cell_dim)
         self.cell_norm = nn.LayerNorm(self.cell_dim)
@@ -103,7 +104,7 @@ class VisionNetwork(nn.Module):
         """x (N, C, H, W), band_codes (C, K) ->
 
         pixel (N, depth, H/4, W/4), heat (N, kinds, H/4, W/4) logits, shape (N, 4, H/4, W/4),
-        cells (N, H/32, W/32, cell_dim).
+        cells (N, H/32, W/32, cell_dim), maps: of the backbone, at strides 4, 8, 16, 32.
         """
         maps = self.backbone(x, band_codes)
         pixel = self.neck(maps)
@@ -113,7 +114,7 @@ class VisionNetwork(nn.Module):
                  functional.max_pool2d(maps[1], 4), functional.avg_pool2d(pixel, 8),
                  functional.max_pool2d(pixel, 8), functional.max_pool2d(heat, 8)]
         cells = torch.cat(parts, 1).permute(0, 2, 3, 1)
-        return {"pixel": pixel, "heat": heat, "shape": shape, "cells": cells}
+        return {"pixel": pixel, "heat": heat, "shape": shape, "cells": cells, "maps": maps}
 
     def pool(self, cells):
         """(N, h, w, cell_dim) -> normalised mean and maximum (N, 2 cell_dim)."""

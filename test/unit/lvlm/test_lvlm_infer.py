@@ -38,7 +38,7 @@ class Seeing:
     def __init__(self):
         self.given = []
 
-    def answer(self, images, prompt, visual_prompts, *, max_tokens):
+    def answer(self, images, prompt, visual_prompts, *, max_tokens, zooms=0):
         self.given.append((len(images), prompt, tuple(visual_prompts), max_tokens))
         return "a ship <box 1 2 3 4>", 0.75, 9
 
