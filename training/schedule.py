@@ -28,11 +28,16 @@ class Budget:
         return min(1.0, self.spent_s / self._total_s)
 
     def rate(self, warm_up: float = 0.04, floor: float = 0.02) -> float:
-        """Factor on the learning rate: linear warm-up, then cosine to ``floor``."""
-        if self.share < warm_up:
-            return max(0.05, self.share / warm_up)
-        x = (self.share - warm_up) / (1 - warm_up)
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * x))
+        """Factor on the learning rate at the present share."""
+        return rate_at(self.share, warm_up, floor)
+
+
+def rate_at(share: float, warm_up: float = 0.04, floor: float = 0.02) -> float:
+    """Factor on the learning rate at a share of the budget: linear warm-up, cosine to ``floor``."""
+    if share < warm_up:
+        return max(0.05, share / warm_up)
+    x = (share - warm_up) / (1 - warm_up)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * x))
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:

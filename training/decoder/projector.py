@@ -45,6 +45,7 @@ class Projector(nn.Module):
         for table in [*self.tags, self.kind, self.rank]:
             nn.init.normal_(table.weight, std=0.1)
         self.out = nn.LayerNorm(width)
+        self.cell_channels = None      # of the cells, how many are read; None all (for ablation)
 
     @property
     def summary_tokens(self):
@@ -57,6 +58,9 @@ class Projector(nn.Module):
     def cells(self, cells, geometry, tags):
         """cells (N, T, cell_dim), geometry (N, T, 4) centre and size in units of the scene ->
         (N, T, width)."""
+        if self.cell_channels is not None:         # first comes the deepest encoder map
+            kept = torch.arange(cells.shape[-1], device=cells.device) < self.cell_channels
+            cells = cells * kept
         place = torch.cat([place_code(geometry[..., :2]).flatten(-2),
                            geometry[..., 2:].clamp_min(1e-3).log() / 4], -1)
         return self.out(self.cell(self.norm(cells)) + self.place(place) + self.tag(tags))

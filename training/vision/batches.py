@@ -105,10 +105,14 @@ class BatchSource:
 
     library: `training.instruct.sources.Library`; vocabulary: `targets.Vocabulary`; texts: a
     `sentences.TextTable`; larger: factor on every set's px (the regular model's inputs are
-    larger).
+    larger); odds_at: step -> odds of the sets in the order of `names`, where they are to change
+    (`curriculum`).
     """
 
+    drops_bands = True         # whether training batches may go with a subset of their bands
+
     def __init__(self, library, vocabulary, texts, seed=0, larger=1.0, sets=None):
+        self.odds_at = None
         self.library, self.vocabulary, self.texts = library, vocabulary, texts
         self.seed, self.larger = seed, larger
         self.samples = {n: training_samples(library, n) for n in PLAN if sets is None or n in sets}
@@ -119,7 +123,8 @@ class BatchSource:
 
     def batch(self, step, name=None):
         rng = np.random.default_rng([self.seed, step])
-        name = name or str(rng.choice(self.names, p=self.odds))
+        odds = self.odds if self.odds_at is None else self.odds_at(step)
+        name = name or str(rng.choice(self.names, p=odds))
         plan, pool = PLAN[name], self.samples[name]
         picked = [pool[i] for i in rng.choice(len(pool), min(plan.batch, len(pool)), False)]
         return self.make(name, picked, rng, training=True)
@@ -159,7 +164,8 @@ class BatchSource:
         if any((s.bands2 if member == "image2" else s.bands) != names for s in samples):
             names = ("amplitude",)                 # mixed pairs: all as one band
         keep = np.arange(len(names))
-        if training and len(names) > 3 and rng.random() < HELD_BANDS + (len(names) > 50):
+        if training and self.drops_bands and len(names) > 3 and (
+                rng.random() < HELD_BANDS + (len(names) > 50)):
             few = rng.integers(3, min(len(names), 48) + 1)
             keep = rng.permutation(len(names))[:few]
         bands = parse_bands([names[i] for i in keep])
@@ -170,7 +176,7 @@ class BatchSource:
                 a = a.mean(2, keepdims=True).astype(a.dtype)
             a = a[..., keep]
             a = a.astype(np.float32) if a.dtype == np.float16 else a
-            x = crop.image(normalise(a, bands).transpose(1, 2, 0)).transpose(2, 0, 1)
+            x = crop.image(self.levels(a, bands).transpose(1, 2, 0)).transpose(2, 0, 1)
             if training:
                 gain, shift = rng.uniform(0.82, 1.2), rng.uniform(-0.12, 0.12)
                 x = x * gain + shift
@@ -179,7 +185,16 @@ class BatchSource:
             stack.append(x)
         key = "" if member == "image" else "2"
         out["x" + key] = torch.from_numpy(np.stack(stack).astype(np.float32))
-        out["codes" + key] = torch.from_numpy(codes(bands))
+        out["codes" + key] = self.codes(bands)
+        out["bands" + key] = [b.name for b in bands]
+
+    def levels(self, values, bands):
+        """Native values (H, W, C) -> what the network is fed (C', H, W)."""
+        return normalise(values, bands)
+
+    def codes(self, bands):
+        """(C', CODE_SIZE) of what `levels` gives."""
+        return torch.from_numpy(codes(bands))
 
     def _labels(self, out, name, samples):
         group = PLAN[name].group

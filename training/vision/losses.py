@@ -59,8 +59,9 @@ def pair_loss(first, second):
     return (functional.cross_entropy(logits, aim) + functional.cross_entropy(logits.T, aim)) / 2
 
 
-def total(network, batch):
-    """All losses that the batch has targets for: {name: scalar}."""
+def total(network, batch, distil=None):
+    """All losses that the batch has targets for: {name: scalar}; distil: a `distil.Distillation`
+    whose losses join them."""
     found = network(batch["x"], batch["codes"])
     losses = {}
     if "x2" in batch:
@@ -97,4 +98,6 @@ def total(network, batch):
     if "mask" in batch:
         logits = network.mask(pixel, batch["mask_text"])
         losses["mask"] = mask_loss(logits, batch["mask"], batch["mask_known"])
+    if distil is not None:
+        losses |= distil(found, pooled, batch)
     return losses

@@ -20,11 +20,14 @@ from training import schedule
 from training.instruct.sources import Library
 from training.recipe import CHECKPOINTS
 from training.vision.batches import BatchSource, all_texts
+from training.vision.curriculum import TwoStages
+from training.vision.distil import Distillation
 from training.vision.losses import total
 from training.vision.network import VisionConfig, VisionNetwork
 from training.vision.plan import KINDS, PLAN
 from training.vision.sentences import TextTable
 from training.vision.targets import Vocabulary
+from training.vision.teachers import TEACHERS
 from training.vision.validate import validate
 
 MODELS = {"compact": ("lite0", 1.0), "regular": ("lite2", 1.5)}
@@ -47,13 +50,16 @@ class Steps(Dataset):
         return batch | ({"class_head": f"class_{group}"} if group else {})
 
 
-def optimizer_of(network):
+def optimizer_of(network, distil=None):
+    """distil: a `Distillation` whose projectors train along, in a group of their own."""
     groups = {k: [] for k in RATES}
     for name, parameter in network.named_parameters():
         groups["backbone." if name.startswith("backbone.") else ""].append(parameter)
-    return torch.optim.AdamW([{"params": p, "base_lr": RATES[k], "lr": RATES[k],
-                               "weight_decay": 1e-4 if k else 1e-3} for k, p in groups.items()],
-                             betas=(0.9, 0.98))
+    made = [{"params": p, "base_lr": RATES[k], "lr": RATES[k],
+             "weight_decay": 1e-4 if k else 1e-3} for k, p in groups.items()]
+    if distil is not None:
+        made.append(made[-1] | {"params": list(distil.parameters())})
+    return torch.optim.AdamW(made, betas=(0.9, 0.98))
 
 
 def to_device(batch, device):
@@ -79,6 +85,10 @@ def arguments():
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--folder", type=Path, help="of the checkpoint")
     p.add_argument("--sets", nargs="*", help="only these")
+    p.add_argument("--teachers", nargs="*", choices=TEACHERS, default=[],
+                   help="frozen teachers to distil from")
+    p.add_argument("--pcma", type=int, metavar="STEPS",
+                   help="two stages over so many steps: optical sets first, other physics second")
     return p.parse_args()
 
 
@@ -96,16 +106,25 @@ def main():
     state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
     if "network" in state:
         network.load_state_dict(state["network"])
+    if a.pcma:
+        source.odds_at = TwoStages(source.names, source.odds, a.pcma)
+    distil = Distillation.of(a.teachers, a.data, network) if a.teachers else None
+    if distil is not None and "distil" in state:
+        distil.load_state_dict(state["distil"])
     network.to(a.device, memory_format=torch.channels_last)
-    optimizer = optimizer_of(network)
-    if "optimizer" in state:
+    if distil is not None:
+        distil.to(a.device)
+    optimizer = optimizer_of(network, distil)
+    # With other teachers than before, its moments belong to other parameters.
+    if "optimizer" in state and ("distil" in state) == (distil is not None):
         optimizer.load_state_dict(state["optimizer"])
     budget, steps = schedule.Budget(a.minutes, state["spent_s"]), state["steps"]
 
     def store():
         schedule.save(path, {"network": network.state_dict(), "steps": steps,
                              "optimizer": optimizer.state_dict(), "spent_s": budget.spent_s,
-                             "config": network.config.to_dict(), "names": vocabulary.names()})
+                             "config": network.config.to_dict(), "names": vocabulary.names()}
+                      | ({"distil": distil.state_dict()} if distil is not None else {}))
 
     loader = DataLoader(Steps(source, steps, steps + 10**7), batch_size=None, shuffle=False,
                         num_workers=a.workers, prefetch_factor=4 if a.workers else None)
@@ -118,7 +137,7 @@ def main():
         schedule.set_rate(optimizer, budget.rate())
         batch = to_device(batch, a.device)
         with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
-            losses = total(network, batch)
+            losses = total(network, batch, distil)
         loss = sum(losses.values())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
