@@ -1,8 +1,8 @@
 """Greedy decoding with pauses, for any model that gives logits token by token.
 
 Purpose: choose tokens and keep what the taps report, so that every family does it alike.
-Theory of operation: a family runs vision and prompt itself (``Step`` of the first token), then
-hands over a function that runs one token. Nothing is decoded at that time: tap 1 sees the
+Theory of operation: a family runs vision and prompt itself (``Step`` of the first token) and
+overrides ``_advance``, which runs one token; no session refers to itself, so its cache goes with it. Nothing is decoded at that time: tap 1 sees the
 distribution of the first token. With the same build, provider, threads and CPU features
 (``runtime.RunRecord``) the bits are the same.
 """
@@ -64,26 +64,23 @@ class GreedyPlan:
         max_tokens: longest answer, the end token included. end_tokens: ids that end it.
         temperature: divides the logits for ``confidence``.
         detokenise: ids -> text.
-        allowed: decoded ids -> (K,) bool mask of the tokens that may follow (a grammar), or None
-            for all; the probabilities are then those among the allowed.
     """
 
     max_tokens: int
     end_tokens: frozenset[int]
     temperature: float
     detokenise: Callable[[list[int]], str]
-    allowed: Callable[[list[int]], NDArray[np.bool_] | None] = lambda ids: None
 
 
 class GreedySession:
     """One answer in the making; see the module."""
 
     def __init__(
-        self, first: Step, advance: Callable[[int, int], Step], relevance: Float, *,
-        plan: GreedyPlan, cancel: CancelFlag | None = None,
+        self, first: Step, relevance: Float, *, plan: GreedyPlan,
+        cancel: CancelFlag | None = None,
     ) -> None:
-        """Stand at tap 1; ``advance(token, index)`` runs the decoder on answer token ``index``."""
-        self._advance, self._plan, self._cancel = advance, plan, cancel
+        """Stand at tap 1."""
+        self._plan, self._cancel = plan, cancel
         self._ids: list[int] = []
         self._logprobs: list[float] = []
         self._tempered: list[float] = []
@@ -95,6 +92,17 @@ class GreedySession:
         ranked = np.sort(np.exp(self._log_softmax(1.0)))
         self._margin = float(ranked[-1] - ranked[-2])
 
+    def _advance(self, token: int, index: int) -> Step:
+        """Run the decoder on answer token ``index``."""
+        raise NotImplementedError
+
+    def _allowed(self, ids: list[int]) -> NDArray[np.bool_] | None:
+        """(K,) bool of the tokens that may follow the decoded ids (a grammar), None for all.
+
+        The probabilities are then those among the allowed.
+        """
+        return None
+
     def _take(self, step: Step) -> None:
         if not np.isfinite(step.logits).all():
             raise ModelError("the decoder gave a logit that is not finite")
@@ -102,7 +110,7 @@ class GreedySession:
 
     def _log_softmax(self, temperature: float) -> Double:
         z = self._logits.astype(np.float64) / temperature
-        mask = self._plan.allowed(self._ids)
+        mask = self._allowed(self._ids)
         if mask is not None:
             z = np.where(mask, z, -np.inf)
         z -= z.max()

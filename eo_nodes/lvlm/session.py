@@ -47,10 +47,11 @@ class DecodeSession(GreedySession):
         rows, cols = inputs[index].rows, inputs[index].cols
         plan = GreedyPlan(max_tokens, frozenset([model.config.end_token]),
                           model.config.temperature, model.tokenizer.decode)
-        super().__init__(
-            first, lambda token, i: self._run([token], self._places + i, self._none)[0],
-            relevance[begin : begin + rows * cols].reshape(rows, cols), plan=plan, cancel=cancel,
-        )
+        super().__init__(first, relevance[begin : begin + rows * cols].reshape(rows, cols),
+                         plan=plan, cancel=cancel)
+
+    def _advance(self, token: int, index: int) -> Step:
+        return self._run([token], self._places + index, self._none)[0]
 
     def _see(self, inputs: Sequence[VisionInput]) -> Float:
         """Run the vision graph on every input; (1, V, width) visual tokens."""

@@ -44,18 +44,22 @@ class UnifiedSession(GreedySession):
         step, relevance = self._run(prompt_ids, 0, scene.visual)
         rows, cols = scene.grid
         plan = GreedyPlan(max_tokens, frozenset([c.end_token]), c.temperature,
-                          model.words.decode, self._allowed)
-        super().__init__(step, self._step, relevance[: rows * cols].reshape(rows, cols),
-                         plan=plan, cancel=cancel)
+                          model.words.decode)
+        super().__init__(step, relevance[: rows * cols].reshape(rows, cols), plan=plan,
+                         cancel=cancel)
 
     def _allowed(self, ids: list[int]) -> NDArray[np.bool_]:
-        """Tokens that the grammar lets follow; states are kept, one a token."""
+        """Tokens that the grammar lets follow."""
+        return self._automaton.allowed(self._state(ids), self._longest - len(ids))
+
+    def _state(self, ids: list[int]) -> slis.State:
+        """Place in the grammar behind these tokens; states are kept, one a token."""
         while len(self._states) <= len(ids):
             token = ids[len(self._states) - 1]
             self._states.append(self._automaton.advance(self._states[-1], token))
-        return self._automaton.allowed(self._states[len(ids)], self._longest - len(ids))
+        return self._states[len(ids)]
 
-    def _step(self, token: int, index: int) -> Step:
+    def _advance(self, token: int, index: int) -> Step:
         step, _ = self._run([token], self._places + index, self._none)
         if token == self._model.config.spatial.markers["seg"]:
             self._queries.append(self._query)
@@ -86,7 +90,7 @@ class UnifiedSession(GreedySession):
         seg = self._model.config.spatial.markers["seg"]
         if self.is_finished and ids.count(seg) > len(self._queries):
             with contextlib.suppress(Cancelled):  # then its mask stays unsaid
-                self._step(seg, len(ids) - 1)
+                self._advance(seg, len(ids) - 1)
         return done
 
     def mask(self, index: int) -> NDArray[np.bool_]:
@@ -103,14 +107,20 @@ class UnifiedSession(GreedySession):
         return np.asarray(logits + self._model.config.query_bias > 0)
 
     def _seg_images(self) -> list[int]:
-        words = self._model.words
-        ids = [i for i in self.token_ids if i != self._model.config.end_token]
-        return [s.image for s in words.segments(ids) if isinstance(s, slis.Seg)]
+        segments = self._model.words.segments(self._whole_ids())
+        return [s.image for s in segments if isinstance(s, slis.Seg)]
+
+    def _whole_ids(self) -> list[int]:
+        """Decoded so far without a value that is begun and not closed."""
+        ids = self.token_ids
+        while self._automaton.is_open(self._state(ids)):
+            ids.pop()
+        return ids
 
     @property
     def text(self) -> str:
-        """Decoded so far, every ``<seg>`` filled with its mask."""
-        text = super().text
+        """Decoded so far, every ``<seg>`` filled with its mask; an open value is left out."""
+        text = self._model.words.decode(self._whole_ids())
         if not self._queries:
             return text
         images = self._seg_images()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from collections import deque
 from dataclasses import dataclass
@@ -191,14 +190,6 @@ class CompactLvlm(EoNode):
     def _finish(self) -> None:
         self._current = None
         self._next()
-        # A decoder session may refer to itself, and holds some MB: dozens of them would wait for
-        # the collector. Later, because our callers still hold this one; the two young
-        # generations take a fraction of a millisecond.
-        self.wake(_collect_young)
-
-
-def _collect_young() -> None:
-    gc.collect(1)
 
 
 main = main_of(CompactLvlm)

@@ -294,11 +294,11 @@ class HfSession(GreedySession):
         logits = model.run_decoder(embeddings, prepared.positions, self._cache, cancel)
         plan = GreedyPlan(max_tokens, model.config.end_tokens, 1.0, model.tokenizer.decode)
         super().__init__(
-            Step(logits, prepared.visual.mean(0)), self._step,
+            Step(logits, prepared.visual.mean(0)),
             np.ones(prepared.cells, np.float32), plan=plan, cancel=cancel,
         )
 
-    def _step(self, token: int, index: int) -> Step:
+    def _advance(self, token: int, index: int) -> Step:
         embedding = self._model.embed_ids(np.array([token], np.int64))
         positions = np.full((*self._axes, 1), self._following + index, np.int64)
         logits = self._model.run_decoder(embedding, positions, self._cache, self._stop)

@@ -1,6 +1,8 @@
 """Sessions as stated: options, memory cap, cancel, record; the cache against arrays."""
 
+import gc
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -149,15 +151,16 @@ def test_cancel_from_another_thread_ends_decoding_within_a_token(model):
     slow = Step(np.array([0.0, 1.0], np.float32), np.zeros(2, np.float32))
     asked = threading.Event()
 
-    def advance(token, index):
-        ran.append(index)
-        if index == 3:
-            threading.Thread(target=lambda: (flag.set(), asked.set())).start()
-            assert asked.wait(10)
-        return slow
+    class Slow(GreedySession):
+        def _advance(self, token, index):
+            ran.append(index)
+            if index == 3:
+                threading.Thread(target=lambda: (flag.set(), asked.set())).start()
+                assert asked.wait(10)
+            return slow
 
     plan = GreedyPlan(1000, frozenset(), 1.0, str)
-    session = GreedySession(slow, advance, np.ones((1, 1), np.float32), plan=plan, cancel=flag)
+    session = Slow(slow, np.ones((1, 1), np.float32), plan=plan, cancel=flag)
     assert session.decode(1000) == 4 and ran == [0, 1, 2, 3]
     assert session.is_cancelled and not session.is_finished and session.decode(5) == 0
 
@@ -165,16 +168,36 @@ def test_cancel_from_another_thread_ends_decoding_within_a_token(model):
 def test_grammar_mask_bounds_tokens_and_probabilities():
     step = Step(np.array([5.0, 1.0, 2.0], np.float32), np.zeros(2, np.float32))
     mask = np.array([False, True, True])
-    plan = GreedyPlan(3, frozenset(), 1.0, str, lambda ids: mask if len(ids) < 2 else None)
-    session = GreedySession(step, lambda t, i: step, np.ones((1, 1), np.float32), plan=plan)
+
+    class Bound(GreedySession):
+        def _advance(self, token, index):
+            return step
+
+        def _allowed(self, ids):
+            return mask if len(ids) < 2 else None
+
+    plan = GreedyPlan(3, frozenset(), 1.0, str)
+    session = Bound(step, np.ones((1, 1), np.float32), plan=plan)
     session.decode(3)
     assert session.token_ids == [2, 2, 0]
     assert session.token_logprobs[0] == pytest.approx(-np.log(1 + np.exp(-1)))
     assert np.isfinite(session.tap().entropy_mean)
 
 
+def test_a_session_goes_at_once_with_its_last_reference(model):
+    gc.disable()          # its cache is some MB: it must not wait for the collector
+    try:
+        session = model.start([view()], PROMPT, max_tokens=8)
+        session.decode(8)
+        gone = weakref.ref(session)
+        del session
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_logits_that_are_not_finite_are_refused():
     bad = Step(np.array([0.0, np.nan], np.float32), np.zeros(1, np.float32))
     plan = GreedyPlan(3, frozenset(), 1.0, str)
     with pytest.raises(ModelError, match="not finite"):
-        GreedySession(bad, lambda t, i: bad, np.ones((1, 1), np.float32), plan=plan)
+        GreedySession(bad, np.ones((1, 1), np.float32), plan=plan)

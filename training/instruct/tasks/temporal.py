@@ -14,6 +14,7 @@ from training.instruct.records import MOST_IMAGES, ImageRef, Instruction
 from training.instruct.views import Thing, View, random_window
 
 TASK = "temporal"
+LEAST_FRAMES = 3
 CLIP_DRAWS = 16        # different cuts of each clip in a training epoch
 LEAST_IOU = 0.25       # of a vehicle with itself in the next frame of the source
 MOVED = 0.6            # of its own size: farther than its boxes jitter
@@ -83,13 +84,15 @@ def _clips(context: Context) -> Iterator[tuple[str, Clip]]:
     for view in context.views:
         by_clip.setdefault(view.facts["clip"], {})[view.facts["frame"]] = view
     for name, views in by_clip.items():
+        if len(views) < LEAST_FRAMES:
+            continue
         for draw in range(CLIP_DRAWS if context.augment else 1):
             rng = context.rng("clip", name, draw)
             any_view = next(iter(views.values()))
             window = random_window(any_view, rng, 0.5) if context.augment and draw % 2 else None
             turn = rng.randrange(8) if context.augment else 0
             cut = {n: View(v.library, v.sample, window, turn) for n, v in views.items()}
-            many = rng.randint(3, MOST_IMAGES) if context.augment else MOST_IMAGES
+            many = min(len(cut), rng.randint(3, MOST_IMAGES) if context.augment else MOST_IMAGES)
             step = rng.randint(1, max(1, (len(cut) - 1) // (many - 1))) if context.augment else (
                 max(1, (len(cut) - 1) // (many - 1)))
             start = rng.randint(0, len(cut) - 1 - step * (many - 1)) if context.augment else 0
