@@ -2,9 +2,9 @@
 
 Purpose: choose tokens and keep what the taps report, so that every family does it alike.
 Theory of operation: a family runs vision and prompt itself (``Step`` of the first token) and
-overrides ``_advance``, which runs one token; no session refers to itself, so its cache goes with it. Nothing is decoded at that time: tap 1 sees the
-distribution of the first token. With the same build, provider, threads and CPU features
-(``runtime.RunRecord``) the bits are the same.
+overrides ``_advance``, which runs one token. Nothing is decoded before ``decode``: tap 1 sees the
+distribution of the first token. No session refers to itself, so its cache goes when it goes. With
+the same build, provider, threads and CPU features (``runtime.RunRecord``) the bits are the same.
 """
 
 from __future__ import annotations
