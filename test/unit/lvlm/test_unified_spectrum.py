@@ -44,7 +44,7 @@ def test_radar_and_elevation_have_no_wavelength(name, kind, polarisation):
 def test_all_bands_of_an_imaging_spectrometer():
     names = [f"{400 + 10.3 * i:.1f} nm" for i in range(200)]
     bands = spectrum.parse_bands(names)
-    assert [b.centre_nm for b in bands] == pytest.approx([400 + 10.3 * i for i in range(200)], abs=.1)
+    assert [b.centre_nm for b in bands] == pytest.approx(400 + 10.3 * np.arange(200), abs=0.1)
     found = codes(bands)
     assert found.shape == (200, CODE_SIZE) and found.dtype == np.float32
     assert len(np.unique(found.round(4), axis=0)) == 200
