@@ -162,15 +162,19 @@ def answer(
     visual_prompts: Sequence[VisualPrompt] = (),
     *,
     max_tokens: int | None = None,
+    zooms: int | None = 0,
 ) -> InferResult:
     """Answer a prompt on one or several images; see ``lvlm.infer.answer``.
+
+    To zoom in, give ``zooms``: parts of a large image are looked at again at native resolution.
+    To zoom out, give the whole image, and what it is about as a `box`.
 
     Raises:
         ModelError: image or prompt are more than this model understands.
     """
     some = [images] if isinstance(images, ImageInput) else list(images)
     return infer.answer(model, some, prompt, visual_prompts, clock_ns=time.monotonic_ns,
-                        max_tokens=max_tokens)  # fmt: skip
+                        max_tokens=max_tokens, zooms=zooms)  # fmt: skip
 
 
 def embed_images(model: object, images: Sequence[ImageInput]) -> NDArray[np.float32]:

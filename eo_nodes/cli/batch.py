@@ -3,7 +3,7 @@
 In, one object a line: ``id``, ``prompt``, ``images`` (paths, relative to the file), and if wanted
 ``modality`` and ``bands`` (one for all, or a list of one for each image), ``sensor``,
 ``visual_prompts`` (``kind`` point, box or polygon with ``xy`` in pixels, or mask with ``file``;
-``image``, ``label``).
+``image``, ``label``), ``zoom`` (auto, none, 0 to 4, as the command takes it).
 Out: ``id``, ``answer``, ``confidence``, ``spatial``, ``seconds``, or ``id`` and ``error``.
 """
 
@@ -18,11 +18,12 @@ from typing import Any
 from eo_nodes import api
 from eo_nodes.contracts.errors import EoError
 from eo_nodes.imaging.readers import read_file
-from eo_nodes.lvlm.infer import ImageInput
+from eo_nodes.lvlm.infer import ImageInput, frames_of
 from eo_nodes.lvlm.journal import Journal
 from eo_nodes.lvlm.places import places_of
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, from_pixels
 
+from . import parse
 from .common import UsageError
 
 Request = dict[str, Any]
@@ -107,9 +108,11 @@ def _answer(
         prompt, images = request.get("prompt"), reader.images(request)
         if not isinstance(prompt, str):
             return {"error": "prompt: a text is wanted"}
-        places = [reader.place(p, images) for p in _list(request, "visual_prompts")]
-        said = api.answer(model, images, prompt, places, max_tokens=max_tokens)
-        sizes = [(i.values.shape[1], i.values.shape[2]) for i in images]
+        frames = frames_of(images)
+        places = [reader.place(p, frames) for p in _list(request, "visual_prompts")]
+        zooms = parse.zoom(str(request.get("zoom", "none")))
+        said = api.answer(model, images, prompt, places, max_tokens=max_tokens, zooms=zooms)
+        sizes = [(i.values.shape[1], i.values.shape[2]) for i in frames]
         return {
             "answer": said.answer, "confidence": round(said.confidence, 4),
             "spatial": places_of(said.answer, sizes), "seconds": round(said.seconds, 4),

@@ -46,6 +46,12 @@ def infer(
         Places, typer.Option(help="Image file over the whole image; non-zero is meant.",
                              metavar="FILE"),
     ] = None,
+    zoom: Annotated[
+        str,
+        typer.Option(help="auto, none or 0 to 4: parts of each large image seen again, finer, "
+                     "around the places or its quarters; out: see the whole first image, --window "
+                     "is what the question is about.", metavar="HOW"),
+    ] = "none",
     draw: Annotated[
         Path | None, typer.Option(help="Paint places and answer on the image.", metavar="PNG")
     ] = None,
@@ -63,7 +69,8 @@ def infer(
 ) -> None:
     """Answer a question about images on this machine; no graph, no ROS.
 
-    A place belongs to the first image; with "@1 " before it to the second, and so on.
+    A place belongs to the first image; with "@1 " before it to the second, and so on. Every frame
+    of a file counts as an image.
 
     Examples:
 
@@ -72,6 +79,8 @@ def infer(
         spaceverse infer before.png after.png --prompt "What changed?" --json
 
         spaceverse infer port.png --prompt "What is this?" --box 10,20,80,90 --draw out.png
+
+        spaceverse infer port.tif --prompt "How many ships?" --zoom auto
 
         spaceverse infer --batch requests.jsonl --output answers.jsonl
     """
@@ -86,14 +95,25 @@ def infer(
     if not images or not prompt:
         raise UsageError("give at least one image and --prompt, or --batch and --output")
     from eo_nodes import api
+    from eo_nodes.lvlm.infer import frames_of
 
-    inputs = read_images(images, modality or (), bands or (), sensor, window)
-    prompts = visual_prompts(inputs, point or (), box or (), mask or ())
+    from . import parse
+
+    is_out = zoom == "out"
+    if is_out and not window:
+        raise UsageError("--zoom out: --window is wanted, what the question is about")
+    zooms = 0 if is_out else parse.zoom(zoom)
+    inputs = read_images(images, modality or (), bands or (), sensor, "" if is_out else window)
+    frames = frames_of(inputs)
+    prompts = visual_prompts(frames, point or (), box or (), mask or ())
+    if is_out:
+        x, y, w, h = parse.window(window)
+        prompts.insert(0, api.box(frames[0], (x, y, x + w, y + h)))
     loaded = api.load_model(model, threads=threads)
-    said = api.answer(loaded, inputs, prompt, prompts, max_tokens=max_tokens or None)
+    said = api.answer(loaded, inputs, prompt, prompts, max_tokens=max_tokens or None, zooms=zooms)
     if draw is not None:
-        write_picture(draw, inputs, prompt, prompts, said)
-    _print(said, inputs, loaded.id, loaded.digest, as_json)
+        write_picture(draw, frames, prompt, prompts, said)
+    _print(said, frames, loaded.id, loaded.digest, as_json)
 
 
 def read_images(

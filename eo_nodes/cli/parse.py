@@ -51,6 +51,21 @@ def window(text: str) -> tuple[int, ...]:
     return tuple(round(number) for number in found)
 
 
+def zoom(text: str) -> int | None:
+    """Read ``auto`` (None), ``none`` or the number of windows of each image, 0 to 4.
+
+    Raises:
+        UsageError: something else.
+    """
+    if text == "auto":
+        return None
+    if text == "none":
+        return 0
+    if text in ("0", "1", "2", "3", "4"):
+        return int(text)
+    raise UsageError(f"--zoom {text!r:.40}: auto, none, out or 0 to 4 is wanted")
+
+
 def names(text: str) -> tuple[str, ...]:
     """Read names apart by commas; an empty text is none."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

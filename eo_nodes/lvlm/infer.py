@@ -18,6 +18,7 @@ from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.interface import VisionLanguageModel
 from eo_nodes.lvlm.views import ViewTensor
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, compose
+from eo_nodes.lvlm.zoom import MOST_WINDOWS
 
 Float = NDArray[np.float32]
 MAX_IMAGES = 8
@@ -70,7 +71,7 @@ class AnswersImages(Protocol):
         """Text, calibrated confidence in [0, 1], tokens decoded. Raises ModelError.
 
         ``prompt`` holds every visual prompt in spatial form, in the order of ``visual_prompts``.
-        ``zooms``: as in ``answer``.
+        ``zooms``: 0 to 4, as in ``answer``.
         """
         ...
 
@@ -97,19 +98,24 @@ def overview_of(
     return ViewTensor(frames, tuple(bands), modality, (0, 0, width, height), "overview")
 
 
-def sizes_of(images: Sequence[ImageInput]) -> list[tuple[int, int]]:
-    """(height, width) of each image that a place can be on: every frame counts as one.
+def frames_of(images: Sequence[ImageInput]) -> list[ImageInput]:
+    """Images as places count them: every frame is one, in order; no pixels are copied.
 
     Raises:
         ModelError: an image of another rank.
     """
-    found: list[tuple[int, int]] = []
+    found: list[ImageInput] = []
     for image in images:
         if image.values.ndim != 4 or 0 in image.values.shape:
             raise ModelError(f"image of shape {image.values.shape}, expected (F, H, W, C)")
-        frames, height, width = image.values.shape[:3]
-        found += [(height, width)] * frames
+        found += [replace(image, values=image.values[f : f + 1])
+                  for f in range(image.values.shape[0])]
     return found
+
+
+def sizes_of(images: Sequence[ImageInput]) -> list[tuple[int, int]]:
+    """(height, width) of each image that a place can be on; see `frames_of`."""
+    return [(i.values.shape[1], i.values.shape[2]) for i in frames_of(images)]
 
 
 def usual_max_tokens(model: object) -> int:
@@ -125,7 +131,7 @@ def answer(
     *,
     clock_ns: Callable[[], int],
     max_tokens: int | None = None,
-    zooms: int = 0,
+    zooms: int | None = 0,
 ) -> InferResult:
     """Answer a prompt on 1 to 8 images: dates, frames or sensors of one place.
 
@@ -135,7 +141,8 @@ def answer(
         clock_ns: monotonic clock, e.g. ``time.monotonic_ns``.
         max_tokens: longest answer, the end token included, >= 1; None: as usual for the model.
         zooms: windows, 0 to 4, of each image larger than the model's input that are looked at
-            again at native resolution: around the places asked about, else its quarters.
+            again at native resolution: around the places asked about, else its quarters; None:
+            as many as the model takes.
     Raises:
         ModelError: image, modality or prompt break their contract, or are more than this model
             understands.
@@ -152,7 +159,8 @@ def answer(
     start_ns = clock_ns()
     if isinstance(model, AnswersImages):
         text, confidence, tokens = model.answer(
-            images, prompt, places, max_tokens=max_tokens, zooms=zooms
+            images, prompt, places, max_tokens=max_tokens,
+            zooms=MOST_WINDOWS if zooms is None else zooms,
         )
     else:
         if places:

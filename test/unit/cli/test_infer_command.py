@@ -256,3 +256,73 @@ def test_image_index_of_a_place(text, wanted):
 def test_reading_errors_keep_their_kind(tmp_path):
     with pytest.raises(ImageError, match="unreadable"):
         eo_nodes.read_image(tmp_path / "none.png")
+
+
+# -- our own family: places, frames, zooms -------------------------------------------------------
+
+UNIFIED = str(ROOT / "test" / "data" / "lvlm" / "tiny_unified")
+
+
+@pytest.fixture
+def large(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    path = tmp_path / "large.png"
+    cv2.imwrite(str(path), values)
+    return path
+
+
+def said_of(*arguments):
+    result = run("infer", *arguments, "--model", UNIFIED, "--json", "--max-tokens", 12)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+def test_zooming_in_and_out(large):
+    ask = (large, "--prompt", "what is this ?")
+    confidence = {how: said_of(*ask, "--zoom", how)["confidence"]
+                  for how in ("none", "0", "1", "auto", "4")}
+    assert confidence["none"] == confidence["0"] and confidence["auto"] == confidence["4"]
+    assert len({confidence[how] for how in ("none", "1", "4")}) == 3
+    window = ("--window", "40,30,200,150")
+    cut, out = (said_of(*ask, *window, *more)["confidence"] for more in ((), ("--zoom", "out")))
+    boxed = said_of(*ask, "--box", "40,30,240,180")["confidence"]
+    assert out == boxed != cut
+
+
+@pytest.mark.parametrize(("how", "said"), [
+    (("--zoom", "5"), "0 to 4"), (("--zoom", "out"), "--window is wanted")])
+def test_wrong_zooms_are_named(large, how, said):
+    result = run("infer", large, "--prompt", ASK, "--model", UNIFIED, *how)
+    assert result.exit_code == 2 and said in result.output
+
+
+def test_a_model_of_whole_images_refuses_zooms_unless_they_are_its_choice(large):
+    refused = run("infer", large, "--prompt", ASK, "--model", TINY, "--zoom", "2")
+    assert refused.exit_code == 1 and "takes no zooms" in refused.output
+    assert run("infer", large, "--prompt", ASK, "--model", TINY, "--zoom", "auto").exit_code == 0
+
+
+def test_every_frame_of_a_file_is_an_image(tmp_path):
+    path = tmp_path / "dates.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3), dtype=np.uint8))
+    ask = (path, "--prompt", "what is this ?", "--bands", "red,green,blue")
+    draw = tmp_path / "o.png"
+    first, last = (said_of(*ask, "--point", f"@{i} 5,5", "--draw", draw)["confidence"]
+                   for i in (0, 2))
+    assert first != last
+    assert cv2.imread(str(draw)).shape[1] > 3 * 400
+    result = run("infer", *ask, "--model", UNIFIED, "--point", "@3 5,5")
+    assert result.exit_code == 2 and "last image is @2" in result.output
+
+
+def test_a_batch_zooms_as_it_is_told(large, tmp_path):
+    lines = [{"id": str(how), "prompt": "what is this ?", "images": ["large.png"], "zoom": how}
+             for how in ("none", "auto", 2, 9)]
+    requests, output = tmp_path / "r.jsonl", tmp_path / "a.jsonl"
+    requests.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = run("infer", "--batch", requests, "--output", output, "--model", UNIFIED,
+                 "--max-tokens", 8)
+    assert result.exit_code == 0, result.output
+    said = {r["id"]: r for r in map(json.loads, output.read_text().splitlines())}
+    assert len({said[how]["confidence"] for how in ("none", "auto", "2")}) == 3
+    assert "0 to 4" in said["9"]["error"]
