@@ -71,13 +71,13 @@ class Runs:
 
     settings: what two runs must share to be compared, JSON-able; out: folder of all
     configurations; world: () -> `World`, called when something has to be run; words: () ->
-    `decoder.vocabulary.Words`.
+    `decoder.vocabulary.Words`; workers: processes that prepare batches.
     """
 
-    def __init__(self, settings, out, world, words, device="cpu"):
+    def __init__(self, settings, out, world, words, device="cpu", workers=0):
         text = json.dumps(settings, sort_keys=True)
         self.folder = Path(out) / hashlib.sha256(text.encode()).hexdigest()[:12]
-        self.settings, self.device = settings, device
+        self.settings, self.device, self.workers = settings, device, workers
         self._make_world, self._words, self._world = world, words, None
         self.budget = Budget(settings["steps"], settings["minutes"])
 
@@ -121,14 +121,15 @@ class Runs:
         if run in ARMS:
             checkpoint = self.path(run, seed, ".pt") if run in NEEDS.values() else None
             return ablate_vision.train(ARMS[run], self.world, seed, self.budget, self.device,
-                                       checkpoint)
+                                       checkpoint, self.workers)
         full = self.path("full", seed, ".pt")
         if run == "zoomed":
             network = self.world.restored(full)
             return ablate_vision.zoomed(network, self.world, self.world.source(seed),
                                         self.device), {}
         bench = ablate_answers.Bench(self.world, full, self._words(), seed,
-                                     run == "answers-top", self.path("seen", seed, ".pt"))
+                                     run == "answers-top", self.path("seen", seed, ".pt"),
+                                     self.device)
         if run == "answers-free":
             ablate_answers.restore(self.path("answers", seed, ".pt"), bench)
             return bench.scores(is_constrained=False), {}
@@ -164,6 +165,7 @@ def arguments():
     p.add_argument("--sets", nargs="*", default=SETS, help=f"at most {MOST_SETS}")
     p.add_argument("--device", default="cpu")
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
     p.add_argument("--out", type=Path, default=CHECKPOINTS / "ablations")
     p.add_argument("--table", type=Path, help="write it here (.md, and .json beside it)")
     a = p.parse_args()
@@ -187,7 +189,7 @@ def main():
         from training.decoder.vocabulary import Words
         return Words()
 
-    runs, seeds = Runs(settings, a.out, world, words, a.device), range(a.seeds)
+    runs, seeds = Runs(settings, a.out, world, words, a.device, a.workers), range(a.seeds)
     names = list(MECHANISMS) if a.mechanism == "all" else [a.mechanism] if a.mechanism else []
     for seed in seeds:             # seed by seed: an early stop leaves whole pairs
         for run in runs_of(names):

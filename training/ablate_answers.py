@@ -16,9 +16,9 @@ from eo_nodes.lvlm.spatial_metrics import box_iou
 from training import schedule
 from training.decoder.examples import Examples
 from training.decoder.model import Decoder, DecoderConfig
-from training.decoder.perception import Memory, Perception
+from training.decoder.perception import Memory, Perception, store_key
 from training.decoder.train import SIZES, Trainer, new_decoder, optimizer_of
-from training.instruct.builder import stream
+from training.instruct.builder import load_images, stream
 
 ASKED = 60                 # questions on val a set
 LONGEST = 48               # tokens of an answer
@@ -93,12 +93,15 @@ class Bench:
     """Decoder, perception and data of one run.
 
     world: `ablate_vision.World`; checkpoint: of the vision network; words:
-    `decoder.vocabulary.Words`; is_top_only: cells tell the deepest map alone.
+    `decoder.vocabulary.Words`; is_top_only: cells tell the deepest map alone; seen: file of what
+    the vision network sees, shared by runs over one network; device: of the vision network, the
+    decoder trains on the CPU.
     """
 
-    def __init__(self, world, checkpoint, words, seed, is_top_only=False, seen=None):
+    def __init__(self, world, checkpoint, words, seed, is_top_only=False, seen=None,
+                 device="cpu"):
         self.world, self.words, self.seed = world, words, seed
-        self.perception = Perception(checkpoint, SIZES["compact"].longest)
+        self.perception = Perception(checkpoint, SIZES["compact"].longest, device=device)
         self.memory = Memory(self.perception, seen)
         torch.manual_seed(seed)
         if world.backbone == "tiny":
@@ -116,8 +119,19 @@ class Bench:
         made = stream(self.world.data, split, seed, 0, sets=self.world.sets, augment=False)
         return Examples(made, self.memory, self.words, self.world.data, seed)
 
+    def fill(self):
+        """See every training picture now, so that a time budget is spent on the decoder."""
+        items = {}
+        for i in stream(self.world.data, "train", 0, 0, sets=self.world.sets, augment=False):
+            for n, ref in enumerate(i.images):
+                items.setdefault(store_key(ref), lambda i=i, n=n: load_images(
+                    i, self.world.data)[n][:2])
+        self.memory.fill(items.items(), say=lambda *_, **__: None)
+
     def train(self, budget):
         """Returns the number of steps."""
+        if not budget.steps:
+            self.fill()
         decoder, clock = self.decoder.train(), budget.clock()
         examples = self.examples("train", self.seed)
         trainer = self._trainer(examples)

@@ -135,7 +135,7 @@ def network_of(arm, world, seed):
     return network
 
 
-def train(arm, world, seed, budget, device="cpu", checkpoint=None):
+def train(arm, world, seed, budget, device="cpu", checkpoint=None, workers=0):
     """Returns ({score: value} on val, {fact: value} of the run)."""
     network = network_of(arm, world, seed)
     source = world.source(seed, kind=CompositeSource if arm.is_composite else BatchSource)
@@ -146,12 +146,12 @@ def train(arm, world, seed, budget, device="cpu", checkpoint=None):
     if arm.is_staged:
         stages = TwoStages(source.names, source.odds, _PARTS)
         source.odds_at = lambda step: stages(int(_PARTS * clock(step)))
-    steps = fit(network, source, clock, device, distil)
+    steps = fit(network, source, clock, device, distil, workers=workers)
     facts = {"steps": steps}
     if arm.is_merged:
         each = max(1, steps // len(merge.groups_of(source.names)))
         taken = merge.merge(network, lambda sets: world.source(seed + 1, sets), source.names,
-                            world.vocabulary, source, each, device)
+                            world.vocabulary, source, each, device, workers)
         facts |= {"specialist_steps": each, "shares": {t.name: t.share for t in taken}}
     network.eval()
     if checkpoint is not None:

@@ -174,6 +174,18 @@ def test_a_finished_run_is_not_repeated(runs, monkeypatch):
     assert runs.make("full", 0) == first
 
 
+def test_a_time_budget_of_the_decoder_starts_when_all_pictures_are_seen(runs, words, monkeypatch):
+    runs.make("full", 0)
+    bench = ablate_answers.Bench(runs.world, runs.path("full", 0, ".pt"), words, 0)
+    calls = []
+    monkeypatch.setattr(bench.perception, "see", lambda images, see=bench.perception.see: (
+        calls.append(len(images)), see(images))[1])
+    bench.fill()
+    assert sum(calls) == len(bench.memory) > 20
+    bench.examples("train").seen(next(iter(bench.examples("train").draw(1)))[0])
+    assert sum(calls) == len(bench.memory)
+
+
 @pytest.mark.parametrize("name", ["zoom", "slis", "fgvla"])
 def test_mechanism_over_a_stored_network(name, runs, monkeypatch):
     monkeypatch.setattr(ablate_answers, "ASKED", 4)

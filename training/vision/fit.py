@@ -2,26 +2,29 @@
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from training import schedule
 from training.vision.losses import total
-from training.vision.plan import PLAN
+from training.vision.train import Steps, optimizer_of, to_device
+
+_FOREVER = 10**7
 
 
-def fit(network, source, share_at, device="cpu", distil=None, rate=1.0):
+def fit(network, source, share_at, device="cpu", distil=None, rate=1.0, workers=0):
     """Train in place until `share_at(step)` reaches 1; returns the number of steps.
 
-    source: `BatchSource`, asked for steps 0, 1, ...; rate: factor on stage 1's rates.
+    source: `BatchSource`, asked for steps 0, 1, ...; rate: factor on stage 1's rates; workers:
+    processes that prepare batches, which change nothing but the speed.
     """
-    from training.vision.train import optimizer_of, to_device
     network.to(device).train()
     optimizer = optimizer_of(network, distil)
+    batches = iter(DataLoader(Steps(source, 0, _FOREVER), batch_size=None, num_workers=workers,
+                              prefetch_factor=4 if workers else None))
     step = 0
     while (share := share_at(step)) < 1:
         schedule.set_rate(optimizer, rate * schedule.rate_at(share))
-        batch = source.batch(step)
-        group = PLAN[batch["name"]].group
-        batch = to_device(batch | ({"class_head": f"class_{group}"} if group else {}), device)
+        batch = to_device(next(batches), device)
         with torch.autocast("cuda", torch.bfloat16, enabled=device.startswith("cuda")):
             loss = sum(total(network, batch, distil).values())
         optimizer.zero_grad(set_to_none=True)

@@ -30,6 +30,7 @@ GROUPS = {"optical": "optical", "video": "optical", "temporal": "optical", "sar"
           "fusion": "sar", "thermal": "thermal", "multispectral": "multispectral"}
 SHARES = (0.0, 0.25, 0.5)
 _FINE_RATE = 0.3           # of the rates of stage 1
+_JUDGED = 100              # val samples a set that decide on a share
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +84,29 @@ def progressive(start, specialists, score, shares=SHARES):
     return merged, steps
 
 
-def specialise(network, source, steps, device="cpu"):
+def specialise(network, source, steps, device="cpu", workers=0):
     """Train a copy of a network on a source for so many steps; returns its state."""
     own = copy.deepcopy(network)
-    fit(own, source, lambda step: step / steps, device, rate=_FINE_RATE)
+    fit(own, source, lambda step: step / steps, device, rate=_FINE_RATE,
+        workers=workers)
     return {k: v.detach().cpu() for k, v in own.state_dict().items()}
 
 
-def merge(network, source_of, names, vocabulary, source, steps, device="cpu"):
+def merge(network, source_of, names, vocabulary, source, steps, device="cpu",
+          workers=0):
     """Specialists of all modalities among names, merged into the network in place.
 
     source_of: sets -> `BatchSource` of them; source: of all, for val; steps: of each specialist.
     Returns: [MergeStep].
     """
     start = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
-    specialists = {m: specialise(network, source_of(sets), steps, device)
+    specialists = {m: specialise(network, source_of(sets), steps, device, workers)
                    for m, sets in groups_of(names).items()}
 
     def score(state):
         network.load_state_dict(state)
-        return mean_score(validate(network.eval(), vocabulary, source, device))
+        return mean_score(validate(network.eval(), vocabulary, source, device,
+                                   _JUDGED))
 
     merged, taken = progressive(start, specialists, score)
     network.load_state_dict(merged)
@@ -117,6 +121,7 @@ def main():
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--device", default="cpu")
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--larger", type=float, default=1.0, help="as the model's inputs")
     p.add_argument("--sets", nargs="*", help="only these")
@@ -135,7 +140,8 @@ def main():
         return BatchSource(library, vocabulary, texts, a.seed, a.larger, sets)
 
     source = source_of(a.sets)
-    taken = merge(network, source_of, source.names, vocabulary, source, a.steps, a.device)
+    taken = merge(network, source_of, source.names, vocabulary, source, a.steps, a.device,
+                  a.workers)
     state.pop("optimizer", None)               # its moments are of no merged network
     schedule.save(a.out, state | {"network": network.cpu().state_dict()})
     print(json.dumps([asdict(t) for t in taken], indent=1))
