@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from eo_nodes.lvlm.proposals import Proposals, keep, merge
 from eo_nodes.lvlm.runtime import CancelFlag
 from eo_nodes.lvlm.sight import Picture, SightFeed
+from eo_nodes.lvlm.slis import BINS
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, extent, rasterise
 
 if TYPE_CHECKING:
     from eo_nodes.lvlm.unified import UnifiedModel
 
 Float = NDArray[np.float32]
+Window = tuple[float, float, float, float]
 FEW_CELLS = 3
 """Cell tokens a side of each picture where there are more than two."""
 ZOOM_CELLS = 2
@@ -59,12 +62,14 @@ class Scene:
     Attributes:
         visual: (1, V, width). grid: rows and columns of the first image's cells, which come first.
         maps: pixel map of each image. change: pixel map of the change, if there are two dates.
+        closer: pixel maps of the zooms into each image, with their windows x0, y0, w, h.
         regions: proposals kept of each image. macs: of the vision graph.
     """
 
     visual: Float
     grid: tuple[int, int]
     maps: tuple[Float, ...]
+    closer: tuple[tuple[tuple[Float, Window], ...], ...]
     change: Float | None
     regions: tuple[Proposals, ...]
     macs: int
@@ -79,6 +84,7 @@ def assemble(
     few = FEW_CELLS if len(overviews) > 2 else None
     tokens: list[Float] = []
     maps: list[Float] = []
+    closer: list[tuple[tuple[Float, Window], ...]] = []
     regions: list[Proposals] = []
     macs, grid = 0, (0, 0)
     for picture in overviews:
@@ -97,6 +103,7 @@ def assemble(
         inputs = scene_inputs(seen, shown, found.counts(), asked, feed.tags)
         tokens.append(model.write_scene(inputs, cancel))
         maps.append(seen.pixel)
+        closer.append(tuple((c.pixel, z.window) for z, c in zooms))
         regions.append(found)
         grid = grid if picture is not overviews[0] else feed.grid
     change = None
@@ -104,7 +111,35 @@ def assemble(
             maps[0].shape == maps[1].shape):
         change, pair = model.compare(maps[0], maps[1], cancel)
         tokens.append(pair)
-    return Scene(np.concatenate(tokens, axis=1), grid, tuple(maps), change, tuple(regions), macs)
+    return Scene(np.concatenate(tokens, axis=1), grid, tuple(maps), tuple(closer), change,
+                 tuple(regions), macs)
+
+
+def mask_logits(scene: Scene, image: int, query: Float) -> Float:
+    """(rows, cols) query . pixel over a whole image, or over the change of two dates.
+
+    Where zooms see the image finer, the grid is as fine as the finest of them, within what a mask
+    can say, and their values stand in their windows.
+    """
+    if scene.change is not None:
+        return _dot(query, scene.change)
+    rows, cols = scene.maps[image].shape[2:]
+    closer = scene.closer[image]
+    finer = max((c.shape[2] / (w[3] * rows) for c, w in closer), default=1.0)
+    factor = min(max(1, round(finer)), (BINS - 1) // max(rows, cols))
+    out = np.kron(_dot(query, scene.maps[image]), np.ones((factor, factor), np.float32))
+    rows, cols = out.shape
+    for pixel, (x, y, w, h) in closer if factor > 1 else ():
+        left, top, right, bottom = (round(v) for v in (x * cols, y * rows, (x + w) * cols,
+                                                       (y + h) * rows))
+        if right > left and bottom > top:
+            out[top:bottom, left:right] = cv2.resize(
+                _dot(query, pixel), (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(out, np.float32)
+
+
+def _dot(query: Float, pixel: Float) -> Float:
+    return np.asarray(np.einsum("d,dhw->hw", query, pixel[0]), np.float32)
 
 
 def _macs(model: UnifiedModel, feed: SightFeed) -> int:

@@ -13,7 +13,7 @@ from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm import slis
 from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
 from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
-from eo_nodes.lvlm.unified_scene import Scene
+from eo_nodes.lvlm.unified_scene import Scene, mask_logits
 
 if TYPE_CHECKING:
     from eo_nodes.lvlm.unified import UnifiedModel
@@ -94,7 +94,9 @@ class UnifiedSession(GreedySession):
         return done
 
     def mask(self, index: int) -> NDArray[np.bool_]:
-        """(H/4, W/4) bool of the n-th ``<seg>``: on the change of two dates, else its image.
+        """(rows, cols) bool of the n-th ``<seg>``: on the change of two dates, else its image.
+
+        The grid is a quarter of the input's size, or finer where zooms see more.
 
         Raises:
             ModelError: no such ``<seg>`` was decoded.
@@ -102,8 +104,7 @@ class UnifiedSession(GreedySession):
         if not 0 <= index < len(self._queries):
             raise ModelError(f"no mask {index}, {len(self._queries)} were asked for")
         image = self._seg_images()[index]
-        pixel = self._scene.maps[image] if self._scene.change is None else self._scene.change
-        logits = np.einsum("d,dhw->hw", self._queries[index], pixel[0])
+        logits = mask_logits(self._scene, image, self._queries[index])
         return np.asarray(logits + self._model.config.query_bias > 0)
 
     def _seg_images(self) -> list[int]:

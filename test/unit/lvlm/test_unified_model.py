@@ -17,6 +17,7 @@ from eo_nodes.lvlm.manifest import FAMILIES, V2, read_manifest, seal
 from eo_nodes.lvlm.places import places_of
 from eo_nodes.lvlm.runtime import CancelFlag, Cancelled, RuntimeOptions
 from eo_nodes.lvlm.unified import MAX_VISUAL_TOKENS, UnifiedModel, pictures_of, pictures_of_images
+from eo_nodes.lvlm.unified_scene import mask_logits
 from eo_nodes.lvlm.visual_prompts import VisualPromptError, box, drawn, point
 from eo_nodes.lvlm.zoom import with_zooms
 
@@ -302,6 +303,25 @@ def test_seg_on_another_image_and_on_the_change(model):
     dates = forced(model, [image(1), image(2)], [c.markers["seg"]])
     expected = np.einsum("d,dhw->hw", dates._queries[0], dates._scene.change[0])
     assert np.array_equal(dates.mask(0), expected + model.config.query_bias > 0)
+
+
+def test_masks_are_finer_where_zooms_see_more(model):
+    big = image(4, shape=(256, 256))
+    pictures = pictures_of_images([big])
+    session = model.begin(with_zooms(pictures, (), 128, 4), "what is this ?", (), 8, None)
+    query = np.random.default_rng(0).normal(size=model.config.depth).astype(np.float32)
+    found = mask_logits(session._scene, 0, query)
+    assert found.shape == (64, 64)                     # 128 px of input a quarter: twice as fine
+    zoom, window = session._scene.closer[0][3]
+    assert window == (0.5, 0.5, 0.5, 0.5)
+    assert found[32:, 32:] == pytest.approx(np.einsum("d,dhw->hw", query, zoom[0]), abs=1e-4)
+    whole = model.begin(pictures, "what is this ?", (), 8, None)._scene
+    assert mask_logits(whole, 0, query).shape == (32, 32)
+    one = model.begin(with_zooms(pictures, [point(0.9, 0.9)], 128, 4), "what ?", (), 8, None)
+    part = mask_logits(one._scene, 0, query)
+    assert part.shape == (64, 64)
+    # Elsewhere the overview's values stand, each in four cells.
+    assert np.array_equal(part[:32:2, :32:2], mask_logits(whole, 0, query)[:16, :16])
 
 
 # -- taps, language space, cancelling ------------------------------------------------------------
