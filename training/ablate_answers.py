@@ -8,6 +8,7 @@ from collections import defaultdict
 
 import numpy as np
 import torch
+from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from eo_nodes.lvlm import slis
@@ -65,18 +66,38 @@ def _hits(a, b):
     return a == b
 
 
+def _run(decoder, x, past, visual):
+    """Layers over rows x (1, n, width) behind cached ones -> (last row, cache); visual: how many
+    rows everything sees, the first of all."""
+    n, before = x.shape[1], past[0][0].shape[2] if past else 0
+    keys = torch.arange(before + n)[None]
+    allow = (keys <= torch.arange(n)[:, None] + before) | (keys < visual)
+    cache = []
+    for i, layer in enumerate(decoder.layers):
+        q, k, w = layer.project(x)
+        if past:
+            k, w = (torch.cat(pair, 2) for pair in zip(past[i], (k, w), strict=True))
+        cache.append((k, w))
+        mixed = functional.scaled_dot_product_attention(q, k, w, attn_mask=allow)
+        x = layer.finish(x, mixed, 0.0)
+    return x[0, -1], cache
+
+
 @torch.no_grad()
 def decode(decoder, words, visual, prompt, images, is_constrained, longest=LONGEST):
     """Ids of a greedy answer to prompt ids over visual tokens (1, V, width)."""
     automaton = slis.Automaton(words.slis, images=images, frames=max(2, images))
     state, said = automaton.start(), []
-    mask = torch.ones(visual.shape[:2], dtype=torch.bool)
-    longest = min(longest, decoder.config.positions - len(prompt))
+    table_in, table_out = decoder.table(decoder.place_in), decoder.table(decoder.place_out)
+
+    def embed(ids, start):
+        places = torch.arange(start, start + len(ids))
+        return decoder.text_norm(table_in[ids] + decoder.positions(places))[None]
+
+    longest, seen = min(longest, decoder.config.positions - len(prompt)), visual.shape[1]
+    last, cache = _run(decoder, torch.cat([visual, embed(prompt, 0)], 1), None, seen)
     while len(said) < longest:
-        ids = torch.tensor([[*prompt, *said]])
-        _, text = decoder(visual, mask, ids, torch.arange(ids.shape[1])[None],
-                          torch.ones_like(ids))
-        logits = decoder.logits(text[0, -1]).numpy()
+        logits = functional.linear(last, table_out, decoder.bias).numpy()
         if is_constrained:
             allowed = automaton.allowed(state, longest - len(said))
             logits = np.where(allowed, logits, -np.inf)
@@ -86,6 +107,7 @@ def decode(decoder, words, visual, prompt, images, is_constrained, longest=LONGE
         said.append(token)
         if token == words.end:
             break
+        last, cache = _run(decoder, embed([token], len(prompt) + len(said) - 1), cache, seen)
     return said
 
 

@@ -141,6 +141,20 @@ def test_decoding_within_the_grammar_is_never_malformed_and_free_decoding_can_be
         words.slis.segments(free)
 
 
+def test_decoding_with_a_cache_is_the_training_pass_token_by_token(words):
+    _, decoder = tiny.networks(words)
+    decoder.bias.data[words.end] = -9.0
+    visual = torch.randn(1, 3, decoder.config.width)
+    prompt = words.prompt("what is this ?")
+    said = ablate_answers.decode(decoder, words, visual, prompt, 1, False, 9)
+    ids = torch.tensor([[*prompt, *said]])
+    with torch.no_grad():
+        _, text = decoder(visual, torch.ones(1, 3, dtype=torch.bool), ids,
+                          torch.arange(ids.shape[1])[None], torch.ones_like(ids))
+        best = decoder.logits(text[0]).argmax(-1).tolist()
+    assert best[len(prompt) - 1:-1] == said and len(set(said)) > 1
+
+
 def test_projector_reads_only_the_cells_it_is_let(words):
     _, decoder = tiny.networks(words)
     p, k = decoder.projector, 5
