@@ -33,6 +33,9 @@ def ask(
     modality: Annotated[str, typer.Option(help=" | ".join(MODALITIES))] = "",
     sensor: Annotated[str, typer.Option(help="Name in config/mission/sensors.yaml.")] = "",
     window: Annotated[str, typer.Option(help="x,y,width,height in pixels.", metavar="PX")] = "",
+    zoom: Annotated[
+        str, typer.Option(help="auto: as configured; none: as a whole; in: its parts finer.")
+    ] = "auto",
     point: Annotated[
         list[str] | None, typer.Option(help="Point at x,y[:label], pixels.", metavar="PX")
     ] = None,
@@ -74,6 +77,7 @@ def ask(
         place=place,
         area=parse.area(area) if area else (),
         window=parse.window(window) if window else (),
+        zoom=parse.task_zoom(zoom),
         visual_prompts=(
             *(parse.visual("point", text) for text in point or ()),
             *(parse.visual("box", text) for text in box or ()),

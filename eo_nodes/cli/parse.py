@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 
+from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN, ZOOM_WHOLE
 from eo_nodes.contracts.values import VisualPrompt
 
 from .common import UsageError
@@ -64,6 +65,18 @@ def zoom(text: str) -> int | None:
     if text in ("0", "1", "2", "3", "4"):
         return int(text)
     raise UsageError(f"--zoom {text!r:.40}: auto, none, out or 0 to 4 is wanted")
+
+
+def task_zoom(text: str) -> int:
+    """Read ``auto``, ``none`` or ``in`` as the zoom of a task.
+
+    Raises:
+        UsageError: something else.
+    """
+    known = {"auto": ZOOM_AS_CONFIGURED, "none": ZOOM_WHOLE, "in": ZOOM_IN}
+    if text not in known:
+        raise UsageError(f"--zoom {text!r:.40}: {', '.join(known)} is wanted")
+    return known[text]
 
 
 def names(text: str) -> tuple[str, ...]:

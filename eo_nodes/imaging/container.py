@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ContractError, ImageError
-from eo_nodes.contracts.rules import MODALITIES
+from eo_nodes.contracts.rules import MODALITIES, ZOOM_AS_CONFIGURED, ZOOM_IN
 from eo_nodes.contracts.values import Region, View, validate
 
 from . import codecs
@@ -41,7 +41,7 @@ class ProductHeader:
     """What the ground must know to answer without asking back.
 
     Attributes:
-        window: x, y, w, h in scene pixels; regions lie inside it.
+        window: x, y, w, h in scene pixels; regions lie inside it. zoom: as of a `Task`.
         provisional: answer given on board so far, with its confidence in [0, 1].
         visual_prompts: (kind, x and y of each vertex, label), as `VisualPrompt`.
         raw_bytes: samples of the window before any reduction.
@@ -57,6 +57,7 @@ class ProductHeader:
     place: str = ""
     capture_ns: int = 0
     window: tuple[int, ...] = ()
+    zoom: int = 0
     frames: int = 1
     dtype: str = "uint8"
     band_names: tuple[str, ...] = ()
@@ -222,10 +223,12 @@ def _header(tree: dict[str, Any]) -> ProductHeader:
     header = ProductHeader(**known)
     texts = (header.request_id, header.task_id, header.scene_id, header.prompt, header.sensor,
              header.place, header.provisional, *header.band_names)  # fmt: skip
-    counts = (*header.window, header.frames, header.capture_ns, header.raw_bytes)
+    counts = (*header.window, header.zoom, header.frames, header.capture_ns, header.raw_bytes)
     if not all(isinstance(t, str) for t in texts) or not all(type(c) is int for c in counts):
         raise ImageError("corrupt", "product header with a field of the wrong type")
     _check_geometry(header)
+    if not ZOOM_AS_CONFIGURED <= header.zoom <= ZOOM_IN:
+        raise ImageError("corrupt", f"zoom {header.zoom}")
     if not 0.0 <= float(header.confidence) <= 1.0 or not 0.0 <= float(header.gsd_m) < 1e7:
         raise ImageError("corrupt", "confidence or gsd_m out of range")
     return header

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from eo_nodes.contracts import ids
+from eo_nodes.contracts.rules import ZOOM_IN
 from eo_nodes.contracts.values import Answer, ContactPlan, Notice, Product, Region
 from eo_nodes.decision.refine import RefineConfig, wanted_region
 from eo_nodes.imaging.container import read_container, views_from
@@ -79,7 +80,11 @@ class GroundLvlm(EoNode):
         def work() -> tuple[Answer, tuple[Region, ...]]:
             content = read_container(Path(product.path).read_bytes())
             header = content.header
-            views = views_from(content, overview_px=self.param("overview_px"))
+            views = views_from(
+                content,
+                overview_px=self.param("overview_px"),
+                zoom=header.zoom == ZOOM_IN,
+            )
             session = self._model.start(
                 tensors_of_views(views, header.modality),
                 header.prompt,

@@ -16,6 +16,7 @@ import numpy as np
 
 from eo_nodes.contracts import ids
 from eo_nodes.contracts.errors import FrameStoreError, ImageError, StorageError
+from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN
 from eo_nodes.contracts.values import (
     Answer,
     ByteBudget,
@@ -105,7 +106,8 @@ class Preprocess(EoNode):
                 scene,
                 request.window,
                 overview_px=self.param("overview_px"),
-                zoom=self.param("zoom"),
+                zoom=request.zoom == ZOOM_IN
+                or (request.zoom == ZOOM_AS_CONFIGURED and self.param("zoom")),
             )
             return Views(
                 request_id=request.id,
@@ -334,6 +336,7 @@ def _header(request: Request) -> ProductHeader:
         place=scene.place,
         capture_ns=request.capture_ns,
         window=tuple(request.window),
+        zoom=request.zoom,
         frames=scene.frames,
         dtype=scene.dtype,
         band_names=scene.band_names,

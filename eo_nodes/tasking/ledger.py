@@ -417,6 +417,7 @@ def _new_row(row: TaskRow, scene: Scene, key: str, window: Window, now_ns: int) 
         prompt=task.prompt,
         modality=scene.modality,
         window=window,
+        zoom=task.zoom,
         visual_prompts=task.visual_prompts,
         deadline_ns=task.deadline_ns,
         priority=task.priority,

@@ -188,6 +188,12 @@ def test_windows_and_visual_prompts():
         parse.visual("point", "1,2,3")
 
 
+def test_zoom_of_a_task():
+    assert [parse.task_zoom(how) for how in ("auto", "none", "in")] == [0, 1, 2]
+    with pytest.raises(common.UsageError, match="auto, none, in"):
+        parse.task_zoom("out")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from eo_nodes.contracts.errors import StorageError
+from eo_nodes.contracts.rules import ZOOM_IN
 from eo_nodes.contracts.values import (
     Answer,
     DownlinkReport,
@@ -170,6 +171,12 @@ def test_max_answers_bounds_the_requests_of_a_task(ledger: SpaceLedger) -> None:
         for n in range(3)
     ]
     assert requests == [1, 1, 0]
+
+
+def test_a_request_sees_as_near_as_its_task_says(ledger: SpaceLedger) -> None:
+    ledger.on_task(replace(TASK, zoom=ZOOM_IN), 1 * S)
+    request, = _only(ledger.on_scene(SCENE, 2 * S), Request)
+    assert request.zoom == ZOOM_IN
 
 
 def test_the_pipeline_gets_the_most_urgent_first_and_no_more_than_it_holds(

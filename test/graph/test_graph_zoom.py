@@ -1,0 +1,52 @@
+"""A task's zoom, from the request through the views to the taps of a model that knows places."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN, ZOOM_WHOLE
+from eo_nodes.contracts.values import Request, Scene
+from eo_nodes.store.frame_store import FrameStore
+
+DOMAIN = 110
+UNIFIED = str(Path(__file__).parents[1] / "data" / "lvlm" / "tiny_unified")
+ZOOMED = ["overview", *["zoom"] * 4]
+
+
+def request_of(folder, zoom):
+    """A request for a scene of 200 x 160 pixels whose frame is in the store."""
+    pixels = np.random.default_rng(3).integers(0, 256, (1, 160, 200, 3), np.uint8)
+    frame = FrameStore(folder / "test" / "frames", 1 << 20).put("frame-1", pixels)
+    scene = Scene(
+        id="scn-1", capture_ns=1, sensor="rgb_camera", modality="optical", frame_key="frame-1",
+        frames=1, height=160, width=200, bands=3, dtype="uint8", sha256=frame.sha256,
+        band_names=("red", "green", "blue"), raw_bytes=pixels.nbytes,
+    )  # fmt: skip
+    return Request(
+        id=f"req-{zoom}", task_id="task-1", scene_id="scn-1", scene=scene, modality="optical",
+        prompt="what is at <point 100 200> ?", window=(20, 0, 180, 160), consumer="ground",
+        zoom=zoom, attempt=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("zoom", "configured", "kinds"), [
+    (ZOOM_AS_CONFIGURED, False, ["overview"]), (ZOOM_AS_CONFIGURED, True, ZOOMED),
+    (ZOOM_WHOLE, True, ["overview"]), (ZOOM_IN, False, ZOOMED)])
+def test_the_task_decides_over_the_configuration(bench_of, tmp_path, zoom, configured, kinds):
+    from eo_nodes.nodes.compact_lvlm_node import CompactLvlm
+    from eo_nodes.nodes.preprocess_node import Preprocess
+
+    bench = bench_of(DOMAIN)
+    bench.hear("views")
+    bench.hear("tap")
+    bench.start(Preprocess, overview_px=96, zoom=configured, state_dir=str(tmp_path))
+    bench.start(CompactLvlm, model_dir=UNIFIED, state_dir=str(tmp_path))
+    request = request_of(tmp_path, zoom)
+    bench.say("request", request)
+    views = bench.only("views", "request_id", request.id)
+    assert [view.kind for view in views.views] == kinds
+    tap = bench.only("tap", "request_id", request.id)
+    # Relevance is laid out over the overview whatever was zoomed into.
+    assert (tap.stage, tap.rows, tap.columns) == (1, 4, 4)
+    assert tap.model_id == "tiny_unified"
