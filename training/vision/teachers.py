@@ -122,7 +122,7 @@ class Vit(Teacher):
 
 class GalileoNano(Teacher):
     """Galileo nano (self-supervised on Sentinel-1, Sentinel-2 and more): the band groups that a
-    batch holds as a whole. The month is not known: June. The scale enters its place codes only and
+    batch holds as a whole. The month is not known: July. The scale enters its place codes only and
     is taken as 10 m."""
 
     name, dim = "galileo", teacher_nets.Galileo.WIDTH
