@@ -200,7 +200,8 @@ class UnifiedModel:
         """Estimate of what a request allocates: activations, attention, two caches, maps."""
         c, tokens = self.config, scene.visual.shape[1] + prompt
         cache = 4 * c.layers * 2 * c.heads * c.head_dim * (tokens + max_tokens)
-        maps = 4 * 16 * 3 * c.input_size**2
+        kept = len(scene.maps) + sum(map(len, scene.closer)) + (scene.change is not None)
+        maps = 4 * 16 * 3 * c.input_size**2 + 4 * c.depth * (c.input_size // 4) ** 2 * kept
         return int(maps + 4 * c.heads * tokens**2 + 4 * 8 * c.width * tokens + 2 * cache)
 
 

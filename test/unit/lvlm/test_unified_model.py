@@ -68,10 +68,10 @@ def test_answers_are_well_formed_whatever_is_asked(model, seed):
     assert slis.serialise(slis.parse(said.answer)) == said.answer
 
 
-def test_the_tiny_model_says_places_and_words():
+def test_the_tiny_model_says_places_and_words(model):
     # Otherwise the tests here would show nothing.
-    said = [ask(load_model(TINY), [image(s)], p).answer for s in range(3)
-            for p in ("what is this ?", "find all the ships", "show c", "how many ?")]
+    prompts = ("what is this ?", "find all the ships", "show c", "how many ?")
+    said = [ask(model, [image(seed)], prompt).answer for seed in range(3) for prompt in prompts]
     segments = [part for text in said for part in slis.parse(text)]
     kinds = {part.kind for part in segments if not isinstance(part, str)}
     assert {"point", "poly", "mask"} <= kinds
