@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from eo_nodes.lvlm.infer import ImageInput  # noqa: E402
 from eo_nodes.lvlm.proposals import Proposals, keep  # noqa: E402
 from eo_nodes.lvlm.sight import feed_of  # noqa: E402
-from eo_nodes.lvlm.unified import pictures_of_images  # noqa: E402
+from eo_nodes.lvlm.unified_pictures import pictures_of_images  # noqa: E402
 from eo_nodes.lvlm.visual_prompts import parse_prompt  # noqa: E402
 from training.decoder import tiny  # noqa: E402
 from training.decoder.examples import Visual  # noqa: E402

@@ -1,7 +1,5 @@
 """The runtime of our family on a tiny folder with random weights: what holds whatever they are."""
 
-import json
-import shutil
 import threading
 from pathlib import Path
 
@@ -13,10 +11,10 @@ from eo_nodes.contracts.values import Scene
 from eo_nodes.imaging.prepare import prepare_views, view_array
 from eo_nodes.lvlm import ViewTensor, load_model, slis
 from eo_nodes.lvlm.infer import ImageInput, answer, language_space, sizes_of
-from eo_nodes.lvlm.manifest import FAMILIES, V2, read_manifest, seal
 from eo_nodes.lvlm.places import places_of
-from eo_nodes.lvlm.runtime import CancelFlag, Cancelled, RuntimeOptions
-from eo_nodes.lvlm.unified import MAX_VISUAL_TOKENS, UnifiedModel, pictures_of, pictures_of_images
+from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
+from eo_nodes.lvlm.unified import MAX_VISUAL_TOKENS
+from eo_nodes.lvlm.unified_pictures import pictures_of, pictures_of_images
 from eo_nodes.lvlm.unified_scene import mask_logits
 from eo_nodes.lvlm.visual_prompts import VisualPromptError, box, drawn, point
 from eo_nodes.lvlm.zoom import with_zooms
@@ -455,78 +453,3 @@ def test_models_that_see_whole_images_take_no_zooms():
     old = load_model(TINY.parent / "tiny")
     with pytest.raises(ModelError, match="no zooms"):
         ask(old, [image()], zooms=1)
-
-
-# -- the folder ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return Path(shutil.copytree(TINY, tmp_path / "m"))
-
-
-def test_the_folder_is_small_and_of_this_family():
-    assert read_manifest(TINY).family == V2
-    assert sum(f.stat().st_size for f in TINY.iterdir()) < 350_000
-
-
-def test_the_self_test_runs_and_notices(folder):
-    manifest = read_manifest(folder)
-    golden = {**manifest.golden, "logprobs": [v - 0.2 for v in manifest.golden["logprobs"]]}
-    seal(folder, V2, manifest.id, FAMILIES[V2], golden)
-    with pytest.raises(ModelError, match="self test of tiny_unified"):
-        load_model(folder)
-
-
-@pytest.mark.parametrize("name", FAMILIES[V2])
-def test_missing_and_damaged_files_are_named(folder, name):
-    data = (folder / name).read_bytes()
-    (folder / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(ModelError, match=f"{name} does not match"):
-        load_model(folder)
-    (folder / name).unlink()
-    with pytest.raises(ModelError, match=f"{name} is missing"):
-        load_model(folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["files"][name]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ModelError, match=f"lacks '{name}'"):
-        load_model(folder)
-
-
-@pytest.mark.parametrize("name", ["vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx",
-                                  "tokenizer.json", "config.json"])
-def test_garbage_that_was_sealed_is_refused_by_name(folder, name):
-    manifest = read_manifest(folder)
-    (folder / name).write_bytes(b"{}" if name.endswith("json") else b"\x08\x09garbage")
-    seal(folder, V2, manifest.id, FAMILIES[V2], manifest.golden)
-    with pytest.raises(ModelError, match=name.split(".")[0]):
-        load_model(folder)
-
-
-def test_another_family_is_refused(folder):
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["family"] = "spaceverse-9"
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ModelError, match="spaceverse-9"):
-        load_model(folder)
-    manifest["family"] = "spaceverse-1"
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ModelError, match=r"config\.json does not fit"):
-        load_model(folder)
-
-
-def test_swapped_graphs_are_refused(folder):
-    manifest = read_manifest(folder)
-    shutil.copyfile(folder / "pair.onnx", folder / "scene.onnx")
-    seal(folder, V2, manifest.id, FAMILIES[V2], manifest.golden)
-    with pytest.raises(ModelError, match="onnxruntime"):
-        load_model(folder)
-
-
-def test_memory_beyond_the_limit_is_refused():
-    with pytest.raises(ModelError, match="the limit is"):
-        load_model(TINY, options=RuntimeOptions(memory_limit_bytes=100_000))
-    tight = UnifiedModel(TINY, "", RuntimeOptions(memory_limit_bytes=2_000_000))
-    with pytest.raises(ModelError, match="request needs about"):
-        begin(tight, [image()])
