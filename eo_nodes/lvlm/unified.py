@@ -194,12 +194,12 @@ class UnifiedModel:
     def new_cache(self) -> Cache:
         """Return an empty KV cache."""
         c = self.config
-        return self.decoder.empty({"past": (c.layers, 2, 1, c.heads, 0, c.head_dim)})
+        return self.decoder.empty({"past": (c.layers, 2, 1, c.kv_heads, 0, c.head_dim)})
 
     def _request_bytes(self, scene: Scene, prompt: int, max_tokens: int) -> int:
         """Estimate of what a request allocates: activations, attention, two caches, maps."""
         c, tokens = self.config, scene.visual.shape[1] + prompt
-        cache = 4 * c.layers * 2 * c.heads * c.head_dim * (tokens + max_tokens)
+        cache = 4 * c.values_per_token * (tokens + max_tokens)
         kept = len(scene.maps) + sum(map(len, scene.closer)) + (scene.change is not None)
         maps = 4 * 16 * 3 * c.input_size**2 + 4 * c.depth * (c.input_size // 4) ** 2 * kept
         return int(maps + 4 * c.heads * tokens**2 + 4 * 8 * c.width * tokens + 2 * cache)

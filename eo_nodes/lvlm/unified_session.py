@@ -80,7 +80,7 @@ class UnifiedSession(GreedySession):
 
     def _decoder_macs(self, rows: int) -> int:
         c = self._model.config
-        layer = 12 * c.width * c.width + 2 * c.width * self._context
+        layer = c.layer_macs + 2 * c.width * self._context
         return rows * c.layers * layer + c.width * (c.width + c.vocabulary)
 
     def decode(self, n_tokens: int) -> int:

@@ -74,7 +74,8 @@ def write_folder(folder, *, model_id, network, decoder, words_path, input_size, 
         positions=c.positions, cls_token=words.cls, end_token=words.end, kinds=tuple(kinds),
         chances=sum(n for _, n in network.config.heads), depth=depth,
         query_bias=decoder.query_bias.item(), spatial=words.slis.ids,
-        vision_macs_per_cell=int(macs_per_cell(network)), temperature=1.0)
+        vision_macs_per_cell=int(macs_per_cell(network)), temperature=1.0,
+        kv_heads=c.kv_heads, layer_macs=c.layer_macs)
     (folder / "config.json").write_text(json.dumps(config.as_json(), indent=1) + "\n")
     (folder / "calibration.json").write_text(json.dumps(neutral_calibration(), indent=1) + "\n")
     model = UnifiedModel(folder, "", RuntimeOptions())

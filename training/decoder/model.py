@@ -48,6 +48,15 @@ class DecoderConfig:
     def head_dim(self):
         return self.width // self.heads
 
+    @property
+    def kv_heads(self):
+        return self.heads
+
+    @property
+    def layer_macs(self):
+        """Of one layer's matrices, for one token."""
+        return 12 * self.width**2
+
     def to_dict(self):
         return asdict(self)
 
