@@ -1,11 +1,11 @@
 """Folders of Hugging Face exports: our pictures, prompts and answers against transformers' own."""
 
-import jinja2
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
+jinja2 = pytest.importorskip("jinja2")
 from transformers import PreTrainedTokenizerFast  # noqa: E402
 from transformers.models.idefics3.image_processing_pil_idefics3 import (  # noqa: E402
     Idefics3ImageProcessorPil,
