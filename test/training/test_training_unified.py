@@ -1,9 +1,14 @@
 """The exported family against its networks: the runtime's tokens and logits are torch's."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from gguf_writer import tiny_llama  # noqa: E402
 
 from eo_nodes.lvlm.infer import ImageInput  # noqa: E402
 from eo_nodes.lvlm.proposals import Proposals, keep  # noqa: E402
@@ -12,6 +17,7 @@ from eo_nodes.lvlm.unified_pictures import pictures_of_images  # noqa: E402
 from eo_nodes.lvlm.visual_prompts import parse_prompt  # noqa: E402
 from training.decoder import tiny  # noqa: E402
 from training.decoder.examples import Visual  # noqa: E402
+from training.decoder.llama_export import Source  # noqa: E402
 from training.decoder.perception import Seen, candidates  # noqa: E402
 from training.instruct.records import ImageRef  # noqa: E402
 
@@ -19,9 +25,14 @@ pytestmark = pytest.mark.training
 TOLERANCE = 1e-3        # of logits up to 40
 
 
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory):
-    return tiny.write(tmp_path_factory.mktemp("unified"))
+@pytest.fixture(scope="module", params=["compact", "regular"])
+def tiny_model(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unified")
+    if request.param == "compact":
+        return tiny.write(folder)
+    tiny_llama(folder / "tiny.gguf")
+    source = Source(folder / "tiny.gguf", "none", "1", "tiny.gguf")
+    return tiny.write_llama(folder / "model", source, ["find all the ships in the 2 the 1"])
 
 
 def images_of(*bands, shape=(70, 90), modality="optical"):

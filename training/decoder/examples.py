@@ -101,9 +101,11 @@ class Visual:
     def tokens(self, found, pair, question_prompts, refs, modality):
         """(1, V, width) and how many of them are cells of the first image, with its grid."""
         p, parts = self.projector, []
+        at = p.place.weight.device
         grid = None
         for n, (seen, ref) in enumerate(zip(found, refs, strict=True)):
-            tags = torch.from_numpy(tags_of("overview", ref.sensor, ref.frame, ref.modality))
+            tags = torch.from_numpy(
+                tags_of("overview", ref.sensor, ref.frame, ref.modality)).to(at)
             cells = seen.cells.float()
             most = FEW_CELLS if len(found) > 2 else None
             pool, grid_of = pooling(*cells.shape[:2], most)
@@ -113,16 +115,16 @@ class Visual:
             if shown:
                 geometry = torch.from_numpy(geometry_of(*grid_of, (0.0, 0.0, 1.0, 1.0)))[None]
                 pooled = torch.from_numpy(pool) @ cells.flatten(0, 1)
-                parts.append(p.cells(pooled[None], geometry, tags))
-            chances = {k: v[None].float() for (k, _), v in zip(
+                parts.append(p.cells(pooled[None].to(at), geometry.to(at), tags))
+            chances = {k: v[None].to(at) for (k, _), v in zip(
                 p.heads, seen.chances.float().split(self.split), strict=True)}
-            parts.append(p.summary(chances, seen.meaning.float()[None],
-                                   seen.totals.float()[None], seen.peaks.float()[None], tags))
+            parts.append(p.summary(chances, *(v.float()[None].to(at) for v in (
+                seen.meaning, seen.totals, seen.peaks)), tags))
             prompts = [v for v in question_prompts if v.image == n]
             if len(seen.score) or prompts:
                 parts.append(self._regions(seen, prompts, tags, len(found) > 2))
         if pair is not None:
-            parts.append(p.change(pair["pooled"].float()[None]))
+            parts.append(p.change(pair["pooled"].float()[None].to(at)))
         return torch.cat(parts, 1), grid
 
     def _regions(self, seen, prompts, tags, few):
@@ -145,8 +147,8 @@ class Visual:
             score, rank = torch.cat([score, torch.ones(1)]), torch.cat(
                 [rank, torch.zeros(1, dtype=torch.long)])
             is_prompt = torch.cat([is_prompt, torch.ones(1)])
-        return self.projector.regions(boxes[None], look[None], kinds[None], score[None],
-                                      is_prompt[None], rank[None], tags)
+        parts = (v[None].to(tags.device) for v in (boxes, look, kinds, score, is_prompt, rank))
+        return self.projector.regions(*parts, tags)
 
 
 def prompts_of(question):

@@ -2,6 +2,8 @@
 
     python -m training.decoder.export --model compact --out DIR
 
+The regular size takes its frozen weights from a package (`--source`: the file, if that is not
+installed here) and writes the recipe that `spaceverse models assemble` follows.
 Calibration is neutral until it has been fitted.
 """
 
@@ -13,18 +15,20 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from eo_nodes.lvlm.assemble.folder import RECIPE
 from eo_nodes.lvlm.golden import golden_entry
 from eo_nodes.lvlm.manifest import FAMILIES, V2, seal
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.spectrum import CODE_SIZE
 from eo_nodes.lvlm.unified import UnifiedModel
-from eo_nodes.lvlm.unified_config import UnifiedConfig
+from eo_nodes.lvlm.unified_config import WEIGHTS, UnifiedConfig
 from training import schedule
 from training.decoder.graphs import export_decoder, export_pair, export_scene, export_vision
-from training.decoder.model import Decoder, DecoderConfig
+from training.decoder.llama import LlamaDecoder
+from training.decoder.llama_export import Source, attach, export_llama, write_weights
 from training.decoder.perception import Perception
-from training.decoder.train import SIZES
-from training.decoder.vocabulary import PATH, Words
+from training.decoder.train import SIZES, restored_decoder
+from training.decoder.vocabulary import PATHS, Words
 from training.export import GOLDEN_PROMPT, GOLDEN_TOKENS, neutral_calibration
 from training.graphs import SMALLEST_QUANTISED, store_weights_as_int8
 from training.recipe import CHECKPOINTS
@@ -52,10 +56,11 @@ def macs_per_cell(network, cells=4, bands=3):
 
 
 def write_folder(folder, *, model_id, network, decoder, words_path, input_size, upscale,
-                 smallest=SMALLEST_QUANTISED):
+                 smallest=SMALLEST_QUANTISED, source=None):
     """Everything but the card; returns the loaded model.
 
-    smallest: weights of at least so many numbers are stored as int8; None: none are.
+    smallest: own weights of at least so many numbers are stored as int8; None: none are.
+    source: `llama_export.Source` of a decoder with frozen weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
     network.eval(), decoder.eval()
@@ -63,11 +68,15 @@ def write_folder(folder, *, model_id, network, decoder, words_path, input_size, 
     export_vision(network, decoder.projector, folder / "vision.onnx")
     export_scene(decoder.projector, len(kinds), depth, folder / "scene.onnx")
     export_pair(network, decoder.projector, depth, folder / "pair.onnx")
-    export_decoder(decoder, folder / "decoder.onnx")
+    is_llama = isinstance(decoder, LlamaDecoder)
+    (export_llama if is_llama else export_decoder)(decoder, folder / "decoder.onnx")
     for name in GRAPHS if smallest is not None else ():
         store_weights_as_int8(folder / name, smallest)
     shutil.copyfile(words_path, folder / "tokenizer.json")
     words, c = Words(words_path), decoder.config
+    if is_llama:
+        attach(folder / "decoder.onnx", c.slots())
+        write_weights(folder, source, c.taken, words.kept(source.open()))
     config = UnifiedConfig(
         id=model_id, input_size=input_size, upscale=upscale, layers=c.layers, heads=c.heads,
         head_dim=c.head_dim, width=c.width, words=c.words, vocabulary=c.vocabulary,
@@ -79,30 +88,31 @@ def write_folder(folder, *, model_id, network, decoder, words_path, input_size, 
     (folder / "config.json").write_text(json.dumps(config.as_json(), indent=1) + "\n")
     (folder / "calibration.json").write_text(json.dumps(neutral_calibration(), indent=1) + "\n")
     model = UnifiedModel(folder, "", RuntimeOptions())
-    seal(folder, V2, model_id, FAMILIES[V2], golden_entry(model, GOLDEN_PROMPT, GOLDEN_TOKENS),
+    names = [*FAMILIES[V2], *((RECIPE, WEIGHTS) if is_llama else ())]
+    seal(folder, V2, model_id, names, golden_entry(model, GOLDEN_PROMPT, GOLDEN_TOKENS),
          BANDS)
     return model
 
 
-def load_decoder(model):
-    """(perception, decoder) of the checkpoints of a model."""
+def load_decoder(model, words, source=None):
+    """(perception, decoder) of the checkpoints of a model; source: as `write_folder` takes it."""
     perception = Perception(CHECKPOINTS / "vision" / model / "vision.pt", SIZES[model].longest)
     state = schedule.restore(CHECKPOINTS / "decoder" / model / "decoder.pt")
-    config = dict(state["config"])
-    config["heads_vision"] = tuple(map(tuple, config["heads_vision"]))
-    decoder = Decoder(DecoderConfig(**config))
-    decoder.load_state_dict(state["decoder"])
-    return perception, decoder.eval()
+    return perception, restored_decoder(state, words, source).eval()
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--model", choices=SIZES, required=True)
     p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--source", type=Path, help="file of the frozen weights")
     a = p.parse_args()
-    perception, decoder = load_decoder(a.model)
+    path = PATHS[a.model]
+    source = Source.find(a.source) if SIZES[a.model].is_frozen else None
+    perception, decoder = load_decoder(a.model, Words(path), source)
     write_folder(a.out, model_id=a.model, network=perception.network, decoder=decoder,
-                 words_path=PATH, input_size=SIZES[a.model].longest, upscale=perception.upscale)
+                 words_path=path, input_size=SIZES[a.model].longest, upscale=perception.upscale,
+                 source=source)
     sizes = {f.name: f.stat().st_size for f in a.out.iterdir()}
     print(sizes, "sum", sum(sizes.values()))
 

@@ -13,10 +13,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch import nn
 
+from eo_nodes.lvlm.assemble import llama
 from eo_nodes.lvlm.manifest import FAMILIES, V2, read_manifest, seal
 from training.decoder.export import GRAPHS, write_folder
+from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of
 from training.decoder.model import MARKS, Decoder, DecoderConfig
-from training.decoder.vocabulary import Words
+from training.decoder.vocabulary import Words, cut_bpe
 from training.vision.backbone import BandStem
 from training.vision.network import Neck, VisionConfig, VisionNetwork
 from training.vocabulary import SPECIAL
@@ -63,6 +65,12 @@ def networks(words, seed=5):
     for name, parameter in decoder.named_parameters():
         if parameter.ndim > 1 and "projector" not in name:
             nn.init.normal_(parameter, std=0.4)
+    _wish(decoder, words)
+    return network.eval(), decoder.eval()
+
+
+def _wish(decoder, words):
+    """Biases with which answers are worth a test."""
     # Some answers end, places are said, and what has no fixed length is closed.
     ids = words.slis.ids
     decoder.bias.data[words.end], decoder.bias.data[ids.end] = 4.0, 8.0
@@ -71,7 +79,6 @@ def networks(words, seed=5):
     decoder.bias.data[len(words.tokens) + MARKS:] = -2.0
     for parameter in (decoder.ask.weight, decoder.offer.weight):
         nn.init.normal_(parameter, std=0.12)
-    return network.eval(), decoder.eval()
 
 
 def shorten(path):
@@ -106,6 +113,36 @@ def write(folder, smallest=None):
         model = write_folder(folder, model_id="tiny_unified", network=network, decoder=decoder,
                              words_path=path, input_size=INPUT_SIZE, upscale=2.0,
                              smallest=smallest)
+    return model, network, decoder, words
+
+
+def write_llama(folder, source, texts, smallest=None):
+    """As ``write``, with a decoder over the frozen weights of ``source`` (`llama_export.Source`).
+
+    texts: for which the vocabulary is cut.
+    """
+    gguf = source.open()
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "words.json"
+        path.write_text(json.dumps(cut_bpe(texts, gguf, 1)))
+        words = Words(path)
+        network, _ = networks(words)
+        sizes = llama.sizes_of(gguf)
+        config = LlamaDecoderConfig.of(
+            sizes, taken=tuple(range(sizes.layers)), words=len(words.tokens),
+            cell_dim=network.cell_dim, heads_vision=HEADS, kinds=len(KINDS), rank=4, depth=16,
+            positions=96, relevance_dim=16)
+        decoder = LlamaDecoder(config, frozen_of(gguf, config.taken, words.kept(gguf)))
+        decoder.start_new()
+        for adapter in decoder.adapters:
+            for parameter in adapter.leave.values():
+                nn.init.normal_(parameter, std=0.1)
+        nn.init.uniform_(decoder.gain, 0.5, 1.5)
+        _wish(decoder, words)
+        decoder.bias.data[words.end] = -20.0      # tied vectors repeat what they read
+        model = write_folder(folder, model_id="tiny_llama", network=network,
+                             decoder=decoder.eval(), words_path=path, input_size=INPUT_SIZE,
+                             upscale=2.0, smallest=smallest, source=source)
     return model, network, decoder, words
 
 

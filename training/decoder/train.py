@@ -1,6 +1,7 @@
 """Stage 2 of a model: the decoder on instructions, over the frozen vision network of stage 1.
 
     python -m training.decoder.train --model compact --data DIR --minutes 60
+    python -m training.decoder.train --model regular --data DIR --minutes 20 --device cuda
 
 Seeded and resumable as stage 1. What the vision network sees is kept in `seen.pt` beside the
 checkpoint; `--fill` computes it for all pictures first and ends.
@@ -18,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from eo_nodes.lvlm.assemble import llama
 from eo_nodes.lvlm.unified_scene import MOST_PROMPTS
 from training import schedule
 from training.decoder.examples import (
@@ -28,9 +30,11 @@ from training.decoder.examples import (
     seg_places,
     seg_target,
 )
+from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of
+from training.decoder.llama_export import Source
 from training.decoder.model import BINS, Decoder, DecoderConfig
 from training.decoder.perception import Memory, Perception, store_key
-from training.decoder.vocabulary import Words
+from training.decoder.vocabulary import PATHS, Words
 from training.instruct.builder import load_images, stream
 from training.recipe import CHECKPOINTS
 from training.vision.losses import mask_loss
@@ -38,16 +42,19 @@ from training.vision.losses import mask_loss
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """layers of the decoder; longest side of a view in pixels; packs in a batch."""
+    """layers of the decoder; longest side of a view in pixels; packs in a batch; is_frozen: the
+    layers are SmolLM2's with adapters, else MiniLM's and trained."""
 
     layers: int
     longest: int
     packs: int = 16
+    is_frozen: bool = False
 
 
-SIZES = {"compact": Size(4, 256)}
+SIZES = {"compact": Size(4, 256), "regular": Size(30, 448, is_frozen=True)}
 FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query")
 NATURAL = ("rsvqa_lr", "rsvqa_hr")     # their exams keep the publishers' shares of answers
+WORD_DEVIATION = 0.07      # of MiniLM's vectors, for which the projector's scale was chosen
 HIDE = 0.35                # share of packs without cells: half the work, no leaning on one source
 SPREAD = torch.tensor([0.02, 0.06, 0.17, 0.5, 0.17, 0.06, 0.02])     # of a location's truth
 
@@ -63,9 +70,9 @@ def answer_loss(decoder, hidden, targets):
     plain = -logprobs.gather(1, targets[:, None])[:, 0]
     if not is_place.any():
         return plain
-    near = targets[is_place][:, None] + torch.arange(-3, 4)
+    near = targets[is_place][:, None] + torch.arange(-3, 4, device=targets.device)
     inside = (near >= first) & (near < first + BINS)
-    share = SPREAD.expand_as(near) * inside
+    share = SPREAD.to(near.device).expand_as(near) * inside
     share = share / share.sum(1, keepdim=True)
     soft = -(logprobs[is_place].gather(1, near.clamp(first, first + BINS - 1)) * share).sum(1)
     out = plain.clone()
@@ -78,7 +85,7 @@ class Trainer:
 
     def __init__(self, decoder, perception, examples, words, data, seed):
         self.decoder, self.examples, self.words, self.data = decoder, examples, words, data
-        self.split = [n for _, n in perception.heads]
+        self.split, self.device = [n for _, n in perception.heads], decoder.bias.device
         self.rng = random.Random(seed)
 
     def visual(self, pack, hide):
@@ -88,14 +95,14 @@ class Trainer:
         i = pack[0].instruction
         tokens, grid = view.tokens(found, pair, prompts, i.images, i.modality)
         pixel = pair["pixel"] if pair is not None else found[0].pixel
-        return tokens[0], grid, pixel.float()
+        return tokens[0], grid, pixel.to(self.device).float()
 
     def loss(self, packs, hide=HIDE):
         """{name: scalar} of packed questions."""
         seen = [self.visual(p, hide) for p in packs]
         visual = pad_sequence([t for t, _, _ in seen], batch_first=True)
         lengths = torch.tensor([len(t) for t, _, _ in seen])
-        visual_mask = torch.arange(visual.shape[1])[None] < lengths[:, None]
+        visual_mask = (torch.arange(visual.shape[1])[None] < lengths[:, None]).to(self.device)
         ids, places, segments, wanted = [], [], [], []
         for b, pack in enumerate(packs):
             row, place, segment = [], [], []
@@ -108,7 +115,7 @@ class Trainer:
             ids.append(torch.tensor(row))
             places.append(torch.tensor(place))
             segments.append(torch.tensor(segment))
-        ids, places, segments = (pad_sequence(v, batch_first=True) for v in
+        ids, places, segments = (pad_sequence(v, batch_first=True).to(self.device) for v in
                                  (ids, places, segments))
         seen_hidden, text = self.decoder(visual, visual_mask, ids, places, segments)
         return self._losses(packs, seen, wanted, seen_hidden, text)
@@ -128,16 +135,17 @@ class Trainer:
                 if focus is not None:
                     cells = seen_hidden[b:b + 1, :grid[0] * grid[1]]
                     logits = self.decoder.relevance(text[b, first][None, None], cells)[0, 0]
-                    relevance.append(functional.binary_cross_entropy_with_logits(logits, focus))
+                    relevance.append(functional.binary_cross_entropy_with_logits(
+                        logits, focus.to(self.device)))
             for place in seg_places(q.answer, self.words):
                 target = seg_target(q, self.data, pixel.shape[1:])
                 if target is not None and place + 1 < n:
                     query = self.decoder.query(text[b, first + place + 1])
                     logits = torch.einsum("d,dhw->hw", query, pixel) + self.decoder.query_bias
-                    masks.append(mask_loss(logits[None, None], target[0][None, None],
-                                           target[1][None, None]))
-        weights = torch.cat(weights)
-        each = answer_loss(self.decoder, torch.cat(hidden), torch.cat(targets))
+                    masks.append(mask_loss(logits[None, None], *(
+                        t[None, None].to(self.device) for t in target)))
+        weights = torch.cat(weights).to(self.device)
+        each = answer_loss(self.decoder, torch.cat(hidden), torch.cat(targets).to(self.device))
         losses = {"answer": (each * weights).sum() / weights.sum()}
         if relevance:
             losses["relevance"] = 0.3 * torch.stack(relevance).mean()
@@ -146,20 +154,46 @@ class Trainer:
         return losses
 
 
-def new_decoder(model, perception, words):
-    size = SIZES[model]
+def new_decoder(model, perception, words, source=None, layers=None):
+    """source: `llama_export.Source` of a frozen decoder; layers: how many, None as of the size."""
+    layers = layers or SIZES[model].layers
     network = perception.network
-    config = DecoderConfig(size.layers, len(words.tokens), network.cell_dim, perception.heads,
-                           len(network.config.kinds), network.config.depth)
-    decoder = Decoder(config)
-    decoder.start_from_minilm(words.tokens)
+    sizes = {"words": len(words.tokens), "cell_dim": network.cell_dim,
+             "heads_vision": perception.heads, "kinds": len(network.config.kinds),
+             "depth": network.config.depth}
+    if SIZES[model].is_frozen:
+        gguf = source.open()
+        config = LlamaDecoderConfig.of(llama.sizes_of(gguf), taken=tuple(range(layers)), **sizes)
+        decoder = LlamaDecoder(config, frozen_of(gguf, config.taken, words.kept(gguf)))
+        decoder.start_new()
+        vectors = decoder.frozen["embedding"]
+        vectors = vectors * (WORD_DEVIATION / vectors.std())
+    else:
+        decoder = Decoder(DecoderConfig(layers, **sizes))
+        decoder.start_from_minilm(words.tokens)
+        vectors = decoder.words.weight
 
     def vector(name):
         ids = words.slis.codec.encode(str(name).lower().replace("_", " "))
-        return decoder.words.weight[ids].mean(0)
+        return vectors[ids].mean(0)
 
     with torch.no_grad():
         decoder.projector.start_words(perception.names, vector)
+    return decoder
+
+
+def restored_decoder(state, words, source=None):
+    """The decoder of a checkpoint; its frozen weights, if it has such, come from the source."""
+    config = dict(state["config"])
+    config["heads_vision"] = tuple(map(tuple, config["heads_vision"]))
+    if "taken" in config:
+        config["taken"] = tuple(config["taken"])
+        gguf = source.open()
+        decoder = LlamaDecoder(LlamaDecoderConfig(**config),
+                               frozen_of(gguf, config["taken"], words.kept(gguf)))
+    else:
+        decoder = Decoder(DecoderConfig(**config))
+    decoder.load_state_dict(state["decoder"])
     return decoder
 
 
@@ -195,6 +229,11 @@ def arguments():
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--world", type=int, default=0, help="procedural scenes an epoch")
     p.add_argument("--fill", action="store_true", help="only let the vision network see all")
+    p.add_argument("--device", default="cpu", help="cuda computes in bfloat16")
+    p.add_argument("--source", type=Path, help="file of the frozen weights, if there are such")
+    p.add_argument("--layers", type=int, help="only the first so many")
+    p.add_argument("--save-memory", action="store_true",
+                   help="keep no activations of frozen layers, compute them twice")
     return p.parse_args()
 
 
@@ -204,18 +243,24 @@ def main():
     torch.manual_seed(a.seed)
     size, folder = SIZES[a.model], CHECKPOINTS / "decoder" / a.model
     folder.mkdir(parents=True, exist_ok=True)
-    perception = Perception(CHECKPOINTS / "vision" / a.model / "vision.pt", size.longest)
+    perception = Perception(CHECKPOINTS / "vision" / a.model / "vision.pt", size.longest,
+                            device=a.device)
     memory = Memory(perception, folder / "seen.pt")
     if a.fill or not len(memory):
         print("pictures", fill(a.data, memory, "train"), fill(a.data, memory, "val"), flush=True)
         if a.fill:
             return
-    words = Words()
-    decoder = new_decoder(a.model, perception, words)
+    words = Words(PATHS[a.model])
+    source = Source.find(a.source) if size.is_frozen else None
     path = folder / "decoder.pt"
     state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
     if "decoder" in state:
-        decoder.load_state_dict(state["decoder"])
+        decoder = restored_decoder(state, words, source)
+    else:
+        decoder = new_decoder(a.model, perception, words, source, a.layers)
+    if size.is_frozen:
+        decoder.saves_memory = a.save_memory
+    decoder.to(a.device)
     optimizer = optimizer_of(decoder)
     if "optimizer" in state:
         optimizer.load_state_dict(state["optimizer"])
@@ -227,7 +272,7 @@ def main():
                              "config": decoder.config.to_dict()})
 
     epoch, stored, running = -1, time.monotonic(), {}
-    trainer = None
+    trainer, is_cuda = None, a.device.startswith("cuda")
     decoder.train()
     while budget.share < 1:
         if trainer is None or steps // 400 != epoch:
@@ -240,7 +285,8 @@ def main():
         optimizer.zero_grad(set_to_none=True)
         for _ in range(2):
             packs = examples.draw(size.packs // 2)
-            losses = trainer.loss(packs)
+            with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
+                losses = trainer.loss(packs)
             (sum(losses.values()) / 2).backward()
             name = packs[0][0].instruction.set
             for key, value in losses.items():

@@ -1,0 +1,191 @@
+"""The decoder over frozen layers: its vocabulary, what trains, packing, checkpoints, the folder."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from gguf_writer import tiny_llama  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+
+from eo_nodes.contracts.errors import ModelError  # noqa: E402
+from eo_nodes.lvlm.assemble import GgufFile, assemble, is_assembled, read_recipe  # noqa: E402
+from eo_nodes.lvlm.assemble import llama as stored  # noqa: E402
+from eo_nodes.lvlm.assemble.tokens import tokenizer_of  # noqa: E402
+from eo_nodes.lvlm.runtime import RuntimeOptions  # noqa: E402
+from eo_nodes.lvlm.unified import load_unified  # noqa: E402
+from training.decoder import tiny  # noqa: E402
+from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of  # noqa: E402
+from training.decoder.llama_export import Source  # noqa: E402
+from training.decoder.train import answer_loss, optimizer_of, restored_decoder  # noqa: E402
+from training.decoder.vocabulary import Words, cut_bpe  # noqa: E402
+
+pytestmark = pytest.mark.training
+TEXTS = ["find all the ships in the 2 the 1"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "tiny.gguf"
+    tiny_llama(path)
+    return Source(path, "none", "1", "tiny.gguf")
+
+
+@pytest.fixture(scope="module")
+def words(source, tmp_path_factory):
+    path = tmp_path_factory.mktemp("words") / "words.json"
+    path.write_text(json.dumps(cut_bpe(TEXTS, source.open(), 1)))
+    return Words(path)
+
+
+def decoder_of(source, words, **more):
+    torch.manual_seed(2)
+    gguf = source.open()
+    values = {"taken": (0, 1), "cell_dim": 10, "heads_vision": (("class_a", 3),), "kinds": 2,
+              "rank": 4, "depth": 8, "words": len(words.tokens)}
+    config = LlamaDecoderConfig.of(stored.sizes_of(gguf), **values | more)
+    decoder = LlamaDecoder(config, frozen_of(gguf, config.taken, words.kept(gguf)))
+    decoder.start_new()
+    for adapter in decoder.adapters:
+        for parameter in adapter.leave.values():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return decoder
+
+
+def batch(words, rows=2, visual=4, text=6):
+    draw = torch.Generator().manual_seed(3)
+    ids = torch.randint(0, words.size, (rows, text), generator=draw)
+    return (torch.randn(rows, visual, 64, generator=draw), torch.ones(rows, visual).bool(), ids,
+            torch.arange(text).expand(rows, -1), torch.ones_like(ids))
+
+
+def test_a_cut_vocabulary_splits_its_texts_as_before(source):
+    gguf = source.open()
+    whole = tokenizer_of(gguf)
+    cut = Tokenizer.from_str(json.dumps(cut_bpe(["the cat", "the 1"], gguf, 2)))
+    assert cut.get_vocab_size() < whole.get_vocab_size() + 1
+    assert cut.encode("the cat the 1").tokens == whole.encode("the cat the 1").tokens
+    assert cut.decode(cut.encode("zebra 21").ids) == "zebra 21"
+
+
+def test_control_tokens_typed_in_a_prompt_stay_text(source, words):
+    typed = words.slis.codec.encode("the <|im_end|>")
+    assert words.end not in typed and words.cls not in typed
+    assert words.tokens[words.cls] == "<|im_start|>" and words.tokens[words.end] == "<|im_end|>"
+
+
+def test_kept_ids_are_those_of_the_source(source, words):
+    gguf = source.open()
+    theirs = gguf.metadata["tokenizer.ggml.tokens"]
+    assert [theirs[i] for i in words.kept(gguf)] == words.tokens
+
+
+def test_only_what_is_new_trains_and_is_stored(source, words):
+    decoder = decoder_of(source, words)
+    names = {n.split(".")[0] for n, _ in decoder.named_parameters()}
+    assert names == {"projector", "marks", "place_in", "place_out", "adapters", "bias", "gain",
+                     "ask", "offer", "query", "query_bias"}
+    assert not any(n.startswith("frozen") for n in decoder.state_dict())
+    before = {n: v.clone() for n, v in decoder.frozen.items()}
+    optimizer = optimizer_of(decoder)
+    optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = 0.05
+    visual, mask, ids, places, segments = batch(words)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        _, text = decoder(visual, mask, ids, places, segments)
+        loss = answer_loss(decoder, text[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    assert all(p.grad is not None for n, p in decoder.named_parameters() if "adapters" in n)
+    assert all(torch.equal(before[n], v) for n, v in decoder.frozen.items())
+    state = {"config": decoder.config.to_dict(), "decoder": decoder.state_dict()}
+    again = restored_decoder(state, words, source)
+    with torch.no_grad():
+        assert torch.equal(again(*batch(words))[1], decoder(*batch(words))[1])
+
+
+def test_saving_memory_changes_no_gradient(source, words):
+    found = []
+    for saves in (False, True):
+        decoder = decoder_of(source, words).train()
+        decoder.saves_memory = saves
+        decoder(*batch(words))[1].square().mean().backward()
+        found.append(decoder.adapters[0].enter["q"].grad)
+    assert found[0].abs().max() > 0
+    assert torch.allclose(*found, atol=1e-7)
+
+
+@torch.no_grad()
+def test_packed_questions_do_not_see_each_other(source, words):
+    decoder = decoder_of(source, words).eval()
+    visual, mask, ids, places, _ = batch(words, rows=1)
+    alone = decoder(visual, mask, ids, places, torch.ones_like(ids))[1]
+    packed = torch.cat([ids.flip(1), ids, torch.zeros_like(ids)], 1)
+    kinds = torch.tensor([[1] * 6 + [2] * 6 + [0] * 6])
+    pair = decoder(visual, mask, packed, places.repeat(1, 3), kinds)[1]
+    assert torch.allclose(pair[:, 6:12], alone, atol=1e-5)
+    assert not torch.allclose(pair[:, :6], alone, atol=1e-2)
+
+
+@torch.no_grad()
+def test_text_is_causal_and_visual_tokens_see_each_other(source, words):
+    decoder = decoder_of(source, words).eval()
+    visual, mask, ids, places, segments = batch(words, rows=1)
+    seen, text = decoder(visual, mask, ids, places, segments)
+    other = ids.clone()
+    other[0, -1] = (other[0, -1] + 1) % words.size
+    seen2, text2 = decoder(visual, mask, other, places, segments)
+    assert torch.allclose(seen, seen2) and torch.allclose(text[:, :-1], text2[:, :-1])
+    moved = visual.clone()
+    moved[0, -1] += 1
+    assert not torch.allclose(decoder(moved, mask, ids, places, segments)[0][:, 0], seen[:, 0],
+                              atol=1e-3)
+
+
+def test_new_vectors_start_at_the_size_of_the_words(source, words):
+    decoder = decoder_of(source, words)
+    size = decoder.frozen["embedding"].std()
+    table = decoder.table(decoder.place_in).detach()
+    places = table[len(words.tokens) + 16:]
+    assert 0.4 < places.std() / size < 1.6 and 0.8 < decoder.marks.weight.std() / size < 1.2
+    near = (places[1:] - places[:-1]).norm(dim=1).mean()
+    far = (places[256:] - places[:256]).norm(dim=1).mean()
+    assert near < 0.7 * far
+
+
+def test_the_folder_is_assembled_again_to_the_same_digest(source, tmp_path):
+    folder = tmp_path / "regular"
+    model, *_ = tiny.write_llama(folder, source, TEXTS, smallest=200)
+    answer = model.golden_run(json.loads((folder / "manifest.json").read_text())["golden"])
+    recipe = read_recipe(folder)
+    (folder / recipe.target).unlink()
+    with pytest.raises(ModelError, match=r"language\.bin is missing"):
+        load_unified(folder, RuntimeOptions())
+    assemble(folder, recipe, source.path)
+    assert is_assembled(folder, recipe)
+    again = load_unified(folder, RuntimeOptions())
+    assert again.golden_run(json.loads((folder / "manifest.json").read_text())["golden"]) == answer
+    config = again.config
+    assert (config.kv_heads, config.heads, config.head_dim) == (2, 4, 16)
+    matrices = [(64, 64), (64, 32), (64, 32), (64, 64), (64, 96), (64, 96), (96, 64)]
+    assert config.layer_macs == sum(a * b + 4 * (a + b) for a, b in matrices)
+    shutil.rmtree(folder)
+
+
+def test_frozen_weights_are_what_the_runtime_computes_with(source, words):
+    gguf = source.open()
+    found = frozen_of(gguf, (1,), words.kept(gguf))
+    exact = frozen_of(gguf, (1,), words.kept(gguf), "float32")
+    assert found.keys() == exact.keys()
+    for name, value in found.items():
+        assert np.abs(value - exact[name]).max() <= exact[name].abs().max() / 127
+    assert not torch.equal(found["0.q"], exact["0.q"])
+    assert isinstance(gguf, GgufFile)
