@@ -19,11 +19,22 @@ from eo_nodes.lvlm.assemble import llama as stored  # noqa: E402
 from eo_nodes.lvlm.assemble.tokens import tokenizer_of  # noqa: E402
 from eo_nodes.lvlm.runtime import RuntimeOptions  # noqa: E402
 from eo_nodes.lvlm.unified import load_unified  # noqa: E402
+from training import schedule  # noqa: E402
 from training.decoder import tiny  # noqa: E402
+from training.decoder.examples import Examples  # noqa: E402
 from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
-from training.decoder.train import answer_loss, optimizer_of, restored_decoder  # noqa: E402
+from training.decoder.perception import Memory, Perception  # noqa: E402
+from training.decoder.train import (  # noqa: E402
+    Trainer,
+    answer_loss,
+    new_decoder,
+    optimizer_of,
+    restored_decoder,
+)
 from training.decoder.vocabulary import Words, cut_bpe  # noqa: E402
+from training.instruct.builder import stream  # noqa: E402
+from training.vision.network import VisionConfig, VisionNetwork  # noqa: E402
 
 pytestmark = pytest.mark.training
 TEXTS = ["find all the ships in the 2 the 1"]
@@ -189,3 +200,44 @@ def test_frozen_weights_are_what_the_runtime_computes_with(source, words):
         assert np.abs(value - exact[name]).max() <= exact[name].abs().max() / 127
     assert not torch.equal(found["0.q"], exact["0.q"])
     assert isinstance(gguf, GgufFile)
+
+
+@pytest.fixture
+def trainer(data, source, words, tmp_path):
+    torch.manual_seed(4)
+    config = VisionConfig("tiny", tiny.KINDS, tiny.HEADS, depth=16, match=4)
+    names = {"class_a": ["forest", "river", "sea"], "label_b": ["car", "ship"]}
+    schedule.save(tmp_path / "vision.pt", {
+        "network": VisionNetwork(config, pretrained=False).state_dict(), "names": names,
+        "config": config.to_dict(), "steps": 1})
+    perception = Perception(tmp_path / "vision.pt", 96)
+    made = stream(data, "train", 0, 0, sets=["flood_s1", "hit_uav"], augment=False)
+    examples = Examples(made, Memory(perception), words, data)
+    decoder = new_decoder("regular", perception, words, source, layers=2).train()
+    return Trainer(decoder, perception, examples, words, data, 0)
+
+
+def test_a_training_step_reaches_adapters_and_projector(trainer):
+    decoder = trainer.decoder
+    assert decoder.config.taken == (0, 1)
+    found = {}
+    for _ in range(6):
+        losses = trainer.loss(trainer.examples.draw(4), hide=0.0)
+        assert all(v.isfinite() for v in losses.values())
+        sum(losses.values()).backward()
+        found |= losses
+    assert found.keys() == {"answer", "relevance", "mask"}
+    # At the start the second half of an adapter is zero: only it gets a gradient.
+    assert all(a.leave[n].grad.abs().max() > 0 for a in decoder.adapters for n in a.leave)
+    for part in (decoder.projector.cell, decoder.query, decoder.ask, decoder.place_out):
+        assert part.weight.grad.abs().max() > 0
+
+
+def test_a_step_in_bfloat16_is_near_the_one_in_float32(trainer):
+    packs = trainer.examples.draw(4)
+    exact = trainer.loss(packs, hide=0.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = trainer.loss(packs, hide=0.0)
+    sum(coarse.values()).backward()
+    for name, value in exact.items():
+        assert abs(coarse[name].item() - value.item()) < 0.05 * value.item() + 0.01

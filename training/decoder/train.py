@@ -64,7 +64,7 @@ def answer_loss(decoder, hidden, targets):
 
     hidden (T, width) at answer tokens; targets (T,) ids.
     """
-    logprobs = decoder.logits(hidden).log_softmax(-1)
+    logprobs = decoder.logits(hidden).float().log_softmax(-1)
     first = decoder.config.vocabulary - BINS
     is_place = targets >= first
     plain = -logprobs.gather(1, targets[:, None])[:, 0]
