@@ -123,6 +123,15 @@ def test_greedy_tokens_equal_torch_without_a_cache(tiny_model):
     assert len(ids) > start + 1
 
 
+def test_a_picture_without_proposals_has_its_summary_alone(tiny_model):
+    model, _, decoder, _ = tiny_model
+    types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+    inputs = {i.name: np.zeros([0 if d == "regions" else d for d in i.shape], types[i.type])
+              for i in model._scene.get_inputs()}
+    tokens = model.write_scene(inputs, None)
+    assert tokens.shape == (1, decoder.projector.summary_tokens, decoder.config.width)
+
+
 def test_bands_with_their_wavelengths_in_any_order_give_the_same(tiny_model):
     model, *_ = tiny_model
     image = images_of(ODD)[0]

@@ -80,7 +80,8 @@ class Projector(nn.Module):
     def regions(self, boxes, look, kinds, score, is_prompt, rank, tags):
         """boxes (N, R, 4) x1 y1 x2 y2 in [0, 1]; look (N, R, depth); kinds (N, R, K); score,
         is_prompt (N, R); rank (N, R) order of reading, 0 for prompts -> (N, R, width)."""
-        place = self.box(place_code(boxes.clamp(0, 1)).flatten(-2))
+        # The width is said, not left to the exporter: of no regions it cannot be worked out.
+        place = self.box(place_code(boxes.clamp(0, 1)).reshape(*boxes.shape[:2], 4 * CODE))
         kind = self.region_kind(torch.cat([kinds, score[..., None], is_prompt[..., None]], -1))
         order = functional.embedding(rank.clamp_max(MOST - 1), self.rank.weight)
         return self.out(place + kind + self.region_look(look)
