@@ -20,7 +20,7 @@ from eo_nodes.lvlm.assemble.tokens import tokenizer_of  # noqa: E402
 from eo_nodes.lvlm.runtime import RuntimeOptions  # noqa: E402
 from eo_nodes.lvlm.unified import load_unified  # noqa: E402
 from training import schedule  # noqa: E402
-from training.decoder import tiny  # noqa: E402
+from training.decoder import tiny, train  # noqa: E402
 from training.decoder.examples import Examples  # noqa: E402
 from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
@@ -202,14 +202,18 @@ def test_frozen_weights_are_what_the_runtime_computes_with(source, words):
     assert isinstance(gguf, GgufFile)
 
 
-@pytest.fixture
-def trainer(data, source, words, tmp_path):
+def write_vision(path):
     torch.manual_seed(4)
     config = VisionConfig("tiny", tiny.KINDS, tiny.HEADS, depth=16, match=4)
     names = {"class_a": ["forest", "river", "sea"], "label_b": ["car", "ship"]}
-    schedule.save(tmp_path / "vision.pt", {
+    schedule.save(path, {
         "network": VisionNetwork(config, pretrained=False).state_dict(), "names": names,
         "config": config.to_dict(), "steps": 1})
+
+
+@pytest.fixture
+def trainer(data, source, words, tmp_path):
+    write_vision(tmp_path / "vision.pt")
     perception = Perception(tmp_path / "vision.pt", 96)
     made = stream(data, "train", 0, 0, sets=["flood_s1", "hit_uav"], augment=False)
     examples = Examples(made, Memory(perception), words, data)
@@ -241,3 +245,41 @@ def test_a_step_in_bfloat16_is_near_the_one_in_float32(trainer):
     sum(coarse.values()).backward()
     for name, value in exact.items():
         assert abs(coarse[name].item() - value.item()) < 0.05 * value.item() + 0.01
+
+
+class Looks:
+    """A budget that is spent by looking at it, so that a slow machine does as many steps."""
+
+    def __init__(self, minutes, spent_s=0.0):
+        self.looks, self.spent_s = minutes, spent_s
+
+    @property
+    def share(self):
+        self.spent_s += 1
+        return min(1.0, self.spent_s / self.looks)
+
+    def rate(self):
+        return 0.5
+
+
+def test_the_command_trains_resumes_and_stores_no_frozen_weight(
+        data, source, words, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    monkeypatch.setitem(train.PATHS, "regular", tmp_path / "words.json")
+    monkeypatch.setattr(train, "SIZES", {"regular": train.Size(2, 96, 2, is_frozen=True)})
+    (tmp_path / "words.json").write_text(json.dumps(cut_bpe(TEXTS, source.open(), 1)))
+    write_vision(tmp_path / "vision" / "regular" / "vision.pt")
+    monkeypatch.setattr(schedule, "Budget", Looks)
+    steps = []
+    for minutes in ("4", "7"):
+        monkeypatch.setattr(sys, "argv", [
+            "train", "--model", "regular", "--data", str(data), "--minutes", minutes, "--layers",
+            "1", "--source", str(source.path), "--save-memory"])
+        train.main()
+        state = schedule.restore(tmp_path / "decoder" / "regular" / "decoder.pt")
+        steps.append(state["steps"])
+    assert steps == [3, 5]
+    assert state["config"]["taken"] == (0,)
+    assert not any("frozen" in n for n in state["decoder"])
+    again = restored_decoder(state, words, source)
+    assert again.config.layers == 1

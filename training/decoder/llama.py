@@ -45,7 +45,7 @@ class LlamaDecoderConfig:
     inner: int
     base: float
     eps: float
-    rank: int = 16
+    rank: int = 12
     depth: int = 64
     positions: int = 256
     relevance_dim: int = 64
