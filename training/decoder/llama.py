@@ -170,7 +170,7 @@ class LlamaDecoder(nn.Module):
     @torch.no_grad()
     def start_new(self):
         """Bring what is new to the size of the frozen word vectors; once, before training."""
-        size = self.frozen["embedding"].std().item()
+        size = self.frozen_embedding.std().item()
         nn.init.normal_(self.marks.weight, std=size)
         for layer in (self.place_in, self.place_out):
             nn.init.normal_(layer.weight, std=size / CODE**0.5)
@@ -179,7 +179,7 @@ class LlamaDecoder(nn.Module):
 
     def table(self, place):
         """(vocabulary, width) vectors of all tokens."""
-        return torch.cat([self.frozen["embedding"], self.marks.weight, place(self.bins)])
+        return torch.cat([self.frozen_embedding, self.marks.weight, place(self.bins)])
 
     def embed(self, ids, places):
         """places: of no use here, where they are turned in; the interface has them."""
@@ -187,8 +187,7 @@ class LlamaDecoder(nn.Module):
 
     def logits(self, hidden):
         """Against the vectors of the words as they came in, and places of their own."""
-        return functional.linear(hidden * self.frozen["norm"], self.table(self.place_out),
-                                 self.bias)
+        return functional.linear(hidden * self.frozen_norm, self.table(self.place_out), self.bias)
 
     def relevance(self, query, visual):
         """Hidden of the prompt's end (B, K, width), of visual tokens (B, V, width) -> (B, K, V)."""
@@ -221,12 +220,12 @@ class LlamaDecoder(nn.Module):
         """Output of the layers -> hidden states, near unit root mean square."""
         return rms(x, self.config.eps) * self.gain
 
-    def _layer(self, n, x, cos, sin, allow):
-        q, k, v = self.project(n, x, cos, sin, self.frozen)
+    def _layer(self, n, x, cos, sin, allow, frozen):
+        q, k, v = self.project(n, x, cos, sin, frozen)
         group = self.config.heads // self.config.kv_heads
         k, v = (t.repeat_interleave(group, 1) for t in (k, v))
         mixed = functional.scaled_dot_product_attention(q, k, v.to(q.dtype), attn_mask=allow)
-        return self.finish(n, x, mixed, self.frozen)
+        return self.finish(n, x, mixed, frozen)
 
     def forward(self, visual, visual_mask, ids, places, segments):
         """Packed training pass; as `model.Decoder.forward`."""
@@ -239,12 +238,12 @@ class LlamaDecoder(nn.Module):
         allow[:, v:, v:] = same & causal
         allow[:, range(v + s), range(v + s)] = True       # padding sees itself: no empty softmax
         turned = torch.cat([places.new_zeros(len(x), v), places + 1], 1)
-        cos, sin = self.turns(turned)
+        given = (*self.turns(turned), allow[:, None], self.frozen)
         for n in range(self.config.layers):
             if self.saves_memory and self.training:
-                x = checkpoint(self._layer, n, x, cos, sin, allow[:, None], use_reentrant=False)
+                x = checkpoint(self._layer, n, x, *given, use_reentrant=False)
             else:
-                x = self._layer(n, x, cos, sin, allow[:, None])
+                x = self._layer(n, x, *given)
         x = self.last(x)
         return x[:, :v], x[:, v:]
 

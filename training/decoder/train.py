@@ -166,7 +166,7 @@ def new_decoder(model, perception, words, source=None, layers=None):
         config = LlamaDecoderConfig.of(llama.sizes_of(gguf), taken=tuple(range(layers)), **sizes)
         decoder = LlamaDecoder(config, frozen_of(gguf, config.taken, words.kept(gguf)))
         decoder.start_new()
-        vectors = decoder.frozen["embedding"]
+        vectors = decoder.frozen_embedding
         vectors = vectors * (WORD_DEVIATION / vectors.std())
     else:
         decoder = Decoder(DecoderConfig(layers, **sizes))
@@ -232,6 +232,7 @@ def arguments():
     p.add_argument("--device", default="cpu", help="cuda computes in bfloat16")
     p.add_argument("--source", type=Path, help="file of the frozen weights, if there are such")
     p.add_argument("--layers", type=int, help="only the first so many")
+    p.add_argument("--packs", type=int, help="in a batch; default: of the size")
     p.add_argument("--save-memory", action="store_true",
                    help="keep no activations of frozen layers, compute them twice")
     return p.parse_args()
@@ -284,7 +285,7 @@ def main():
         schedule.set_rate(optimizer, budget.rate())
         optimizer.zero_grad(set_to_none=True)
         for _ in range(2):
-            packs = examples.draw(size.packs // 2)
+            packs = examples.draw((a.packs or size.packs) // 2)
             with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
                 losses = trainer.loss(packs)
             (sum(losses.values()) / 2).backward()
