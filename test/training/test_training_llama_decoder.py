@@ -172,6 +172,16 @@ def test_new_vectors_start_at_the_size_of_the_words(source, words):
     assert near < 0.7 * far
 
 
+@torch.no_grad()
+def test_logits_behind_fewer_layers_start_small(source, words):
+    decoder = decoder_of(source, words, taken=(0,))
+    hidden = decoder(*batch(words))[1]
+    before = decoder.logits(hidden).std()
+    decoder.start_new(is_whole=False)
+    after = decoder.logits(decoder(*batch(words))[1]).std()
+    assert 0.5 < after < 0.7 * before
+
+
 def test_the_folder_is_assembled_again_to_the_same_digest(source, tmp_path):
     folder = tmp_path / "regular"
     model, *_ = tiny.write_llama(folder, source, TEXTS, smallest=200)

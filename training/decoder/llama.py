@@ -168,14 +168,21 @@ class LlamaDecoder(nn.Module):
         return self
 
     @torch.no_grad()
-    def start_new(self):
-        """Bring what is new to the size of the frozen word vectors; once, before training."""
+    def start_new(self, is_whole=True):
+        """Bring what is new to the size of the frozen word vectors; once, before training.
+
+        is_whole: all layers of the source are taken. Their logits start at half: what they are
+        sure of is how their own dialogues go on, not ours. Behind fewer layers the last norm is
+        not at home, logits that repeat the word just read would be 50 and more: near 1 then.
+        """
         size = self.frozen_embedding.std().item()
         nn.init.normal_(self.marks.weight, std=size)
         for layer in (self.place_in, self.place_out):
             nn.init.normal_(layer.weight, std=size / CODE**0.5)
             nn.init.zeros_(layer.bias)
         nn.init.constant_(self.projector.out.weight, size)
+        usual = size * self.frozen_norm.mean().item() * self.config.width**0.5
+        nn.init.constant_(self.gain, 0.5 if is_whole else 1 / usual)
 
     def table(self, place):
         """(vocabulary, width) vectors of all tokens."""
@@ -187,7 +194,8 @@ class LlamaDecoder(nn.Module):
 
     def logits(self, hidden):
         """Against the vectors of the words as they came in, and places of their own."""
-        return functional.linear(hidden * self.frozen_norm, self.table(self.place_out), self.bias)
+        return functional.linear(hidden * self.frozen_norm * self.gain,
+                                 self.table(self.place_out), self.bias)
 
     def relevance(self, query, visual):
         """Hidden of the prompt's end (B, K, width), of visual tokens (B, V, width) -> (B, K, V)."""
@@ -217,8 +225,8 @@ class LlamaDecoder(nn.Module):
         return x + self.times(gate * self.times(y, n, "up", frozen), n, "down", frozen)
 
     def last(self, x):
-        """Output of the layers -> hidden states, near unit root mean square."""
-        return rms(x, self.config.eps) * self.gain
+        """Output of the layers -> hidden states of unit root mean square."""
+        return rms(x, self.config.eps)
 
     def _layer(self, n, x, cos, sin, allow, frozen):
         q, k, v = self.project(n, x, cos, sin, frozen)

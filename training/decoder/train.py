@@ -52,7 +52,7 @@ class Size:
 
 
 SIZES = {"compact": Size(4, 256), "regular": Size(30, 448, is_frozen=True)}
-FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query")
+FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query", "gain")
 NATURAL = ("rsvqa_lr", "rsvqa_hr")     # their exams keep the publishers' shares of answers
 WORD_DEVIATION = 0.07      # of MiniLM's vectors, for which the projector's scale was chosen
 HIDE = 0.35                # share of packs without cells: half the work, no leaning on one source
@@ -163,9 +163,10 @@ def new_decoder(model, perception, words, source=None, layers=None):
              "depth": network.config.depth}
     if SIZES[model].is_frozen:
         gguf = source.open()
-        config = LlamaDecoderConfig.of(llama.sizes_of(gguf), taken=tuple(range(layers)), **sizes)
+        whole = llama.sizes_of(gguf)
+        config = LlamaDecoderConfig.of(whole, taken=tuple(range(layers)), **sizes)
         decoder = LlamaDecoder(config, frozen_of(gguf, config.taken, words.kept(gguf)))
-        decoder.start_new()
+        decoder.start_new(layers == whole.layers)
         vectors = decoder.frozen_embedding
         vectors = vectors * (WORD_DEVIATION / vectors.std())
     else:
