@@ -52,7 +52,7 @@ class Size:
 
 
 SIZES = {"compact": Size(4, 256), "regular": Size(30, 448, is_frozen=True)}
-FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query", "gain")
+FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query", "gain", "adapters")
 NATURAL = ("rsvqa_lr", "rsvqa_hr")     # their exams keep the publishers' shares of answers
 WORD_DEVIATION = 0.07      # of MiniLM's vectors, for which the projector's scale was chosen
 HIDE = 0.35                # share of packs without cells: half the work, no leaning on one source
