@@ -9,33 +9,8 @@ import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-EUROSAT = {
-    "AnnualCrop": "annual crop", "Forest": "forest", "HerbaceousVegetation":
-    "herbaceous vegetation", "Highway": "highway", "Industrial": "industrial area",
-    "Pasture": "pasture", "PermanentCrop": "permanent crop", "Residential": "residential area",
-    "River": "river", "SeaLake": "sea or lake"}
-AID = {
-    "Airport": "airport", "BareLand": "bare land", "BaseballField": "baseball field",
-    "Beach": "beach", "Bridge": "bridge", "Center": "center", "Church": "church",
-    "Commercial": "commercial area", "DenseResidential": "dense residential area",
-    "Desert": "desert", "Farmland": "farmland", "Forest": "forest", "Industrial":
-    "industrial area", "Meadow": "meadow", "MediumResidential": "medium residential area",
-    "Mountain": "mountain", "Park": "park", "Parking": "parking lot", "Playground": "playground",
-    "Pond": "pond", "Port": "port", "RailwayStation": "railway station", "Resort": "resort",
-    "River": "river", "School": "school", "SparseResidential": "sparse residential area",
-    "Square": "square", "Stadium": "stadium", "StorageTanks": "storage tanks",
-    "Viaduct": "viaduct"}
-UCM = {
-    "agricultural": "farmland", "airplane": "airplane", "baseballdiamond": "baseball field",
-    "beach": "beach", "buildings": "buildings", "harbor": "harbor", "intersection":
-    "intersection", "mediumresidential": "medium residential area", "mobilehomepark":
-    "mobile home park", "overpass": "overpass", "parkinglot": "parking lot", "river": "river",
-    "runway": "runway", "sparseresidential": "sparse residential area", "storagetanks":
-    "storage tanks", "tenniscourt": "tennis court"}
-MSTAR_TYPE = {
-    "2S1": "self-propelled gun", "BMP2": "infantry vehicle", "BRDM2": "scout car",
-    "BTR60": "personnel carrier", "BTR70": "personnel carrier", "D7": "bulldozer", "T62": "tank",
-    "T72": "tank", "ZIL131": "truck", "ZSU234": "air defence gun"}
+from training.instruct.nouns import AID, EUROSAT, MSTAR_TYPE, UCM
+
 CLASS_NAMES = {"eurosat_rgb": EUROSAT, "eurosat_ms": EUROSAT, "aid_rsicd": AID,
                "ucm_multilabel": UCM, "mstar": {k: k.lower() for k in MSTAR_TYPE}}
 

@@ -67,12 +67,11 @@ def test_exported_folder_answers_like_the_network(language, tmp_path):
     got = runtime.run_vision(pixels.numpy(), geometry.numpy(), tags.numpy())
     np.testing.assert_allclose(got, want.numpy(), atol=0.1)          # int8 weights
     _, text = forward(language, torch.from_numpy(got), [2, 7, 8, 3], [1] * 4)
-    past = np.zeros((2, 2, 1, 2, 0, 16), np.float32)
-    ids, places = np.array([[2, 7]]), np.array([[0, 1]])
-    *_, cache = runtime.run_decoder(ids, places, got, past)
+    cache = runtime.new_cache()
     empty = np.zeros((1, 0, 32), np.float32)
-    _, hidden, _, cache = runtime.run_decoder(np.array([[8]]), np.array([[2]]), empty, cache)
-    _, hidden, _, _ = runtime.run_decoder(np.array([[3]]), np.array([[3]]), empty, cache)
+    for ids, place, visual in ([2, 7], [0, 1], got), ([8], [2], empty), ([3], [3], empty):
+        feed = {"tokens": np.array([ids]), "places": np.array([place]), "visual": visual}
+        (hidden,) = runtime.decoder.run(feed, cache, ["hidden"])
     np.testing.assert_allclose(hidden, text[:, -1].numpy(), atol=0.15)
 
 
