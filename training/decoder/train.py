@@ -240,6 +240,7 @@ def arguments():
 
 
 def main():
+    schedule.keep_pages()
     a = arguments()
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)

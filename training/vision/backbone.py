@@ -107,6 +107,11 @@ class Backbone(nn.Module):
         self.taps = [i - 1 for i in strides[1:]] + [len(self.blocks) - 1]
         self.widths = [self.blocks[i].project.conv.out_channels for i in self.taps]
 
+    def freeze_lower(self):
+        """No gradients up to stride 4, where the maps are largest."""
+        for part in (self.stem, *self.blocks[:self.taps[0] + 1]):
+            part.requires_grad_(False)
+
     def forward(self, x, band_codes):
         x = self.stem(x, band_codes)
         maps = []

@@ -7,7 +7,7 @@ import torch
 from eo_nodes.lvlm.spectrum import codes, normalise, parse_bands
 from training.instruct.nouns import PINES, UCM_COVERS, UCM_THINGS
 from training.instruct.sources import SETS
-from training.vision.plan import DENSE, HELD_BANDS, KINDS, PLAN
+from training.vision.plan import CALIBRATED, DENSE, HELD_BANDS, KINDS, PLAN, SMALLER
 from training.vision.targets import (
     cell_counts,
     class_name,
@@ -111,8 +111,8 @@ class BatchSource:
 
     drops_bands = True         # whether training batches may go with a subset of their bands
 
-    def __init__(self, library, vocabulary, texts, seed=0, larger=1.0, sets=None):
-        self.odds_at = None
+    def __init__(self, library, vocabulary, texts, seed=0, larger=1.0, sets=None, small_until=0):
+        self.odds_at, self.small_until = None, small_until
         self.library, self.vocabulary, self.texts = library, vocabulary, texts
         self.seed, self.larger = seed, larger
         self.samples = {n: training_samples(library, n) for n in PLAN if sets is None or n in sets}
@@ -127,23 +127,24 @@ class BatchSource:
         name = name or str(rng.choice(self.names, p=odds))
         plan, pool = PLAN[name], self.samples[name]
         picked = [pool[i] for i in rng.choice(len(pool), min(plan.batch, len(pool)), False)]
-        return self.make(name, picked, rng, training=True)
+        is_small = step < self.small_until and plan.group
+        return self.make(name, picked, rng, training=True, scale=SMALLER if is_small else 1.0)
 
-    def make(self, name, samples, rng, training):
-        """Tensors of these samples of one set."""
+    def make(self, name, samples, rng, training, scale=1.0):
+        """Tensors of these samples of one set; scale: of the size they are fed at."""
         plan = PLAN[name]
         first = samples[0]
         height, width = self.library.pixels(first).shape[:2]
-        px = plan.px * self.larger
+        px = plan.px * self.larger * scale
         turns = SETS[name].turns if training else (0,)
         zoom = plan.zoom if training else (1.0, 1.0)
         _, size, turn = draw_crop(rng, height, width, px, zoom, turns)
         crops = []
         for s in samples:
             h, w = self.library.pixels(s).shape[:2]
-            scale = np.exp(rng.uniform(*np.log(zoom)))
-            ww, hh = (max(8, min(v, round(v / max(scale, 1)))) for v in (w, h))
-            if training and scale <= 1 and name in ("aid_rsicd", "eurosat_rgb", "mstar"):
+            nearer = np.exp(rng.uniform(*np.log(zoom)))
+            ww, hh = (max(8, min(v, round(v / max(nearer, 1)))) for v in (w, h))
+            if training and nearer <= 1 and name in ("aid_rsicd", "eurosat_rgb", "mstar"):
                 share = rng.uniform(0.82, 1)
                 ww, hh = int(w * share), int(h * share)
             x, y = rng.integers(w - ww + 1), rng.integers(h - hh + 1)
@@ -177,7 +178,7 @@ class BatchSource:
             a = a[..., keep]
             a = a.astype(np.float32) if a.dtype == np.float16 else a
             x = crop.image(self.levels(a, bands).transpose(1, 2, 0)).transpose(2, 0, 1)
-            if training:
+            if training and samples[0].set_name not in CALIBRATED:
                 gain, shift = rng.uniform(0.82, 1.2), rng.uniform(-0.12, 0.12)
                 x = x * gain + shift
                 if samples[0].set_name in ("mstar", "sar_ships", "opensarship"):

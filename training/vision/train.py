@@ -63,8 +63,10 @@ def optimizer_of(network, distil=None):
 
 
 def to_device(batch, device):
-    return {k: v.to(device, non_blocking=True) if torch.is_tensor(v) else v
-            for k, v in batch.items()}
+    out = {k: v.to(device, non_blocking=True) if torch.is_tensor(v) else v
+           for k, v in batch.items()}
+    return out | {k: out[k].contiguous(memory_format=torch.channels_last)
+                  for k in ("x", "x2") if k in out}
 
 
 def build(model, library):
@@ -85,6 +87,10 @@ def arguments():
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--folder", type=Path, help="of the checkpoint")
     p.add_argument("--sets", nargs="*", help="only these")
+    p.add_argument("--small-until", type=int, default=0, metavar="STEP",
+                   help="feed class sets at three quarters of their size before this step")
+    p.add_argument("--freeze-lower", action="store_true",
+                   help="train no block up to stride 4: a step takes a quarter less time")
     p.add_argument("--teachers", nargs="*", choices=TEACHERS, default=[],
                    help="frozen teachers to distil from")
     p.add_argument("--pcma", type=int, metavar="STEPS",
@@ -93,6 +99,7 @@ def arguments():
 
 
 def main():
+    schedule.keep_pages()
     a = arguments()
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
@@ -101,7 +108,8 @@ def main():
     library = Library(a.data)
     network, vocabulary = build(a.model, library)
     texts = TextTable(all_texts(library), CHECKPOINTS / "texts.npz")
-    source = BatchSource(library, vocabulary, texts, a.seed, MODELS[a.model][1], a.sets)
+    source = BatchSource(library, vocabulary, texts, a.seed, MODELS[a.model][1], a.sets,
+                         a.small_until)
     path = folder / "vision.pt"
     state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
     if "network" in state:
@@ -111,6 +119,8 @@ def main():
     distil = Distillation.of(a.teachers, a.data, network) if a.teachers else None
     if distil is not None and "distil" in state:
         distil.load_state_dict(state["distil"])
+    if a.freeze_lower:
+        network.backbone.freeze_lower()
     network.to(a.device, memory_format=torch.channels_last)
     if distil is not None:
         distil.to(a.device)
