@@ -47,6 +47,7 @@ MAX_PROMPT_CHARS = 2000
 MAX_VISUAL_TOKENS = 1024
 _VISION_OUTPUTS = ("cells", "chances", "meaning", "totals", "score", "boxes", "kinds", "look",
                    "pixel", "cell_meaning")
+_SIGNATURE = "signature"     # an optional output: folders without it answer all the same
 
 
 class UnifiedModel:
@@ -121,6 +122,20 @@ class UnifiedModel:
         mean = np.mean(found, axis=0)
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
 
+    def signature_of(self, picture: Picture, cancel: CancelFlag | None = None) -> Float:
+        """(n,) unit vector of a picture's layout, to be compared across sensors by dot product.
+
+        Raises:
+            Cancelled: by the flag.
+            ModelError: the folder was made without this output, or the picture breaks its contract.
+        """
+        if _SIGNATURE not in {o.name for o in self._vision.get_outputs()}:
+            raise ModelError(f"{self.id}: its vision.onnx has no output {_SIGNATURE}, which "
+                             "matching needs: export the folder again")
+        inputs = self._inputs(self._feed(picture, None))
+        (found,) = run_graph(self._vision, inputs, (_SIGNATURE,), cancel)
+        return np.asarray(found[0], np.float32)
+
     def golden_run(self, golden: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the self test's prompt on the golden image; text and log-probabilities."""
         return answer_golden(self, golden)
@@ -166,10 +181,12 @@ class UnifiedModel:
 
     def see(self, feed: SightFeed, cancel: CancelFlag | None = None) -> See:
         """Run the vision graph on one picture."""
-        inputs: dict[str, NDArray[Any]] = {
-            "pixels": feed.pixels, "codes": feed.codes, "geometry": feed.geometry,
-            "tags": feed.tags, "pool": feed.pool}
-        return See(*run_graph(self._vision, inputs, _VISION_OUTPUTS, cancel))
+        return See(*run_graph(self._vision, self._inputs(feed), _VISION_OUTPUTS, cancel))
+
+    @staticmethod
+    def _inputs(feed: SightFeed) -> dict[str, NDArray[Any]]:
+        return {"pixels": feed.pixels, "codes": feed.codes, "geometry": feed.geometry,
+                "tags": feed.tags, "pool": feed.pool}
 
     def look_at(
         self, picture: Picture, most_cells: int | None, cancel: CancelFlag | None

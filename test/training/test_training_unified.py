@@ -98,6 +98,19 @@ def test_logits_after_the_prompt_equal_torch(tiny_model, bands, prompt):
     assert len(np.unique(expected.round(3))) > 20
 
 
+@pytest.mark.parametrize("bands", [RGB, RADAR, ODD])
+def test_signatures_equal_torch(tiny_model, bands):
+    model, network, _, _ = tiny_model
+    picture = pictures_of_images(images_of(bands, shape=(70, 130)))[0]
+    feed = feed_of(picture, tiny.INPUT_SIZE, 2.0, None)
+    with torch.no_grad():
+        pixel = network(torch.from_numpy(feed.pixels), torch.from_numpy(feed.codes))["pixel"]
+        expected = network.signature(pixel)[0].numpy()
+    found = model.signature_of(picture)
+    assert feed.pixels.shape[2] != feed.pixels.shape[3]
+    assert found.shape == expected.shape and np.abs(found - expected).max() < 1e-5
+
+
 def test_greedy_tokens_equal_torch_without_a_cache(tiny_model):
     model, network, decoder, words = tiny_model
     images = images_of(RGB)

@@ -9,7 +9,7 @@ from training.decoder.perception import candidates
 
 VISION_INPUTS = ("pixels", "codes", "geometry", "tags", "pool")
 VISION_OUTPUTS = ("cells", "chances", "meaning", "totals", "score", "boxes", "kinds", "look",
-                  "pixel", "cell_meaning")
+                  "pixel", "cell_meaning", "signature")
 SCENE_INPUTS = ("chances", "meaning", "totals", "peaks", "boxes", "look", "kinds", "score",
                 "is_prompt", "rank", "tags")
 
@@ -35,7 +35,16 @@ class VisionGraph(nn.Module):
         cells = p.cells(pool[None] @ flat, geometry, tags)
         score, boxes, kinds, look = candidates(found["heat"], found["shape"], found["pixel"])
         return (cells, chances, meaning, totals, score, boxes, kinds, look, found["pixel"],
-                n.embed_cells(found["cells"]).flatten(1, 2))
+                n.embed_cells(found["cells"]).flatten(1, 2), self.signature(found["pixel"]))
+
+    def signature(self, pixel):
+        """`VisionNetwork.signature`: a map is whole cells of 8 x 8, so that its blocks are equal
+        and their means reshapes, for any size; the means first, they are fewer."""
+        rows, cols = pixel.shape[2] // 8, pixel.shape[3] // 8
+        blocks = pixel.reshape(pixel.shape[0], pixel.shape[1], 8, rows, 8, cols).mean((3, 5))
+        x = self.network.match(blocks)
+        x = x - x.mean((2, 3), keepdim=True)
+        return functional.normalize(x.flatten(1), dim=-1)
 
 
 class SceneGraph(nn.Module):

@@ -49,6 +49,15 @@ def logits(model, images, prompt="what is this ?", places=()):
     return begin(model, images, prompt, places).logits
 
 
+# -- vectors -------------------------------------------------------------------------------------
+
+
+def test_a_folder_without_signatures_answers_and_says_so_when_asked(model):
+    picture = pictures_of_images([image()])[0]
+    with pytest.raises(ModelError, match="no output signature"):
+        model.signature_of(picture)
+
+
 # -- answers -------------------------------------------------------------------------------------
 
 
