@@ -14,6 +14,7 @@ from eo_nodes.lvlm.proposals import Proposals, keep, merge
 from eo_nodes.lvlm.runtime import CancelFlag
 from eo_nodes.lvlm.sight import Picture, SightFeed
 from eo_nodes.lvlm.slis import BINS
+from eo_nodes.lvlm.tap_features import evidence_of
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, extent, rasterise
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Scene:
         maps: pixel map of each image. change: pixel map of the change, if there are two dates.
         closer: pixel maps of the zooms into each image, with their windows x0, y0, w, h.
         regions: proposals kept of each image. macs: of the vision graph.
+        evidence: (n,) what the vision heads say of the images; see ``tap_features``.
     """
 
     visual: Float
@@ -73,6 +75,7 @@ class Scene:
     change: Float | None
     regions: tuple[Proposals, ...]
     macs: int
+    evidence: Float
 
 
 def assemble(
@@ -86,6 +89,8 @@ def assemble(
     maps: list[Float] = []
     closer: list[tuple[tuple[Float, Window], ...]] = []
     regions: list[Proposals] = []
+    chances: list[Float] = []
+    totals: list[Float] = []
     macs, grid = 0, (0, 0)
     for picture in overviews:
         feed, seen = model.look_at(picture, few, cancel)
@@ -105,6 +110,8 @@ def assemble(
         maps.append(seen.pixel)
         closer.append(tuple((c.pixel, z.window) for z, c in zooms))
         regions.append(found)
+        chances.append(seen.chances)
+        totals.append(seen.totals)
         grid = grid if picture is not overviews[0] else feed.grid
     change = None
     if len(maps) == 2 and overviews[0].frame != overviews[1].frame and (
@@ -112,7 +119,7 @@ def assemble(
         change, pair = model.compare(maps[0], maps[1], cancel)
         tokens.append(pair)
     return Scene(np.concatenate(tokens, axis=1), grid, tuple(maps), tuple(closer), change,
-                 tuple(regions), macs)
+                 tuple(regions), macs, evidence_of(chances, totals, regions))
 
 
 def mask_logits(scene: Scene, image: int, query: Float) -> Float:

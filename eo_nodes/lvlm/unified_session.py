@@ -131,6 +131,11 @@ class UnifiedSession(GreedySession):
         return slis.fill_segs(text, masks)
 
     @property
+    def evidence(self) -> Float:
+        """(n,) what the vision heads say of the pictures; see ``tap_features``."""
+        return self._scene.evidence
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates so far."""
         return self._macs
