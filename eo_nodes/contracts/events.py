@@ -51,6 +51,13 @@ EVENTS: dict[str, EventKind] = {
         Event.WARNING, "an image was quarantined", "look at the file in the quarantine folder"
     ),
     "SCENE_CAPTURED": EventKind(Event.INFO, "a scene was captured", "nothing"),
+    "PLACE_REFUSED": EventKind(
+        Event.WARNING, "a question points outside its window, or at no place", "tell the asker"
+    ),
+    "PLACES_UNREAD": EventKind(
+        Event.WARNING, "a model that knows no places answered without those pointed at",
+        "load a model that does",
+    ),
     "FRAME_EVICTED": EventKind(
         Event.WARNING, "a frame left the store before its last request", "raise the store's size"
     ),

@@ -11,7 +11,7 @@ from eo_nodes.contracts import ids
 from eo_nodes.contracts.values import Answer, Tap, Verdict, Views
 
 from .base import EoNode
-from .lvlm_values import load_checked, tap_of, tensors_of
+from .lvlm_values import load_checked, readable, say_unread, tap_of, tensors_of
 from .parameters import Parameter
 from .runner import main_of
 from .wakeups import Wakeup
@@ -76,9 +76,12 @@ class CompactLvlm(EoNode):
         views = current.views
 
         max_tokens = self.param("max_tokens")
+        prompt = readable(self._model, views.prompt)
+        if prompt != views.prompt:
+            say_unread(self, self._model, views.request_id)
 
         def work() -> tuple[Any, Tap]:
-            session = self._model.start(tensors_of(views), views.prompt, max_tokens=max_tokens)
+            session = self._model.start(tensors_of(views), prompt, max_tokens=max_tokens)
             return session, self._tap(session, views, 1)
 
         def then(result: tuple[Any, Tap]) -> None:

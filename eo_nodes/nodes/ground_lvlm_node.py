@@ -20,9 +20,10 @@ from eo_nodes.contracts.rules import ZOOM_IN
 from eo_nodes.contracts.values import Answer, ContactPlan, Notice, Product, Region
 from eo_nodes.decision.refine import RefineConfig, wanted_region
 from eo_nodes.imaging.container import read_container, views_from
+from eo_nodes.lvlm.question import question_about
 
 from .base import EoNode
-from .lvlm_values import load_checked, tap_of, tensors_of_views
+from .lvlm_values import load_checked, readable, say_unread, tap_of, tensors_of_views
 from .parameters import Parameter
 from .runner import main_of
 
@@ -77,7 +78,7 @@ class GroundLvlm(EoNode):
         # One region a request: what was answered on all regions together stands.
         version = 2 if product.kind == "refinement" else 1
 
-        def work() -> tuple[Answer, tuple[Region, ...]]:
+        def work() -> tuple[Answer, tuple[Region, ...], bool]:
             content = read_container(Path(product.path).read_bytes())
             header = content.header
             views = views_from(
@@ -85,9 +86,11 @@ class GroundLvlm(EoNode):
                 overview_px=self.param("overview_px"),
                 zoom=header.zoom == ZOOM_IN,
             )
+            question = question_about(header.window, header.prompt, header.visual_prompts)
+            words = readable(self._model, question)
             session = self._model.start(
                 tensors_of_views(views, header.modality),
-                header.prompt,
+                words,
                 max_tokens=self.param("max_tokens"),
             )
             session.decode(self.param("max_tokens"))
@@ -112,10 +115,13 @@ class GroundLvlm(EoNode):
                 raw_bytes=header.raw_bytes,
                 bytes_sent=product.size_bytes,
             )
-            return answer, tuple(part.region for part in content.regions)
+            regions = tuple(part.region for part in content.regions)
+            return answer, regions, words != question
 
-        def then(result: tuple[Answer, tuple[Region, ...]]) -> None:
-            answer, regions = result
+        def then(result: tuple[Answer, tuple[Region, ...], bool]) -> None:
+            answer, regions, is_unread = result
+            if is_unread:
+                say_unread(self, self._model, product.request_id)
             self._say(answer, regions if version == 1 else (), product.deadline_ns)
 
         def failed(error: Exception) -> None:

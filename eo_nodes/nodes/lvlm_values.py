@@ -11,7 +11,9 @@ from eo_nodes.contracts.values import Tap, View, Views
 from eo_nodes.graph.paths import project_file
 from eo_nodes.imaging.prepare import view_array
 from eo_nodes.lvlm import ViewTensor, load_model
+from eo_nodes.lvlm.infer import AnswersImages
 from eo_nodes.lvlm.interface import Session, VisionLanguageModel
+from eo_nodes.lvlm.question import plain_words
 
 from .base import EoNode
 
@@ -46,6 +48,16 @@ def tensors_of_views(views: Sequence[View], modality: str) -> list[ViewTensor]:
 def tensors_of(message: Views) -> list[ViewTensor]:
     """Return the model's inputs of a Views value."""
     return tensors_of_views(message.views, message.modality)
+
+
+def readable(model: VisionLanguageModel, question: str) -> str:
+    """Return the question as the model can read it: one that knows no places gets words alone."""
+    return question if isinstance(model, AnswersImages) else plain_words(question)
+
+
+def say_unread(node: EoNode, model: VisionLanguageModel, request_id: str) -> None:
+    """Tell that an answer is about the whole window, because the model knows no places."""
+    node.emit("PLACES_UNREAD", f"{model.id} knows no places", request=request_id)
 
 
 def tap_of(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eo_nodes.contracts import ids
-from eo_nodes.contracts.errors import FrameStoreError, ImageError, StorageError
+from eo_nodes.contracts.errors import EoError, FrameStoreError, ImageError, StorageError
 from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN
 from eo_nodes.contracts.values import (
     Answer,
@@ -37,6 +37,7 @@ from eo_nodes.imaging.container import (
     write_container,
 )
 from eo_nodes.imaging.prepare import prepare_views
+from eo_nodes.lvlm.question import question_about
 from eo_nodes.store.frame_store import FrameStore
 from eo_nodes.store.product_store import ProductFile, ProductStore
 
@@ -98,6 +99,12 @@ class Preprocess(EoNode):
         self._known[request.id] = _Known(request)
         while len(self._known) > _REQUESTS_KNOWN:
             self._known.popitem(last=False)
+        try:
+            question = question_about(request.window, request.prompt, _places_of(request))
+        except EoError as error:
+            self.emit("PLACE_REFUSED", str(error), request=request.id)
+            self._refuse(request, str(error))
+            return
 
         def work() -> Views:
             scene = request.scene
@@ -113,7 +120,7 @@ class Preprocess(EoNode):
                 request_id=request.id,
                 scene_id=scene.id,
                 modality=scene.modality,
-                prompt=request.prompt,
+                prompt=question,
                 attempt=request.attempt,
                 views=tuple(views),
             )
@@ -324,6 +331,11 @@ def _product(
     )
 
 
+def _places_of(request: Request) -> tuple[tuple[str, tuple[float, ...], str], ...]:
+    """Return what a request points at, as the product's header holds it: scene pixels."""
+    return tuple((p.kind, tuple(p.xy), p.label) for p in request.visual_prompts)
+
+
 def _header(request: Request) -> ProductHeader:
     scene = request.scene
     return ProductHeader(
@@ -331,6 +343,7 @@ def _header(request: Request) -> ProductHeader:
         task_id=request.task_id,
         scene_id=scene.id,
         prompt=request.prompt,
+        visual_prompts=_places_of(request),
         sensor=scene.sensor,
         modality=scene.modality,
         place=scene.place,
