@@ -4,9 +4,16 @@ Theory of operation: a block (F, H, W, C) becomes F * C planes of unsigned 8 or 
 ``level = (value - offset) / step`` rounded, coded losslessly: HTJ2K and JPEG 2000 as one
 codestream of F * C components without a colour transform, PNG with the planes one below the other.
 With ``max_error`` 0 integers come back exactly. A larger ``max_error`` widens the step, so the
-error stays below it for every sample; the irreversible wavelets give no such bound, and the
-installed HTJ2K encoder lets bright samples wrap around there. Float blocks (SAR in dB, kelvin)
-are always quantised: on their own grid if they lie on one, else to 1/65535 of their range.
+error stays below it for every sample. Float blocks (SAR in dB, kelvin) are always quantised: on
+their own grid if they lie on one, else to 1/65535 of their range.
+
+A ``wavelet_step`` codes HTJ2K with the irreversible wavelet and this step: far fewer bytes (a
+tenth of lossless at 35 dB), but no bound for a single sample. The encoder lets samples wrap around
+at the ends of their range, so levels lie in the middle of 16 bits with room for any overshoot.
+
+Three bands that go together (most colour pictures) get the colour transform of the standard, 28 %
+fewer bytes without loss and 60 % with it; more bands, frames and other triples get none.
+``jpeg2000_layers`` is ``layers``: exact when whole, a coarser picture when cut.
 
 Layout: head (little endian, ``_HEAD``) and the coded planes. Decoding is total: any bytes give an
 array of the size that the head states, or `ImageError`.
@@ -23,11 +30,11 @@ from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ImageError
 
-from . import formats
+from . import formats, layers
 from .sensors import DTYPES
 
 Array = NDArray[Any]
-CODECS = ("htj2k", "jpeg2000", "png", "raw")
+CODECS = ("htj2k", "jpeg2000", "png", "raw", "jpeg2000_layers")
 DEFAULT_CODEC = "htj2k"
 # version, codec, dtype, bytes per level, frames, height, width, bands, step, offset
 _HEAD = struct.Struct("<BBBBHHHHdd")
@@ -35,9 +42,14 @@ _VERSION = 1
 HEAD_BYTES = _HEAD.size
 # JPEG 2000 allows 16,384 components (ISO/IEC 15444-1 A.5.1).
 _MAX_PLANES = 16_384
+_MIDDLE, _LOSSY_LEVELS = 32_768, 16_384
+# Correlation of neighbouring bands from which the colour transform pays.
+_ALIKE = 0.5
 
 
-def encode(values: Array, codec: str = DEFAULT_CODEC, *, max_error: float = 0.0) -> bytes:
+def encode(
+    values: Array, codec: str = DEFAULT_CODEC, *, max_error: float = 0.0, wavelet_step: float = 0.0
+) -> bytes:
     """Code a block.
 
     Args:
@@ -45,6 +57,8 @@ def encode(values: Array, codec: str = DEFAULT_CODEC, *, max_error: float = 0.0)
         codec: one of ``CODECS``.
         max_error: bound of the absolute error per sample, in units of the samples, >= 0;
             for floats the bound can not be finer than 1/131070 of the block's range.
+        wavelet_step: quantisation step of the irreversible wavelet in units of the samples, HTJ2K
+            only; 0 codes as ``max_error`` says.
     Raises:
         ImageError: wrong_layout, wrong_dtype, not_finite, unknown_codec.
     """
@@ -57,13 +71,18 @@ def encode(values: Array, codec: str = DEFAULT_CODEC, *, max_error: float = 0.0)
         raise ImageError("wrong_layout", f"{frames * bands} planes, limit {_MAX_PLANES}")
     if values.dtype.name not in DTYPES:
         raise ImageError("wrong_dtype", f"block of {values.dtype}")
-    levels, step, offset = _quantise(values, max_error)
+    if wavelet_step > 0 and codec != "htj2k":
+        raise ImageError("unknown_codec", f"{codec} has no irreversible form here")
+    if wavelet_step > 0:
+        levels, step, offset = _centred(values)
+    else:
+        levels, step, offset = _quantise(values, max_error)
     planes = np.ascontiguousarray(np.moveaxis(levels, 3, 1).reshape(-1, height, width))
     head = _HEAD.pack(
         _VERSION, CODECS.index(codec), DTYPES.index(values.dtype.name), planes.itemsize,
         frames, height, width, bands, step, offset,
     )  # fmt: skip
-    return head + _code_planes(planes, codec)
+    return head + _code_planes(planes, codec, wavelet_step / step)
 
 
 def decode(blob: bytes, *, max_samples: int = 256_000_000) -> Array:
@@ -93,7 +112,7 @@ def decode(blob: bytes, *, max_samples: int = 256_000_000) -> Array:
     values = levels.astype(np.float64) * step + offset
     if dtype.kind in "ui":
         limits = np.iinfo(dtype)
-        values = np.clip(values, limits.min, limits.max)
+        values = np.clip(np.rint(values), limits.min, limits.max)
     return np.ascontiguousarray(values.astype(dtype))
 
 
@@ -113,6 +132,20 @@ def _quantise(values: Array, max_error: float) -> tuple[Array, float, float]:
         levels = np.rint((values.astype(np.float64) - low) / step)
     narrow = levels.max() < 256
     return levels.astype(np.uint8 if narrow else np.uint16), step, low
+
+
+def _centred(values: Array) -> tuple[Array, float, float]:
+    """Levels uint16 around the middle of their range, step and offset, for the lossy wavelet."""
+    if not np.isfinite(values).all():
+        raise ImageError("not_finite", "block with NaN or infinity")
+    low, high = float(values.min()), float(values.max())
+    step = (high - low) / _LOSSY_LEVELS
+    if values.dtype != np.float32:
+        step = max(step, 1.0)
+    step = step or 1.0
+    offset = (low + high) / 2 - _MIDDLE * step
+    levels = np.rint((values.astype(np.float64) - offset) / step)
+    return levels.astype(np.uint16), step, offset
 
 
 def _grid_step(values: Array) -> float:
@@ -144,10 +177,28 @@ def _coded_shape(shape: tuple[int, int, int], codec: str) -> tuple[int, int, int
     return (1, planes, height) if height > 1 else (1, 1, planes)
 
 
-def _code_planes(planes: Array, codec: str) -> bytes:
+def _is_colour(planes: Array) -> bool:
+    """Whether three planes are alike enough for the colour transform."""
+    if planes.shape[0] != 3 or min(planes.shape[1:]) < 2:
+        return False
+    flat = planes.reshape(3, -1)[:, :: max(1, planes[0].size // 4096)].astype(np.float64)
+    away = flat - flat.mean(axis=1, keepdims=True)
+    power = (away**2).sum(axis=1)
+    both = np.abs((away[:2] * away[1:]).sum(axis=1))
+    return bool((both >= _ALIKE * np.sqrt(power[:2] * power[1:])).all())
+
+
+def _code_planes(planes: Array, codec: str, wavelet_levels: float = 0.0) -> bytes:
+    """wavelet_levels: step of the irreversible wavelet in levels, 0 for the reversible one."""
     planes = planes.reshape(_coded_shape(planes.shape, codec))
     if codec == "htj2k":
-        return bytes(imagecodecs.htj2k_encode(planes, planar=True, rgb=False, reversible=True))
+        is_colour = _is_colour(planes)
+        data = np.ascontiguousarray(np.moveaxis(planes, 0, 2)) if is_colour else planes
+        level: Any = wavelet_levels / 65_536 if wavelet_levels else None
+        return bytes(imagecodecs.htj2k_encode(
+            data, level, planar=not is_colour, rgb=is_colour, reversible=level is None))
+    if codec == "jpeg2000_layers":
+        return layers.encode(planes, is_colour=_is_colour(planes))
     if codec == "jpeg2000":
         return bytes(imagecodecs.jpeg2k_encode(planes, planar=True, mct=False, reversible=True))
     if codec == "png":
@@ -168,6 +219,8 @@ def _decode_planes(
     try:
         if codec == "htj2k":
             planes = imagecodecs.htj2k_decode(data, planar=True)
+        elif codec == "jpeg2000_layers":
+            planes = layers.decode(data)
         elif codec == "jpeg2000":
             planes = imagecodecs.jpeg2k_decode(data, planar=True)
         else:
@@ -188,5 +241,7 @@ def _stated_shape(data: bytes, codec: str) -> tuple[int, int, int]:
     if kind == "png":
         height, width, channels = formats.png_size(data)
     else:
-        height, width, channels = formats.jp2_size(data)
+        # What is cut has no end marker, and layers may be cut.
+        end = layers.END if codec == "jpeg2000_layers" else b""
+        height, width, channels = formats.jp2_size(data + end)
     return channels, height, width
