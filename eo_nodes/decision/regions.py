@@ -152,7 +152,7 @@ def grid_for(
 
 
 def merge(regions: Sequence[Region]) -> tuple[Region, ...]:
-    """Join neighbours with the same action to rectangles; relevance is the highest inside.
+    """Join neighbours that are sent alike to rectangles; relevance is the highest inside.
 
     First along rows, then equal runs of rows that lie below each other; the window stays tiled.
     """
@@ -166,7 +166,7 @@ def _joined(regions: Sequence[Region], axis: int) -> list[Region]:
     out: list[Region] = []
     for region in regions:
         last = out[-1] if out else None
-        if last is not None and last.action == region.action and _touch(last, region, axis):
+        if last is not None and _alike(last, region) and _touch(last, region, axis):
             window = list(last.window)
             window[axis + 2] += region.window[axis + 2]
             relevance = max(last.relevance, region.relevance)
@@ -174,6 +174,11 @@ def _joined(regions: Sequence[Region], axis: int) -> list[Region]:
         else:
             out.append(region)
     return out
+
+
+def _alike(first: Region, second: Region) -> bool:
+    """Whether both are sent alike: action, scale and codec with its quality."""
+    return (first.action, first.scale, first.codec) == (second.action, second.scale, second.codec)
 
 
 def _touch(first: Region, second: Region, axis: int) -> bool:

@@ -87,15 +87,18 @@ class ContainerContent:
 
 
 def code_region(
-    frame: Array, region: Region, *, codec: str = codecs.DEFAULT_CODEC, max_error: float = 0.0
+    frame: Array, region: Region, *, codec: str = codecs.DEFAULT_CODEC, max_error: float = 0.0,
+    wavelet_step: float = 0.0,
 ) -> CodedRegion:
     """Cut a region from the scene (F, H, W, C), scale it by its action and code it.
 
     Kept regions are within ``max_error`` of the scene, exact by default; downsampled ones are
-    averages anyway and are coded to a 510th of their range.
+    averages anyway and are coded to a 510th of their range. With a ``wavelet_step`` both are coded
+    with the irreversible wavelet and this step in units of the samples (HTJ2K only).
 
     Returns:
-        The region with ``codec`` and ``coded_bytes`` filled in, and its block.
+        The region with ``codec`` and ``coded_bytes`` filled in, and its block. The codec is a name
+        of ``codecs.CODECS``, with ``/STEP`` behind it where there is a wavelet step.
     Raises:
         ImageError: the window lies outside the scene, or as `codecs.encode`.
     """
@@ -109,8 +112,14 @@ def code_region(
     if region.action == "downsample":
         block = resize(block, max(1, round(h * region.scale)), max(1, round(w * region.scale)))
         max_error = max(max_error, _coarse(block))
-    data = codecs.encode(block, codec, max_error=max_error)
-    return CodedRegion(Region(**{**facts, "codec": codec, "coded_bytes": len(data)}), data)
+    data = codecs.encode(block, codec, max_error=max_error, wavelet_step=wavelet_step)
+    name = f"{codec}/{wavelet_step:g}" if wavelet_step else codec
+    return CodedRegion(Region(**{**facts, "codec": name, "coded_bytes": len(data)}), data)
+
+
+def is_exact(region: Region) -> bool:
+    """Whether a region came in native resolution without a wavelet step."""
+    return region.action == "keep" and "/" not in region.codec
 
 
 def code_overview(frame: Array, window: Sequence[int], *, longest_px: int = 32) -> bytes:
@@ -150,9 +159,12 @@ def write_container(
     return b"".join([prefix, text, *blobs])
 
 
-def read_container(data: bytes) -> ContainerContent:
+def read_container(data: bytes, *, is_cut: bool = False) -> ContainerContent:
     """Read a product file; total against any bytes.
 
+    Args:
+        is_cut: take a file whose end is missing (a pass broke off): regions behind the cut count
+            as dropped, the one that the cut goes through as well unless its codec has layers.
     Raises:
         ImageError: not_a_product, truncated, corrupt.
     """
@@ -174,9 +186,9 @@ def read_container(data: bytes) -> ContainerContent:
         entries = [tree["overview"], *tree["regions"]]
         if len(entries) > _MAX_REGIONS:
             raise ImageError("corrupt", f"{len(entries)} regions")
-        blobs = _blobs(data, _PREFIX.size + length, entries)
+        blobs = _blobs(data, _PREFIX.size + length, entries, is_cut)
         regions = tuple(
-            CodedRegion(_region(entry, header, blob), blob)
+            CodedRegion(_region(_as_come(entry, blob, is_cut), header, blob), blob)
             for entry, blob in zip(entries[1:], blobs[1:], strict=True)
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ContractError,
@@ -194,7 +206,17 @@ def _inflate(text: bytes) -> bytes:
     return plain
 
 
-def _blobs(data: bytes, start: int, entries: Sequence[dict[str, Any]]) -> list[bytes]:
+def _as_come(entry: dict[str, Any], blob: bytes, is_cut: bool) -> dict[str, Any]:
+    """A region's entry with what a cut left of it."""
+    if not is_cut or len(blob) == entry["length"]:
+        return entry
+    gone = {} if blob else {"action": "drop", "scale": 0.0, "codec": ""}
+    return {**entry, **gone, "coded_bytes": len(blob)}
+
+
+def _blobs(
+    data: bytes, start: int, entries: Sequence[dict[str, Any]], is_cut: bool
+) -> list[bytes]:
     blobs, at = [], start
     for entry in entries:
         length, crc = entry["length"], entry["crc32"]
@@ -202,12 +224,16 @@ def _blobs(data: bytes, start: int, entries: Sequence[dict[str, Any]]) -> list[b
             raise ImageError("corrupt", "blob without a length")
         blob = data[at : at + length]
         at += length
+        if len(blob) < length and is_cut:
+            has_layers = entry.get("codec") == "jpeg2000_layers"
+            blobs.append(blob if has_layers and len(blob) > codecs.HEAD_BYTES else b"")
+            continue
         if len(blob) < length:
             raise ImageError("truncated", f"product file ends {at - len(data)} bytes early")
         if zlib.crc32(blob) != crc:
             raise ImageError("corrupt", "blob does not match its CRC")
         blobs.append(blob)
-    if at != len(data):
+    if at != len(data) and not (is_cut and at > len(data)):
         raise ImageError("corrupt", f"{len(data) - at} bytes behind the last blob")
     return blobs
 
@@ -313,13 +339,26 @@ def compose(*contents: ContainerContent, max_samples: int = 256_000_000) -> Arra
         for part in content.regions:
             if part.data:
                 x, y, w, h = part.region.window
-                block = resize(_block(part.data, header, max_samples), h, w)
+                block = _cut_block(part, header, max_samples)
+                if block is None:
+                    continue
+                block = resize(block, h, w)
                 mosaic[:, y - y0 : y - y0 + h, x - x0 : x - x0 + w, :] = block
     return mosaic
 
 
 def _shape(header: ProductHeader) -> tuple[Any, ...]:
     return header.window, header.frames, header.dtype, header.band_names
+
+
+def _cut_block(part: CodedRegion, header: ProductHeader, max_samples: int) -> Array | None:
+    """Pixels of a region; None when a cut left too little of its layers to show anything."""
+    try:
+        return _block(part.data, header, max_samples)
+    except ImageError:
+        if part.region.codec != "jpeg2000_layers":
+            raise
+        return None
 
 
 def _block(data: bytes, header: ProductHeader, max_samples: int) -> Array:

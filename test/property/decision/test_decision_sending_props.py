@@ -1,0 +1,122 @@
+"""Regions of a window: tiled, within the budget in real bytes, monotone, driven by the prompt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from eo_nodes.contracts.errors import ConfigError
+from eo_nodes.contracts.values import validate
+from eo_nodes.decision.sending import SendingConfig, plan, score
+
+WINDOW = (10, 20, 260, 200)
+CONFIG = SendingConfig()
+RELEVANCE = hnp.arrays(np.float64, st.tuples(st.integers(1, 24), st.integers(1, 24)),
+                       elements=st.floats(0, 1) | st.just(float("nan")))  # fmt: skip
+
+
+class Pretend:
+    """A coder by formula: bytes grow with pixels, scale and quality, and every block has a head."""
+
+    contrast, overview_scale, has_steps = 100.0, 0.1, True
+
+    def _one(self, window, scale, step):
+        return 60 + window[2] * window[3] * scale**2 * (0.8 if not step else 3 / (3 + step))
+
+    def estimate(self, window, options):
+        sizes = np.array([self._one(window, *option) for option in options])
+        shown = np.array([scale**0.3 / (1 + step / 50) for scale, step in options])
+        return sizes, shown, 0.2
+
+    def size(self, regions):
+        blocks = [r for r in regions if r.action != "drop"]
+        steps = [float(r.codec.partition("/")[2] or 0) for r in blocks]
+        return int(400 + sum(self._one(r.window, r.scale, s)
+                             for r, s in zip(blocks, steps, strict=True)))
+
+
+def run(relevance, budget=None, config=CONFIG, **more):
+    return plan(relevance, WINDOW, Pretend(), budget_bytes=budget, config=config, **more)
+
+
+def quality(made):
+    """(h, w) how good each pixel is: scale and exactness, -1 not covered."""
+    out = np.full((200, 260), -1.0)
+    for r in made.regions:
+        validate(r)
+        x, y, w, h = r.window
+        part = out[y - 20 : y - 20 + h, x - 10 : x - 10 + w]
+        assert (part == -1).all() and part.shape == (h, w)
+        part[:] = r.scale + (0.2 / (1 + float(r.codec.partition("/")[2] or 0)) if r.scale else 0)
+    return out
+
+
+@seed(20261121)
+@settings(max_examples=25, deadline=None, database=None)
+@given(RELEVANCE, st.integers(0, 60_000))
+def test_tiled_and_never_over_the_budget(relevance, budget):
+    made = run(relevance, budget)
+    assert (quality(made) >= 0).all()
+    size = Pretend().size(made.regions)
+    assert size <= budget or all(r.action == "drop" for r in made.regions)
+
+
+@seed(20261121)
+@settings(max_examples=25, deadline=None, database=None)
+@given(RELEVANCE, st.integers(400, 30_000), st.integers(0, 20_000))
+def test_more_budget_takes_nothing_away(relevance, budget, more):
+    small, large = run(relevance, budget), run(relevance, budget + more)
+    assert small.climbed <= large.climbed and small.gain <= large.gain + 1e-9
+
+
+@seed(20261121)
+@settings(max_examples=15, deadline=None, database=None)
+@given(RELEVANCE)
+def test_without_a_limit_all_goes_down_exactly(relevance):
+    made = run(relevance)
+    assert {(r.action, r.codec) for r in made.regions} == {("keep", "")}
+
+
+@seed(20261121)
+@settings(max_examples=15, deadline=None, database=None)
+@given(RELEVANCE, st.floats(1e-7, 1e-2))
+def test_a_price_only_leaves_things_out(relevance, price):
+    free, priced = run(relevance), run(relevance, least_gain_per_byte=price)
+    assert priced.rungs <= free.rungs and priced.gain <= free.gain + 1e-9
+    if price > 1 / 60:  # no cell can gain more than 1, and each costs at least its head
+        assert all(r.action == "drop" for r in priced.regions)
+
+
+def test_another_prompt_sends_other_regions():
+    left, right = np.zeros((6, 8)), np.zeros((6, 8))
+    left[:, :3], right[:, 5:] = 0.9, 0.9
+    first, second = (quality(run(r, 6_000)) for r in (left, right))
+    assert first[:, :90].mean() > 1.5 * first[:, 170:].mean()
+    assert second[:, 170:].mean() > 1.5 * second[:, :90].mean()
+
+
+def test_what_is_small_gets_a_cell_of_its_own_at_full_size():
+    relevance = np.full((50, 65), 0.02)
+    relevance[20, 30] = 0.9  # 4 x 4 px
+    made = run(relevance, 2_500)
+    best = made.regions[0]
+    x, y, w, h = best.window
+    assert best.action == "keep" and w * h <= 40 * 40
+    assert x <= 130 < x + w and y <= 100 < y + h
+
+
+def test_nothing_known_is_even_and_written_best_first():
+    places, shares, sizes = score(np.full((3, 3), np.nan), WINDOW, CONFIG)
+    assert len(places) == 12 and set(shares) == {CONFIG.floor} and np.isnan(sizes).all()
+    relevance = np.linspace(0, 1, 12).reshape(3, 4)
+    sent = [r.relevance for r in run(relevance, 8_000).regions if r.action != "drop"]
+    assert sent == sorted(sent, reverse=True)
+
+
+@pytest.mark.parametrize("relevance", [np.zeros(3), np.zeros((0, 2))])
+def test_relevance_without_a_grid_is_refused(relevance):
+    with pytest.raises(ConfigError):
+        run(relevance)

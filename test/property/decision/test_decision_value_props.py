@@ -1,0 +1,125 @@
+"""Value per byte: near the optimum by a stated bound, monotone, and only what is worth it."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from eo_nodes.contracts.errors import ConfigError
+from eo_nodes.decision.value import (
+    DROPPED,
+    choice,
+    gains,
+    hull,
+    ladder,
+    loss_bound,
+    within,
+)
+
+N, K = 3, 3
+COSTS = hnp.arrays(np.float64, (N, K), elements=st.integers(1, 40).map(float))
+VALUES = hnp.arrays(np.float64, (N, K), elements=st.integers(0, 30).map(float))
+
+
+def total(costs, chosen):
+    return sum(costs[i, k] for i, k in enumerate(chosen) if k != DROPPED)
+
+
+def brute_force(costs, values, budget):
+    """Best gain of any choice of one option or none a cell."""
+    best = 0.0
+    for chosen in product(range(-1, K), repeat=N):
+        if total(costs, chosen) <= budget:
+            best = max(best, total(values, chosen))
+    return best
+
+
+@seed(20261121)
+@settings(max_examples=40, deadline=None, database=None)
+@given(COSTS, VALUES, st.integers(0, 160))
+def test_greedy_is_within_one_rung_of_the_optimum(costs, values, budget):
+    rungs = ladder(costs, values)
+    count = within(len(rungs), budget, lambda n: total(costs, choice(rungs, n, N)))
+    chosen = choice(rungs, count, N)
+    assert total(costs, chosen) <= budget
+    gained, best = total(values, chosen), brute_force(costs, values, budget)
+    assert gained <= best <= gained + loss_bound(rungs, count) + 1e-9
+
+
+@seed(20261121)
+@settings(max_examples=40, deadline=None, database=None)
+@given(COSTS, VALUES)
+def test_every_prefix_is_the_optimum_of_its_own_cost(costs, values):
+    rungs = ladder(costs, values)
+    for count in range(len(rungs) + 1):
+        chosen = choice(rungs, count, N)
+        assert total(values, chosen) == pytest.approx(
+            brute_force(costs, values, total(costs, chosen)))
+
+
+@seed(20261121)
+@settings(max_examples=100, deadline=None, database=None)
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=40), st.integers(0, 120),
+       st.integers(0, 50))  # fmt: skip
+def test_more_budget_never_reaches_less_far_even_if_sizes_are_odd(sizes, budget, more):
+    """Sizes as a coder might give them, not growing with the number of rungs."""
+    sizes = [0, *sizes]
+    small = within(len(sizes) - 1, budget, lambda n: sizes[n])
+    large = within(len(sizes) - 1, budget + more, lambda n: sizes[n])
+    assert small <= large
+    assert sizes[small] <= budget
+
+
+@seed(20261121)
+@settings(max_examples=40, deadline=None, database=None)
+@given(COSTS, VALUES, st.floats(0, 3))
+def test_a_price_leaves_out_what_gains_less_and_nothing_else(costs, values, price):
+    rungs = ladder(costs, values, least_gain_per_byte=price)
+    assert all(r.gain >= price * r.bytes * (1 - 1e-9) for r in rungs)
+    assert len(rungs) <= len(ladder(costs, values))
+    chosen = choice(rungs, len(rungs), N)
+    for cell, k in enumerate(chosen.tolist()):
+        if k == DROPPED:  # then no option alone was worth its price
+            assert (values[cell] <= price * costs[cell] + 1e-9).all()
+
+
+@seed(20261121)
+@settings(max_examples=40, deadline=None, database=None)
+@given(COSTS, VALUES)
+def test_a_hull_rises_ever_slower_and_misses_no_option(costs, values):
+    for cost, value in zip(costs, values, strict=True):
+        order = hull(cost, value)
+        x, y = [0.0, *cost[order]], [0.0, *value[order]]
+        slopes = np.diff(y) / np.diff(x)
+        assert (np.diff(x) > 0).all() and (slopes > 0).all() and (np.diff(slopes) < 0).all()
+        assert (np.interp(cost, x, y) >= value - 1e-9).all()
+
+
+def test_a_higher_relevance_gains_more_and_nan_gains_nothing():
+    shown = np.array([[0.5, 0.9]] * 3)
+    found = gains([0.2, 0.8, np.nan], shown, [0.5, 1.0])
+    assert found == pytest.approx(np.array([[0.1, 0.18], [0.4, 0.72], [0.0, 0.0]]))
+    assert (gains([np.inf, -1.0], shown[:2], [0.5, 1.0])[1] == 0).all()
+
+
+def test_downsampling_costs_most_where_things_are_small():
+    shown = np.ones((2, 3))
+    small, large = gains([1.0, 1.0], shown, [0.25, 0.5, 1.0], sizes_px=[12, 96], needed_px=12)
+    assert small.tolist() == [0.25, 0.5, 1.0]
+    assert large.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_what_the_overview_shows_is_no_gain():
+    found = gains([1.0], np.array([[0.7, 1.0]]), [0.5, 1.0], overview=(np.array([0.7]), 0.5))
+    assert found == pytest.approx(np.array([[0.0, 0.3]]))
+
+
+@pytest.mark.parametrize("costs", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.ones((2, 3))])
+def test_costs_without_sense_are_refused(costs):
+    with pytest.raises(ConfigError):
+        ladder(costs, np.ones((2, 2)))
