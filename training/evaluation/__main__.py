@@ -1,7 +1,8 @@
 """Score model folders on the data folder; print the table, write OUT/scores.json.
 
     python -m training.evaluation --data DIR [--model models/compact --model models/regular]
-        [--cells 'eurosat*,*.count*'] [--split test|val] [--limit N] [--out build/eval]
+        [--sets eurosat_rgb,world] [--tasks vqa,count] [--cells '*.count*'] [--split test|val]
+        [--limit N] [--blind-limit N] [--out build/eval]
 
 A run that was stopped goes on where it was. Choices are made on val; test is for the table.
 """
@@ -12,23 +13,26 @@ import argparse
 import fnmatch
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eo_nodes.contracts.errors import EoError
-from training.evaluation import cells, exams, report, spaces
-from training.evaluation.compare import compare
+from training.evaluation import cells, exams, mechanisms, pointing, report, spaces, summary
+from training.evaluation.cells import Cell
+from training.evaluation.pointing import Pointing
 from training.evaluation.rows import Row
-from training.evaluation.run import Plan, Runner
+from training.evaluation.run import Job, Plan, Runner
 from training.evaluation.sets import open_library
 from training.evaluation.spaces import Spaces
 from training.evaluation.subject import Subject
+from training.instruct.records import TASKS
 from training.instruct.sources import Library
 
 PROJECT = Path(__file__).resolve().parents[2]
+Wanted = Callable[[str, str], bool]
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -40,8 +44,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--data", type=Path, required=True, help="the data folder")
     p.add_argument("--model", type=Path, action="append", help="a model folder; several allowed")
     p.add_argument("--cells", default="*", help="patterns of SET.CELL names, apart by commas")
+    p.add_argument("--sets", default="*", help="patterns of sets, apart by commas; also: world")
+    p.add_argument("--tasks", default="*", help=f"of {', '.join(TASKS)}; apart by commas")
     p.add_argument("--split", choices=("test", "val"), default="test")
-    p.add_argument("--limit", type=int, default=0, help="questions a cell, drawn with a seed")
+    p.add_argument("--limit", type=int, default=0, metavar="N",
+                   help="questions a cell, drawn with a seed; a quarter of it where answers are "
+                        "long; 0: all")
+    p.add_argument("--blind-limit", type=int, default=0, metavar="N",
+                   help="of these, so many also blind and on altered pictures; 0: all")
     p.add_argument("--out", type=Path, default=PROJECT / "build" / "eval")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--no-controls", action="store_true", help="neither blind nor other controls")
@@ -50,35 +60,77 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def matches(name: str, patterns: str) -> bool:
-    """Whether a cell's name fits one of the patterns."""
+    """Whether a name fits one of the patterns."""
     return any(fnmatch.fnmatchcase(name, p.strip()) for p in patterns.split(","))
 
 
+def wanted_by(a: argparse.Namespace) -> Wanted:
+    """(name of a cell, its task) -> whether the command line asks for it."""
+    return lambda name, task: (matches(name, a.cells) and matches(name.split(".")[0], a.sets)
+                               and matches(task, a.tasks))
+
+
+def all_cells(library: Library) -> list[Cell]:
+    """Cells that are asked in words, on the sets of the folder and the world."""
+    pines = library.meta("indian_pines")["classes"] if "indian_pines" in library.names else []
+    every = [*cells.table(pines), *exams.table(), *mechanisms.table()]
+    return [c for c in every if c.set_name in (*library.names, exams.WORLD)]
+
+
 def evaluate(
-    subject: Subject, library: Library, plan: Plan, patterns: str, progress: Progress
+    subject: Subject, library: Library, plan: Plan, wanted: Wanted, progress: Progress
 ) -> tuple[list[Row], list[dict]]:
     """All rows of one model, and the cells it cannot answer."""
-    bar = progress.add_task(subject.name, total=None)
+    bar = progress.add_task(subject.name, total=0)
+    total = 0
 
-    def tell(name: str, done: int, total: int) -> None:
-        progress.update(bar, description=f"{subject.name} {name}", completed=done, total=total)
+    def tell(name: str, done: int) -> None:
+        progress.update(bar, description=f"{subject.name} {name}", advance=done)
+
+    def more(name: str, done: int) -> None:
+        # How many vectors and maps are left to make is known only on the way.
+        nonlocal total
+        total += done
+        progress.update(bar, description=f"{subject.name} {name}", total=total, advance=done)
 
     rows: list[Row] = []
     lacking: list[dict] = []
-    runner, space = Runner(subject, library, plan, tell), Spaces(subject, library, plan, tell)
-    pines = library.meta("indian_pines")["classes"] if "indian_pines" in library.names else []
-    jobs = [(c.name, lambda c=c: runner.lacking(c), lambda c=c: runner.rows(c))
-            for c in [*cells.table(pines), *exams.table()]]
-    jobs += [(n, lambda n=n: space.lacking(n), lambda n=n: space.rows(n)) for n in spaces.NAMES]
-    for name, lacks, answer in jobs:
-        if not matches(name, patterns) or name.split(".")[0] not in (*library.names, exams.WORLD):
+
+    def lacks(name: str, what: str) -> None:
+        lacking.append({"model": subject.name, "cell": name, "lacks": what})
+
+    runner = Runner(subject, library, plan, tell)
+    jobs: dict[str, list[Job]] = {}
+    for cell in all_cells(library):
+        if not wanted(cell.name, cell.task):
             continue
-        if missing := lacks():
-            lacking.append({"model": subject.name, "cell": name, "lacks": missing})
-        elif found := answer():
-            rows += found
+        if missing := runner.lacking(cell):
+            lacks(cell.name, missing)
+            continue
+        job = runner.prepare(cell)
+        if job.asks:
+            jobs.setdefault(cell.set_name, []).append(job)
+            total += len(job.pending)
         else:
-            lacking.append({"model": subject.name, "cell": name, "lacks": "questions"})
+            lacks(cell.name, "questions")
+    progress.update(bar, total=total)
+    for of_set in jobs.values():
+        runner.answer(of_set)
+        for job in of_set:
+            rows += runner.score(job)
+    others: tuple[tuple[Spaces | Pointing, Sequence[str]], ...] = (
+        (Spaces(subject, library, plan, more), spaces.NAMES),
+        (Pointing(subject, library, plan, more), pointing.NAMES),
+    )
+    for asker, names in others:
+        for name in names:
+            task = spaces.TASKS.get(name, "grounding")
+            if not wanted(name, task) or name.split(".")[0] not in library.names:
+                continue
+            if missing := asker.lacking(name):
+                lacks(name, missing)
+            else:
+                rows += asker.rows(name)
     progress.remove_task(bar)
     return rows, lacking
 
@@ -87,33 +139,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
     a = arguments(argv)
     console = Console(width=None if sys.stdout.isatty() else 220)
-    if a.list:
-        for name in [*(c.name for c in [*cells.table([]), *exams.table()]), *spaces.NAMES]:
-            console.print(name)
-        return 0
     folders = a.model or [PROJECT / "models" / name for name in ("compact", "regular")]
-    plan = Plan(a.split, a.out, a.limit, not a.no_controls)
-    start, rows, lacking = time.monotonic(), [], []
+    plan = Plan(a.split, a.out, a.limit, a.blind_limit, not a.no_controls)
+    start, rows, lacking, runs = time.monotonic(), [], [], []
     parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
              TimeRemainingColumn())
     try:
         library = open_library(a.data)
+        if a.list:
+            for name in [*(c.name for c in all_cells(library)), *spaces.NAMES, *pointing.NAMES]:
+                console.print(name)
+            return 0
         with Progress(*parts, console=Console(stderr=True)) as progress:
             for folder in folders:
                 subject = Subject(folder, threads=a.threads)
-                found, missing = evaluate(subject, library, plan, a.cells, progress)
+                before = time.process_time()
+                found, missing = evaluate(subject, library, plan, wanted_by(a), progress)
                 rows, lacking = rows + found, lacking + missing
+                runs.append({"model": subject.name, "digest": subject.digest, **subject.record,
+                             "cpu_seconds": round(time.process_time() - before, 1)})
     except EoError as fault:
         print(f"evaluation: {fault}", file=sys.stderr)
         return 1
+    summary.give_reasons(rows, summary.read_reasons())
     report.show(rows, lacking, console)
-    more = {"split": a.split, "limit": a.limit, "seconds": round(time.monotonic() - start, 1)}
-    names = list(dict.fromkeys(row.model for row in rows))
-    if len(names) == 2:
-        # The larger model first, by the order in which the folders were given: compact, regular.
-        by_name = [[row for row in rows if row.model == name] for name in names]
-        more["comparison"] = compare(by_name[1], by_name[0])
-        console.print(more["comparison"])
+    found = summary.summarise(rows)
+    report.show_summary(found, console)
+    more = {"split": a.split, "limit": a.limit, "blind_limit": a.blind_limit,
+            "seconds": round(time.monotonic() - start, 1), "runs": runs, "summary": found}
     report.write(a.out / "scores.json", rows, lacking, more)
     console.print(f"{len(rows)} rows in {a.out / 'scores.json'}")
     return 0

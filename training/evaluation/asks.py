@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from eo_nodes.lvlm import slis
+from eo_nodes.lvlm.infer import ImageInput
 from training.evaluation.sets import Sample
 from training.instruct import phrases
 from training.instruct.nouns import (
@@ -32,29 +33,67 @@ Asker = Callable[[Sample], list["Ask"]]
 UCM_LABELS = (*UCM_COVERS, *UCM_THINGS)
 
 
-@dataclass(slots=True)
-class Ask:
-    """One question on one sample.
+class Shown(Protocol):
+    """What a question is asked about; pixels are decoded when looked at.
 
     Attributes:
-        key: unique within the cell. cluster: as the sample's.
+        cluster: samples of one cluster are not independent. picture: name of the pixels.
+    """
+
+    id: str
+    cluster: str
+
+    @property
+    def picture(self) -> str: ...
+
+    @property
+    def images(self) -> tuple[ImageInput, ...]:
+        """Images in the order of the request."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the first image, pixels."""
+
+
+@dataclass(slots=True)
+class Ask:
+    """One question on one sample, or two of which the second follows the first.
+
+    Attributes:
+        key: unique within the cell.
+        sample: what it is about.
         prompt: text, visual prompts in it in spatial form.
         truth: what the cell's reading compares with.
         tag: names the row that it counts for, where a cell has several.
+        follow: the answer to ``prompt`` -> a second prompt on the same images; both answers are
+            read, one a line.
     """
 
     key: str
-    sample_id: str
-    cluster: str
+    sample: Shown
     prompt: str
     truth: Any
-    size: tuple[int, int]
     tag: str = ""
+    follow: Callable[[str], str] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the first image, pixels."""
+        return self.sample.size
+
+    @property
+    def cluster(self) -> str:
+        """Of the sample."""
+        return self.sample.cluster
+
+    @property
+    def wording(self) -> str:
+        """What was asked, to tell whether a kept answer still belongs to it."""
+        return self.prompt if self.follow is None else f"{self.prompt}\n{self.follow('')}"
 
 
 def _ask(sample: Sample, prompt: str, truth: Any, number: int = 0, tag: str = "") -> Ask:
-    key = f"{sample.id}#{number}"
-    return Ask(key, sample.id, sample.cluster, prompt, truth, sample.size, tag)
+    return Ask(f"{sample.id}#{number}", sample, prompt, truth, tag)
 
 
 def scene_class(s: Sample) -> list[Ask]:
@@ -155,3 +194,9 @@ def pixel_classes(names: list[str], used: frozenset[str]) -> Asker:
         return asks
 
     return ask
+
+
+def grounding_of(description: str) -> str:
+    """The question where a described thing is; the description may begin with its article."""
+    words = description.strip().rstrip(".")
+    return phrases.GROUND[0].format(d=words.removeprefix("the ") or "object")

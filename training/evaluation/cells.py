@@ -67,7 +67,7 @@ class Cell:
 
     Attributes:
         task: one of the nine groups. needs: abilities of the model, see ``subject``.
-        control: name of a picture control in ``probes.CONTROLS``, or "".
+        controls: names in ``probes.CONTROLS``; blind is asked in any case.
         max_tokens: longest answer.
         source: where its samples come from: (library, split, limit) -> samples; None: all of the
             set's split.
@@ -79,7 +79,7 @@ class Cell:
     ask: Asker
     scores: tuple[Score, ...]
     needs: frozenset[str] = TEXT
-    control: str = ""
+    controls: tuple[str, ...] = ()
     max_tokens: int = 24
     domain: str = "real"
     source: Callable[[Library, str, int], list[Any]] | None = None
@@ -178,17 +178,17 @@ def table(pines_classes: list[str]) -> list[Cell]:
              (Score("class", A, exact, majority=10.0, probe=84.3, regular=98, compact=97),)),
         Cell("eurosat_ms.class", "classification", "multispectral", asks.scene_class,
              (Score("class", A, exact, majority=11.2, probe=60.2, regular=90, compact=86),),
-             control="visible_only"),
+             controls=("visible_only",)),
         Cell("aid_rsicd.class", "classification", "optical", asks.scene_class,
              (Score("class", A, exact, majority=4.0, probe=63.4, regular=92, compact=88),)),
         Cell("aid_rsicd.caption", "caption", "optical", asks.fact(phrases.CAPTION[0], "captions"),
              (Score("caption", metrics.CIDER, caption_scores, majority=0.55, probe=1.54,
                     regular=1.9, compact=1.7, note=caption_note,
                     shortcut=("commonest caption of the probe's class", 1.54)),),
-             max_tokens=40),
+             controls=("class_caption",), max_tokens=40),
         Cell("mstar.class", "classification", "sar", asks.scene_class,
              (Score("class", A, exact, majority=10.0, probe=66.3, regular=93, compact=88),),
-             control="masked_target"),
+             controls=("masked_target",)),
         Cell("rsvqa_lr.questions", "vqa", "optical", asks.rsvqa,
              (_rsvqa_score("presence", "", None), _rsvqa_score("comp", "", None),
               _rsvqa_score("count", "count_lr", None),
@@ -238,7 +238,7 @@ def table(pines_classes: list[str]) -> list[Cell]:
              asks.yes_no_label(phrases.CHANGED[0], "changed"),
              (Score("changed or not", A, exact_yes_no, is_clustered=True, majority=55.3,
                     probe=52.8, regular="clearly", compact="clearly", marks=CLUSTERED),),
-             needs=DATES, control="one_date"),
+             needs=DATES, controls=("one_date",)),
         Cell("objects_rgb.boxes", "count", "optical", asks.boxed("aircraft", "vehicle", "boat"),
              (Score("boxes, IoU 0.5", F1, boxes_at(0.5), is_clustered=True, regular=70,
                     compact=55, per_tag=True),), needs=PLACES, max_tokens=256),
@@ -289,7 +289,7 @@ def table(pines_classes: list[str]) -> list[Cell]:
              (Score("class per pixel", A, exact, is_clustered=True, majority=13.2, probe=52.5,
                     regular="better", compact="better", marks=(*CLUSTERED, "one scene"),
                     shortcut=("random pixel split", 82.9)),),
-             needs=POINTS, control="visible_only"),
+             needs=POINTS, controls=("visible_only",)),
         Cell("aerial_video.count", "temporal", "video", asks.counted("vehicle"),
              (Score("vehicles a frame", MAE, absolute, is_clustered=True, majority=3.90,
                     probe=1.89, regular="better", compact="better",
@@ -302,9 +302,9 @@ def table(pines_classes: list[str]) -> list[Cell]:
         Cell("opensarship.type", "classification", "sar", asks.scene_class,
              (Score("ship type", A, exact, is_clustered=True, majority=58.2, probe=52.7,
                     regular="clearly", compact="clearly", marks=CLUSTERED),),
-             control="masked_target"),
+             controls=("masked_target",)),
         Cell("opensarship.length", "vqa", "sar", asks.fact(phrases.LENGTH[0], "length_m"),
              (Score("ship length, m", MAE, absolute, is_clustered=True, majority=52.0, probe=22.0,
                     regular="clearly", compact="clearly", marks=CLUSTERED,
-                    shortcut=("chip extent alone", 15.0)),), control="masked_target"),
+                    shortcut=("chip extent alone", 15.0)),), controls=("masked_target",)),
     ]

@@ -17,11 +17,13 @@ from eo_nodes.lvlm import slis, spatial_metrics
 from eo_nodes.lvlm.infer import ImageInput
 from training.evaluation import metrics, readers
 from training.evaluation.asks import Ask
-from training.evaluation.cells import TEXT, Cell, Score, each, exact
+from training.evaluation.cells import TEXT, Cell, Score, Target, Vectors, each, exact
 from training.evaluation.metrics import ACCURACY, F1, MAE, Metric
-from training.instruct.builder import instructions_of, load_images, load_mask
-from training.instruct.records import Instruction
+from training.instruct.builder import instructions_of, load_mask
+from training.instruct.records import ImageRef, Instruction
 from training.instruct.sources import Library
+from training.instruct.views import View
+from training.instruct.world.sensors import render
 from training.instruct.world.stream import stream as world_stream
 
 WORLD = "world"
@@ -38,7 +40,7 @@ class Exam:
     """One instruction as the runner takes a sample; pixels and mask are made when looked at."""
 
     def __init__(self, instruction: Instruction, library: Library) -> None:
-        self.instruction, self._library = instruction, library
+        self.instruction, self.library = instruction, library
         self.set_name, self.id = instruction.set, instruction.id
         self.cluster = instruction.targets.scene or instruction.id
         self.facts: dict = {}
@@ -47,19 +49,54 @@ class Exam:
     def images(self) -> tuple[ImageInput, ...]:
         """Images in the order of the request."""
         i = self.instruction
-        found = load_images(i, self._library.data)
-        return tuple(ImageInput(values[None], bands, ref.modality)
-                     for (values, bands, *_), ref in zip(found, i.images, strict=True))
+        return tuple(ImageInput(_pixels(self.library, ref)[None], bands, ref.modality)
+                     for ref, bands in zip(i.images, i.bands, strict=True))
+
+    @property
+    def picture(self) -> str:
+        """Name of the pixels, see ``asks.Shown``."""
+        return repr(self.instruction.images)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the first image, pixels."""
+        height, width = _pixels(self.library, self.instruction.images[0]).shape[:2]
+        return height, width
 
     @property
     def mask(self) -> np.ndarray:
         """(H, W) uint8: 1 to segment, 0 not, 255 without a label."""
-        return load_mask(self.instruction.targets.mask, self._library.data)
+        return load_mask(self.instruction.targets.mask, self.library.data)
+
+
+# Questions on one picture follow each other; eight frames and a second sensor fit.
+@functools.lru_cache(maxsize=16)
+def _pixels(library: Library, ref: ImageRef) -> np.ndarray:
+    """(H, W, C) of one image, native values; shared: read only."""
+    if ref.set == WORLD:
+        return render(ref.id, ref.member, ref.time)[0]
+    view = View(library, library.sample(ref.set, ref.id), ref.window, ref.turn)
+    values = view.crop(library.pixels(view.sample, ref.member))
+    return np.ascontiguousarray(values, np.float32 if values.dtype == np.float16 else None)
 
 
 @functools.lru_cache(maxsize=4)
 def _world(split: str, scenes: int) -> tuple[Instruction, ...]:
     return tuple(world_stream(split, 0, 0, scenes, shuffled=False))
+
+
+@functools.lru_cache(maxsize=64)
+def _real(library: Library, set_name: str, split: str, task: str) -> tuple[Instruction, ...]:
+    return tuple(
+        instructions_of(library, set_name, split, 0, 0, tasks=(task,), augment=False))
+
+
+def instructions(library: Library, set_name: str, split: str, task: str, limit: int
+                 ) -> tuple[Instruction, ...]:
+    """Of one set and, for real sets, one task; for a small draw only a small world is made."""
+    if set_name == WORLD:
+        return _world(split, min(SCENES, 40 + limit) if limit else SCENES)
+    return _real(library, set_name, split, task)
 
 
 def source(
@@ -69,40 +106,35 @@ def source(
     wanted = frozenset(kinds)
 
     def of(library: Library, split: str, limit: int) -> list[Exam]:
-        if set_name == WORLD:
-            # A small draw needs no large world.
-            scenes = min(SCENES, 40 + limit) if limit else SCENES
-            made: Iterable[Instruction] = _world(split, scenes)
-        else:
-            made = instructions_of(library, set_name, split, 0, 0, tasks=(task,), augment=False)
+        made = instructions(library, set_name, split, task, limit)
         return [Exam(i, library) for i in made if i.task == task and i.kind in wanted
                 and (i.modality == modality if modality else i.modality != "fusion")]
 
     return of
 
 
-def _ask(exam: Exam) -> list[Ask]:
+def ask(exam: Exam) -> list[Ask]:
     """The instruction's prompt; truth: its answer, and the exam for masks."""
     i = exam.instruction
-    height, width = exam.images[0].values.shape[1:3]
-    return [Ask(f"{exam.id}#0", exam.id, exam.cluster, i.prompt, i.answer, (height, width),
-                i.modality)]
+    return [Ask(f"{exam.id}#0", exam, i.prompt, i.answer, i.modality)]
 
 
-def _ask_mask(exam: Exam) -> list[Ask]:
-    (ask,) = _ask(exam)
+def ask_mask(exam: Exam) -> list[Ask]:
+    """As ``ask``; truth: (inside, labelled), (H, W) bool each."""
+    (asked,) = ask(exam)
     mask = exam.mask
-    ask.truth, ask.size = (mask == 1, mask != 255), mask.shape
-    return [ask]
+    asked.truth = (mask == 1, mask != 255)
+    return [asked]
 
 
-def _values(text: str, kind: type) -> list:
+def values(text: str, kind: type) -> list:
+    """Spatial values of one kind in an answer."""
     return [v for v in readers.values_of(text) if isinstance(v, kind)]
 
 
-def _box_hit(ask: Ask, said: str) -> np.ndarray:
+def box_hit(ask: Ask, said: str) -> np.ndarray:
     """P@0.5: the first box said overlaps the true one, on the same image."""
-    (true,), found = _values(ask.truth, slis.Box)[:1], _values(said, slis.Box)
+    (true,), found = values(ask.truth, slis.Box)[:1], values(said, slis.Box)
     if not found or found[0].image != true.image:
         return metrics.right(False)
     edges = slis.box_xyxy(found[0]), slis.box_xyxy(true)
@@ -113,7 +145,7 @@ def _corners(text: str, size: tuple[int, int]) -> np.ndarray:
     """(N, 4, 2) corners of oriented boxes in pixels."""
     height, width = size
     found = [slis.oriented_corners(v, (width, height)) * (width, height)
-             for v in _values(text, slis.OrientedBox)]
+             for v in values(text, slis.OrientedBox)]
     return np.array(found).reshape(-1, 4, 2)
 
 
@@ -129,8 +161,9 @@ def _oriented_matches(ask: Ask, said: str) -> np.ndarray:
     return np.array([counts.hits, counts.extra, counts.missed], float)
 
 
-def _mean_overlap(ask: Ask, said: str) -> np.ndarray:
-    common, whole = metrics.mask_overlap(readers.mask_of(said, ask.size), *ask.truth)
+def mean_overlap(ask: Ask, said: str) -> np.ndarray:
+    """IoU of one mask, and one."""
+    common, whole = metrics.mask_overlap(readers.mask_of(said, ask.truth[0].shape), *ask.truth)
     return np.array([common / whole if whole else 1.0, 1.0])
 
 
@@ -139,77 +172,83 @@ _boxes = each(lambda a, s: metrics.match_boxes(
 _number = each(lambda a, s: metrics.error(readers.number(s), readers.number(a.truth)))
 
 
-def _cell(
+def cell(
     name: str, task: str, modality: str, kinds: Sequence[str], scores: Sequence[Score],
     needs: frozenset[str] = TEXT, *, asked: str = "", request: str = "", max_tokens: int = 24,
 ) -> Cell:
+    """A cell of instructions. asked: their task where the cell counts for another; request: their
+    modality."""
     set_name = name.split(".")[0]
     is_mask = any(score.metric is MEAN_IOU for score in scores)
     return Cell(
-        name, task, modality, _ask_mask if is_mask else _ask, tuple(scores), needs,
+        name, task, modality, ask_mask if is_mask else ask, tuple(scores), needs,
         max_tokens=max_tokens, domain="synthetic" if set_name == WORLD else "real",
+        controls=("first_sensor", "second_sensor") if request == "fusion" else (),
         source=source(set_name, asked or task, kinds, request),
     )
 
 
-def _score(
-    kind: str, metric: Metric, vectors, regular: float | None = None,
-    compact: float | None = None, per_tag: bool = False,
+def score(
+    kind: str, metric: Metric, vectors: Vectors, regular: Target = None, compact: Target = None,
+    per_tag: bool = False,
 ) -> Score:
+    """A row whose interval is by scene."""
     return Score(kind, metric, vectors, is_clustered=True, regular=regular, compact=compact,
                  per_tag=per_tag)
 
 
 def table() -> list[Cell]:
     """Cells of the world, then of real sets with boxes."""
-    hit, oriented = each(_box_hit), each(_oriented_hit)
-    overlap = each(_mean_overlap)
+    hit, oriented = each(box_hit), each(_oriented_hit)
+    overlap = each(mean_overlap)
     any_sensor, boxes = "any sensor", 256
     world = [
-        _cell("world.vqa", "vqa", any_sensor, ("presence", "comp", "area", "day"),
-              [_score("questions", ACCURACY, exact, 85, 70, per_tag=True)]),
-        _cell("world.class", "classification", any_sensor, ("class", "is_class"),
-              [_score("classes", ACCURACY, exact)]),
-        _cell("world.count", "count", any_sensor, ("count", "count_whole"),
-              [_score("counts", ACCURACY, exact), _score("counts", MAE, _number)]),
-        _cell("world.fused_count", "count", "fusion", ("count",),
-              [_score("counts by two sensors", ACCURACY, exact)], SENSORS, request="fusion"),
-        _cell("world.grounding", "grounding", any_sensor, BOXES,
-              [_score("grounding, P@0.5", ACCURACY, hit, 70, 55, per_tag=True)], PLACES),
-        _cell("world.oriented", "grounding", any_sensor, ("oriented",),
-              [_score("oriented grounding, P@0.5", ACCURACY, oriented)], PLACES),
-        _cell("world.boxes", "count", any_sensor, ("detect",),
-              [_score("boxes, IoU 0.5", F1, _boxes)], PLACES, max_tokens=boxes),
-        _cell("world.oriented_boxes", "count", any_sensor, ("detect_oriented",),
-              [_score("oriented boxes, IoU 0.5", F1, each(_oriented_matches))], PLACES,
+        cell("world.vqa", "vqa", any_sensor, ("presence", "comp", "area", "day"),
+              [score("questions", ACCURACY, exact, 85, 70, per_tag=True)]),
+        cell("world.class", "classification", any_sensor, ("class", "is_class"),
+              [score("classes", ACCURACY, exact)]),
+        cell("world.count", "count", any_sensor, ("count", "count_whole"),
+              [score("counts", ACCURACY, exact), score("counts", MAE, _number)]),
+        cell("world.fused_count", "count", "fusion", ("count",),
+              [score("counts by two sensors", ACCURACY, exact, "best sensor", "best sensor"),
+               score("counts by two sensors", MAE, _number, "best sensor", "best sensor")],
+              SENSORS, request="fusion"),
+        cell("world.grounding", "grounding", any_sensor, BOXES,
+              [score("grounding, P@0.5", ACCURACY, hit, 70, 55, per_tag=True)], PLACES),
+        cell("world.oriented", "grounding", any_sensor, ("oriented",),
+              [score("oriented grounding, P@0.5", ACCURACY, oriented)], PLACES),
+        cell("world.boxes", "count", any_sensor, ("detect",),
+              [score("boxes, IoU 0.5", F1, _boxes)], PLACES, max_tokens=boxes),
+        cell("world.oriented_boxes", "count", any_sensor, ("detect_oriented",),
+              [score("oriented boxes, IoU 0.5", F1, each(_oriented_matches))], PLACES,
               max_tokens=boxes),
-        _cell("world.area", "segmentation", any_sensor, ("named", "phrase", "at_prompt"),
-              [_score("areas, mean IoU", MEAN_IOU, overlap, 60, 45, per_tag=True)], POINTS,
+        cell("world.area", "segmentation", any_sensor, ("named", "phrase", "at_prompt"),
+              [score("areas, mean IoU", MEAN_IOU, overlap, 60, 45, per_tag=True)], POINTS,
               max_tokens=boxes),
-        _cell("world.refer", "referring", any_sensor, ("what", "cover"),
-              [_score("what is there", ACCURACY, exact)], POINTS),
-        _cell("world.change", "change", "temporal", ("changed", "event", "new_count"),
-              [_score("change questions", ACCURACY, exact)], DATES),
-        _cell("world.change_area", "change", "temporal", ("segment",),
-              [_score("changed area, mean IoU", MEAN_IOU, overlap)], PLACES | DATES,
+        cell("world.refer", "referring", any_sensor, ("what", "cover"),
+              [score("what is there", ACCURACY, exact)], POINTS),
+        cell("world.change", "change", "temporal", ("changed", "event", "new_count"),
+              [score("change questions", ACCURACY, exact)], DATES),
+        cell("world.change_area", "change", "temporal", ("segment",),
+              [score("changed area, mean IoU", MEAN_IOU, overlap)], PLACES | DATES,
               max_tokens=boxes),
-        _cell("world.dates", "temporal", "temporal", ("crop", "first_image", "season", "span"),
-              [_score("series of dates", ACCURACY, exact)], VIDEO | POINTS, request="temporal"),
-        _cell("world.video", "temporal", "video",
+        cell("world.dates", "temporal", "temporal", ("crop", "first_image", "season", "span"),
+              [score("series of dates", ACCURACY, exact)], VIDEO | POINTS, request="temporal"),
+        cell("world.video", "temporal", "video",
               ("count_frame", "direction", "is_moving", "moving", "span"),
-              [_score("video questions", ACCURACY, exact)], VIDEO | POINTS, request="video"),
-        _cell("world.track", "temporal", "video", ("track",),
-              [_score("track to a frame, P@0.5", ACCURACY, hit)], VIDEO | POINTS),
+              [score("video questions", ACCURACY, exact)], VIDEO | POINTS, request="video"),
+        cell("world.track", "temporal", "video", ("track",),
+              [score("track to a frame, P@0.5", ACCURACY, hit)], VIDEO | POINTS),
     ]
     grounding = [
-        _cell(f"{name}.grounding", "grounding", modality, BOXES,
-              [_score("grounding, P@0.5", ACCURACY, hit)], PLACES)
+        cell(f"{name}.grounding", "grounding", modality, BOXES,
+              [score("grounding, P@0.5", ACCURACY, hit)], PLACES)
         for name, modality in (("objects_rgb", "optical"), ("hit_uav", "infrared"),
                                ("s2_ships", "multispectral"), ("aerial_video", "video"))
     ]
     referring = [
-        _cell(f"{name}.refer", "referring", modality, (kind,),
-              [_score("what is there", ACCURACY, exact)], POINTS)
+        cell(f"{name}.refer", "referring", modality, (kind,),
+              [score("what is there", ACCURACY, exact)], POINTS)
         for name, modality, kind in (("objects_rgb", "optical", "what"),
                                      ("hit_uav", "infrared", "what"),
                                      ("flood_s1", "sar", "cover"))

@@ -9,16 +9,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eo_nodes.lvlm.infer import ImageInput
+from training.evaluation.asks import Ask, grounding_of
 from training.evaluation.cells import Cell
+from training.evaluation.readers import plain
+from training.evaluation.subject import Said
+from training.instruct import phrases
+from training.instruct.nouns import CLASS_NAMES, STYLE
 from training.instruct.sources import Library
 
 Images = tuple[ImageInput, ...]
 Alter = Callable[[Images], Images]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """How a question is put otherwise: its images, its words, and how its answer is taken."""
+
+    alter: Alter = lambda images: images
+    ask: Callable[[Ask], Ask] = lambda ask: ask
+    read: Callable[[Said], Said] = lambda said: said
+
+
 
 TRAINING_PICTURES = 32
 # Share of the side that the target takes in the middle of a chip.
@@ -27,7 +43,7 @@ _VISIBLE_NM = (665.0, 560.0, 490.0)
 _VISIBLE_NAMES = ("red", "green", "blue")
 
 
-def grey(library: Library, cell: Cell) -> Alter:
+def grey(library: Library, cell: Cell) -> Control:
     """Blind: each band of each picture at its mean over the first training pictures."""
     sums: dict[tuple[str, ...], list[np.ndarray]] = {}
     for sample in cell.samples(library, "train", TRAINING_PICTURES)[:TRAINING_PICTURES]:
@@ -40,7 +56,7 @@ def grey(library: Library, cell: Cell) -> Alter:
         return tuple(_filled(i, means.get(i.bands, np.full(len(i.bands), _band_means(i).mean())))
                      for i in images)
 
-    return alter
+    return Control(alter)
 
 
 def _band_means(image: ImageInput) -> np.ndarray:
@@ -53,7 +69,7 @@ def _filled(image: ImageInput, levels: np.ndarray) -> ImageInput:
     return replace(image, values=values)
 
 
-def masked_target(library: Library, cell: Cell) -> Alter:
+def masked_target(library: Library, cell: Cell) -> Control:
     """The middle of a chip, where the target stands, at the median of the clutter around it."""
     share = TARGET_SHARE[cell.set_name]
 
@@ -69,7 +85,7 @@ def masked_target(library: Library, cell: Cell) -> Alter:
             made.append(replace(image, values=values))
         return tuple(made)
 
-    return alter
+    return Control(alter)
 
 
 def _middle(side: int, share: float) -> slice:
@@ -77,7 +93,7 @@ def _middle(side: int, share: float) -> slice:
     return slice(margin, side - margin)
 
 
-def visible_only(library: Library, cell: Cell) -> Alter:
+def visible_only(library: Library, cell: Cell) -> Control:
     """Of many bands only red, green and blue: what the other bands are worth."""
     wavelengths = library.meta(cell.set_name).get("wavelengths_nm")
 
@@ -90,7 +106,7 @@ def visible_only(library: Library, cell: Cell) -> Alter:
             made.append(replace(image, values=image.values[..., chosen], bands=bands))
         return tuple(made)
 
-    return alter
+    return Control(alter)
 
 
 def _nm(band: str) -> float:
@@ -98,16 +114,57 @@ def _nm(band: str) -> float:
     return float(digits) if digits else 0.0
 
 
-def one_date(library: Library, cell: Cell) -> Alter:
+def one_date(library: Library, cell: Cell) -> Control:
     """The first date twice: nothing can have changed."""
-    return lambda images: (images[0], replace(images[0]))
+    return Control(lambda images: (images[0], replace(images[0])))
 
 
-CONTROLS: dict[str, Callable[[Library, Cell], Alter]] = {
+def first_sensor(library: Library, cell: Cell) -> Control:
+    """Of two sensors only the first."""
+    return Control(lambda images: images[:1])
+
+
+def second_sensor(library: Library, cell: Cell) -> Control:
+    """Of two sensors only the second."""
+    return Control(lambda images: images[1:2])
+
+
+def class_caption(library: Library, cell: Cell) -> Control:
+    """The commonest training caption of the class that the model names: all a caption says that
+    only knows the class."""
+    counts: dict[str, Counter[str]] = {}
+    for sample in library.samples(cell.set_name, "train"):
+        name = CLASS_NAMES[cell.set_name][sample.facts["label"]]
+        counts.setdefault(name, Counter()).update(sample.facts.get("captions", []))
+    usual = {name: said.most_common(1)[0][0] for name, said in counts.items() if said}
+    prompt = phrases.CLASS[STYLE[cell.set_name]][0]
+    return Control(
+        ask=lambda ask: replace(ask, prompt=prompt),
+        read=lambda said: replace(said, text=usual.get(plain(said.text), "")),
+    )
+
+
+def true_expression(library: Library, cell: Cell) -> Control:
+    """The annotators' description is grounded: what is lost by the model's own words."""
+    return Control(ask=lambda ask: replace(ask, prompt=grounding_of(ask.truth[1]), follow=None))
+
+
+def no_description(library: Library, cell: Cell) -> Control:
+    """A description that says nothing is grounded: hits that need no words."""
+    return Control(ask=lambda ask: replace(ask, prompt=grounding_of("object"), follow=None))
+
+
+SENSORS = ("first_sensor", "second_sensor")
+CONTROLS: dict[str, Callable[[Library, Cell], Control]] = {
     "blind": grey,
     "masked_target": masked_target,
     "visible_only": visible_only,
     "one_date": one_date,
+    "first_sensor": first_sensor,
+    "second_sensor": second_sensor,
+    "class_caption": class_caption,
+    "true_expression": true_expression,
+    "no_description": no_description,
 }
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -26,7 +27,7 @@ def _cells(row: Row) -> list[str]:
     def number(x: float | None) -> str:
         return _number(x, row.metric.is_percent)
 
-    control = f"{row.control[0]} {number(row.control[1])}" if row.control else "-"
+    control = ", ".join(f"{name} {number(x)}" for name, x in row.controls) or "-"
     target = row.target if isinstance(row.target, str) else number(row.target)
     reached = {True: "yes", False: "NO", None: "-"}[row.reached]
     refused = (f"{row.refused} refused",) if row.refused else ()
@@ -51,6 +52,25 @@ def show(rows: Sequence[Row], not_supported: Sequence[dict], console: Console) -
         console.print(table)
     for item in not_supported:
         console.print(f"{item['model']}: {item['cell']}: not supported ({item['lacks']})")
+
+
+def show_summary(found: dict[str, Any], console: Console) -> None:
+    """Print targets reached and missed, and the comparison of two models."""
+    for name, of in found["models"].items():
+        console.print(f"{name}: {of['reached']} of {of['targets']} targets reached, "
+                      f"{of['rows']} rows, {of['marked']} of them small or clustered")
+        for miss in of["missed"]:
+            console.print(f"  missed: {miss['set']} {miss['type']}, {miss['metric']} "
+                          f"{miss['value']} (target {miss['target']}): {miss['reason']}")
+    for key in ("comparison", "comparison_of_targets"):
+        if found.get(key, {}).get("cells"):
+            c = found[key]
+            console.print(
+                f"{c['first']} - {c['second']} over {c['cells']} percent-valued rows"
+                f"{' with a target' if key.endswith('targets') else ''}: "
+                f"{c['mean_difference']:+} points ({c['ci95'][0]} to {c['ci95'][1]}); "
+                f"where one of both is right, {c['first']} is in {c['first_right_percent']} % "
+                f"of {c['disagreements']} questions")
 
 
 def write(path: Path, rows: Sequence[Row], not_supported: Sequence[dict], more: dict) -> None:

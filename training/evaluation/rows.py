@@ -20,9 +20,10 @@ class Row:
     """A figure with everything it is held against.
 
     Attributes:
-        value, majority, probe, blind, control: in the metric's unit; None where there is none.
+        value, majority, probe, blind: in the metric's unit; None where there is none.
+        controls: (what, value); n_blind: questions asked on grey or altered pictures.
         ci95: of the value. n: items; clusters: what the interval was drawn over.
-        reached: None without a target.
+        reached: None without a target. reason: why not, where it is False.
         keys, vectors, clusters_of: per item, for comparing two models; not written out.
     """
 
@@ -40,9 +41,11 @@ class Row:
     majority: float | None = None
     probe: float | None = None
     blind: float | None = None
-    control: tuple[str, float] | None = None
+    n_blind: int = 0
+    controls: tuple[tuple[str, float], ...] = ()
     target: float | str | None = None
     reached: bool | None = None
+    reason: str = ""
     ece: float | None = None
     refused: int = 0
     marks: tuple[str, ...] = ()
@@ -63,8 +66,10 @@ class Row:
             "metric": self.metric.name, "value": _round(self.value), "n": self.n,
             "ci95": [_round(x) for x in self.ci95], "majority": _round(self.majority),
             "probe": _round(self.probe), "blind": _round(self.blind),
-            "control": self.control and {"name": self.control[0], "value": _round(self.control[1])},
-            "target": self.target, "reached": self.reached, "clusters": self.clusters,
+            "n_blind": self.n_blind,
+            "controls": [{"name": name, "value": _round(x)} for name, x in self.controls],
+            "target": self.target, "reached": self.reached, "reason": self.reason,
+            "clusters": self.clusters,
             "ece": _round(self.ece), "refused": self.refused, "marks": list(self.marks),
         }
 
@@ -85,7 +90,8 @@ def is_reached(row: Row) -> bool | None:
     """Whether a row's target holds.
 
     ``better``: better than majority and probe. ``clearly``: so with the worse end of its
-    interval. ``probe + 5``: so many above the probe.
+    interval. ``probe + 5``: so many above the probe. ``best sensor``: better than each sensor
+    alone.
     """
     target = row.target
     if target is None:
@@ -98,9 +104,11 @@ def is_reached(row: Row) -> bool | None:
     if not isinstance(target, str):
         return sign * row.value >= sign * target
     against = [x for x in (row.majority, row.probe) if x is not None]
+    if target == "best sensor":
+        against = [x for name, x in row.controls if name.endswith(" sensor")]
     if not against:
         return None
-    own = row.value if target == "better" else row.ci95[1 if sign < 0 else 0]
+    own = row.ci95[1 if sign < 0 else 0] if target == "clearly" else row.value
     return all(sign * own > sign * x for x in against)
 
 

@@ -1,203 +1,192 @@
 """Put cells to a model, answer by answer, so that a stopped run goes on where it was.
 
-Answers lie in `OUT/answers/DIGEST/SPLIT/CELL[.VARIANT].jsonl`; scoring reads them again, so a
-changed metric costs no inference and changed weights start anew.
+Answers lie in `OUT/answers/RUN/SPLIT/CELL[.VARIANT].jsonl`, where RUN names weights, runtime,
+threads and processor (`run.json` beside them spells it out); scoring reads them again, so a changed
+metric costs no inference and changed weights start anew. Questions of all cells on one picture are
+asked one after the other: the picture is decoded and seen once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from eo_nodes.lvlm.infer import ImageInput
 from eo_nodes.lvlm.journal import Journal
 from training.evaluation.asks import Ask
-from training.evaluation.cells import Cell, Score
-from training.evaluation.metrics import ACCURACY, ece_equal_mass, right
-from training.evaluation.probes import CONTROLS, QuestionOnly
-from training.evaluation.rows import Row, interval, is_reached, marked
-from training.evaluation.sets import Sample, draw
+from training.evaluation.cells import Cell
+from training.evaluation.probes import CONTROLS, Control
+from training.evaluation.rows import Row
+from training.evaluation.scoring import Answers, rows_of
+from training.evaluation.sets import draw
 from training.evaluation.subject import Said, Subject
 from training.instruct.sources import Library
 
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[str, int], None]
 BLIND = "blind"
+# An answer that may be this long costs as much as several short ones.
+LONG_TOKENS, LONG_SHARE = 128, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is asked, and where answers are kept. limit: asks a cell, 0 for all."""
+    """How much is asked, and where answers are kept.
+
+    Attributes:
+        limit: asks a cell, a quarter of them where answers may be long; 0 for all.
+        blind_limit: asks a cell on grey or altered pictures; 0 for as many as there are.
+    """
 
     split: str
     out: Path
     limit: int = 0
+    blind_limit: int = 0
     with_controls: bool = True
+
+    def limit_of(self, cell: Cell) -> int:
+        """Asks of a cell, 0 for all."""
+        if cell.max_tokens < LONG_TOKENS or not self.limit:
+            return self.limit
+        return max(1, self.limit // LONG_SHARE)
+
+    def folder(self, subject: Subject) -> Path:
+        """Where a subject's answers lie; made, with its record."""
+        folder = self.out / "answers" / subject.run_key
+        record = {"model": subject.name, "digest": subject.digest, **subject.record}
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        return folder / self.split
+
+
+@dataclass(slots=True)
+class Job:
+    """A cell with its questions; what has been said so far, by variant and key of the ask."""
+
+    cell: Cell
+    asks: list[Ask]
+    said: dict[str, Answers] = field(default_factory=dict)
+    pending: list[tuple[str, Ask]] = field(default_factory=list)
 
 
 class Runner:
-    """One model on one data folder."""
+    """One model on one data folder. progress: name of a cell, answers made since the last call."""
 
     def __init__(self, subject: Subject, library: Library, plan: Plan, progress: Progress):
         self._subject, self._library, self._plan = subject, library, plan
         self._progress = progress
 
-    def rows(self, cell: Cell) -> list[Row]:
-        """Ask everything of a cell, also on its controls; one row a score.
-
-        Non-purpose: cells beyond the model (see ``lacking``).
-        """
-        chosen, some = self._asks(cell)
-        if not some:
-            return []
-        variants = [""] + ([BLIND] if self._plan.with_controls else [])
-        if cell.control and self._plan.with_controls:
-            variants.append(cell.control)
-        said = {v: self._answers(cell, v, chosen, some) for v in variants}
-        made = []
-        for score in cell.scores:
-            made += self._rows_of(cell, score, some, said)
-        return made
-
     def lacking(self, cell: Cell) -> str:
         """What the model cannot do that the cell needs, or an empty string."""
         return ", ".join(sorted(cell.needs - self._subject.abilities))
 
-    # -- asking ----------------------------------------------------------------------------------
+    def prepare(self, cell: Cell) -> Job:
+        """Draw the questions of a cell and read what was answered before."""
+        job = Job(cell, self._asks(cell))
+        blind = self._plan.blind_limit
+        variants = ["", BLIND, *cell.controls] if self._plan.with_controls else [""]
+        for variant in variants:
+            asks = job.asks
+            if variant and blind and len(asks) > blind:
+                asks = sorted(asks, key=lambda a: draw(a.key))[:blind]
+            with Journal(self._path(cell, variant)) as journal:
+                kept = {r["key"]: r for r in journal}
+            # Another wording since the last run: asked again.
+            fits = {a.key for a in asks if a.key in kept and kept[a.key]["prompt"] == a.wording}
+            job.said[variant] = {k: _said(kept[k]) for k in fits}
+            job.pending += [(variant, a) for a in asks if a.key not in fits]
+        return job
 
-    def _asks(self, cell: Cell) -> tuple[list[Sample], list[Ask]]:
-        limit = self._plan.limit
-        everything = cell.samples(self._library, self._plan.split, limit)
-        if limit:
-            everything = sorted(everything, key=lambda s: draw(s.id))
-        chosen, some = [], []
-        for sample in everything:
-            asked = cell.ask(sample)
-            if asked:
-                chosen.append(sample)
-                some += asked
-            if limit and len(chosen) == limit:
-                break
-        if limit:
-            some = sorted(some, key=lambda a: draw(a.key))[:limit]
-        return chosen, some
+    def answer(self, jobs: Sequence[Job]) -> None:
+        """Ask what is pending, picture by picture."""
+        controls: dict[tuple[str, str], Control] = {}
+        grey: dict[tuple, Said] = {}
+        with ExitStack() as stack:
+            journals: dict[tuple[str, str], Journal] = {}
+            for job, variant, ask in _by_picture(jobs):
+                where = job.cell.name, variant
+                if where not in journals:
+                    path = self._path(job.cell, variant)
+                    journals[where] = stack.enter_context(Journal(path))
+                    controls[where] = (CONTROLS[variant](self._library, job.cell) if variant
+                                       else Control())
+                one = self._ask(ask, job.cell.max_tokens, controls[where],
+                                grey if variant == BLIND else None)
+                job.said[variant][ask.key] = one
+                journals[where].append({
+                    "key": ask.key, "prompt": ask.wording, "answer": one.text,
+                    "confidence": one.confidence, "seconds": one.seconds, "error": one.error,
+                })
+                self._progress(job.cell.name, 1)
+        for job in jobs:
+            job.pending.clear()
 
-    def _answers(
-        self, cell: Cell, variant: str, chosen: Sequence[Sample], some: Sequence[Ask]
-    ) -> dict[str, Said]:
-        """Answers by key, from the journal or asked now."""
+    def rows(self, cell: Cell) -> list[Row]:
+        """Ask everything of one cell, also on its controls; one row a score."""
+        job = self.prepare(cell)
+        self.answer([job])
+        return self.score(job)
+
+    def score(self, job: Job) -> list[Row]:
+        """Rows of a cell whose questions are answered."""
+        return rows_of(job.cell, job.asks, job.said, self._subject, self._library,
+                       is_test=self._plan.split == "test", is_drawn=bool(self._plan.limit))
+
+    def _path(self, cell: Cell, variant: str) -> Path:
         name = f"{cell.name}.{variant}" if variant else cell.name
-        folder = self._plan.out / "answers" / self._subject.digest[:16] / self._plan.split
-        by_sample: dict[str, list[Ask]] = {}
-        for ask in some:
-            by_sample.setdefault(ask.sample_id, []).append(ask)
-        with Journal(folder / f"{name}.jsonl") as journal:
-            said = {r["key"]: _said(r) for r in journal if r.get("prompt") is not None}
-            asked = {r["key"]: r["prompt"] for r in journal}
-            alter = CONTROLS[variant](self._library, cell) if variant else None
-            grey: dict[tuple, Said] = {}
-            done = 0
-            for sample in chosen:
-                for ask in by_sample.get(sample.id, []):
-                    done += 1
-                    # Another wording since the last run: asked again.
-                    if asked.get(ask.key) == ask.prompt:
-                        continue
-                    images = alter(sample.images) if alter else sample.images
-                    seen = grey if variant == BLIND else None
-                    said[ask.key] = one = self._ask(ask, images, cell.max_tokens, seen)
-                    journal.append({
-                        "key": ask.key, "prompt": ask.prompt, "answer": one.text,
-                        "confidence": one.confidence, "seconds": one.seconds, "error": one.error,
-                    })
-                    self._progress(name, done, len(some))
-        self._progress(name, len(some), len(some))
-        return said
+        return self._plan.folder(self._subject) / f"{name}.jsonl"
+
+    def _asks(self, cell: Cell) -> list[Ask]:
+        limit = self._plan.limit_of(cell)
+        everything = cell.samples(self._library, self._plan.split, limit)
+        if not limit:
+            return [ask for sample in everything for ask in cell.ask(sample)]
+        some: list[Ask] = []
+        many = 0
+        for sample in sorted(everything, key=lambda s: draw(s.id)):
+            asked = cell.ask(sample)
+            some += asked
+            many += bool(asked)
+            if many == limit:
+                break
+        return sorted(some, key=lambda a: draw(a.key))[:limit]
 
     def _ask(
-        self, ask: Ask, images: Sequence[ImageInput], max_tokens: int, grey: dict | None
+        self, ask: Ask, max_tokens: int, control: Control, grey: dict[tuple, Said] | None
     ) -> Said:
+        images = control.alter(ask.sample.images)
+        ask = control.ask(ask)
         if grey is None:
-            return self._subject.answer(images, ask.prompt, max_tokens)
+            return control.read(self._say(images, ask, max_tokens))
         # Grey pictures of one size are the same picture: the answer is too.
-        key = (ask.prompt, *((i.values.shape, i.bands) for i in images))
+        key = (ask.wording, max_tokens, *(
+            (i.values.shape, i.bands, i.modality, i.values[0, 0, 0].tobytes()) for i in images))
         if key not in grey:
-            grey[key] = self._subject.answer(images, ask.prompt, max_tokens)
-        return grey[key]
+            grey[key] = self._say(images, ask, max_tokens)
+        return control.read(grey[key])
 
-    # -- scoring ---------------------------------------------------------------------------------
-
-    def _rows_of(
-        self, cell: Cell, score: Score, some: Sequence[Ask], said: dict[str, dict[str, Said]]
-    ) -> list[Row]:
-        own = [a for a in some if not score.tag or a.tag == score.tag]
-        if not own:
-            return []
-        made = [self._row(cell, score, own, said, score.type)]
-        if score.per_tag:
-            for tag in sorted({a.tag for a in own}):
-                part = [a for a in own if a.tag == tag]
-                kind = f"{score.type}: {tag}"
-                made.append(self._row(cell, score, part, said, kind, is_part=True))
-        return made
-
-    def _row(
-        self, cell: Cell, score: Score, own: Sequence[Ask], said: dict[str, dict[str, Said]],
-        kind: str, is_part: bool = False,
-    ) -> Row:
-        metric = score.metric
-        values, vectors = {}, np.zeros((0, 1))
-        for variant, answers in said.items():
-            scored = score.vectors(own, [answers[a.key].text for a in own])
-            values[variant] = metric.value(scored.sum(0))
-            vectors = vectors if variant else scored
-        clusters = [a.cluster if score.is_clustered else a.key for a in own]
-        is_test = self._plan.split == "test" and not is_part
-        size = "compact" if self._subject.name.startswith("compact") else "regular"
-        row = Row(
-            model=self._subject.name, category=cell.task, modality=cell.modality,
-            set=cell.set_name, type=kind, metric=metric, value=values[""], n=len(own),
-            ci95=interval(metric, vectors, clusters), clusters=len(set(clusters)),
-            domain=cell.domain, majority=score.majority if is_test else None,
-            probe=score.probe if is_test else None, blind=values.get(BLIND),
-            control=self._control(cell, score, values, is_test),
-            target=getattr(score, size) if is_test else None,
-            refused=sum(bool(said[""][a.key].error) for a in own), marks=score.marks,
-            keys=[a.key for a in own], vectors=vectors, clusters_of=clusters,
-        )
-        if metric is ACCURACY:
-            row.ece = ece_equal_mass([said[""][a.key].confidence for a in own], vectors[:, 0])
-        if score.note is not None:
-            row.marks += (score.note(own, [said[""][a.key].text for a in own]),)
-        if score.question_only is not None:
-            self._question_only(cell, score, own, row)
-        # A draw of few questions shows that it runs, not that a target holds.
-        row.reached = None if self._plan.limit else is_reached(row)
-        row.marks = marked(row)
-        return row
-
-    @staticmethod
-    def _control(
-        cell: Cell, score: Score, values: dict[str, float], is_test: bool
-    ) -> tuple[str, float] | None:
-        if cell.control and cell.control in values:
-            return cell.control.replace("_", " "), values[cell.control]
-        return score.shortcut if is_test else None
-
-    def _question_only(self, cell: Cell, score: Score, own: Sequence[Ask], row: Row) -> None:
-        """Majority and probe from the training answers: of the type, and of the very question."""
-        assert score.question_only is not None
-        read = score.question_only
-        blind = QuestionOnly(self._library, cell.set_name, score.tag, read)
-        if blind.majority is None:
-            return
-        true = [read(a.truth[0]) for a in own]
-        hits = [blind.answer(a.truth[1]) == t for a, t in zip(own, true, strict=True)]
-        row.probe = float(ACCURACY.value(sum(right(h) for h in hits)))
-        row.majority = float(ACCURACY.value(sum(right(blind.majority == t) for t in true)))
+    def _say(self, images: Sequence[ImageInput], ask: Ask, max_tokens: int) -> Said:
+        first = self._subject.answer(images, ask.prompt, max_tokens)
+        if ask.follow is None:
+            return first
+        second = self._subject.answer(images, ask.follow(first.text), max_tokens)
+        return Said(f"{first.text}\n{second.text}", min(first.confidence, second.confidence),
+                    first.seconds + second.seconds, first.error or second.error)
 
 
-def _said(record: dict) -> Said:
+def _by_picture(jobs: Sequence[Job]) -> Iterator[tuple[Job, str, Ask]]:
+    """Pending questions in the order of their pictures; seeing ones before altered ones."""
+    groups: dict[tuple[bool, str], list[tuple[Job, str, Ask]]] = {}
+    for job in jobs:
+        for variant, ask in job.pending:
+            groups.setdefault((bool(variant), ask.sample.picture), []).append(
+                (job, variant, ask))
+    for group in sorted(groups, key=lambda g: g[0]):
+        yield from groups[group]
+
+
+def _said(record: dict[str, Any]) -> Said:
     return Said(record["answer"], record["confidence"], record["seconds"], record["error"])

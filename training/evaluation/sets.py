@@ -13,6 +13,7 @@ import numpy as np
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.lvlm.infer import ImageInput
+from training.instruct import builder
 from training.instruct.sources import SETS, Library
 from training.instruct.sources import Sample as Stored
 
@@ -42,12 +43,21 @@ class Sample:
         self._library, self._stored = library, stored
         self.set_name, self.id, self.facts = stored.set_name, stored.id, stored.facts
         self.cluster = stored.scene
+        self._size: tuple[int, int] | None = None
 
     @property
     def images(self) -> tuple[ImageInput, ...]:
         """One image, or two of a pair (before and after; optical and radar)."""
         members = [m for m in ("image", "image2") if m in self.facts]
-        return tuple(self._image(m) for m in members)
+        found = tuple(self._image(m) for m in members)
+        height, width = found[0].values.shape[1:3]
+        self._size = height, width
+        return found
+
+    @property
+    def picture(self) -> str:
+        """Name of the pixels: samples of one picture are asked one after the other."""
+        return self.id
 
     def _image(self, member: str) -> ImageInput:
         values = self._library.pixels(self._stored, member)
@@ -62,8 +72,10 @@ class Sample:
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the first image, pixels."""
-        height, width = self.images[0].values.shape[1:3]
-        return height, width
+        if self._size is None:
+            height, width = self.images[0].values.shape[1:3]
+            self._size = height, width
+        return self._size
 
     @property
     def mask(self) -> np.ndarray:
@@ -84,7 +96,8 @@ def open_library(data: Path) -> Library:
         ConfigError: it holds no set.
     """
     try:
-        return Library(data, cache_bytes=256 << 20)
+        # The builder's own, so that pictures are decoded and kept once.
+        return builder.library(data)
     except OSError as fault:
         raise ConfigError(f"--data {data}: {fault}") from fault
 

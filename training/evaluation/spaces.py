@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eo_nodes.lvlm.infer import ImageInput
 from eo_nodes.lvlm.journal import Journal
 from training.evaluation.metrics import ACCURACY, RECALLS, recall_hit, right
 from training.evaluation.rows import Row, interval, is_reached, marked
@@ -23,10 +22,18 @@ NEEDS = {
     "eurosat_rgb.names": "embed",
     "aid_rsicd.names": "embed",
     "aid_rsicd.text_to_scene": "embed",
+    "s1s2_pairs.match_signature": "signature",
     "s1s2_pairs.match": "sensors",
     "s1s2_pairs.match_vectors": "embed",
 }
+# How two sensors' images are compared: by the matching vectors, by asking, by the language space.
+MATCH_TYPES = {
+    "match_signature": "SAR tile among ten", "match": "SAR tile among ten, asked",
+    "match_vectors": "SAR tile among ten, by the language space"}
+MATCH_TARGETS = {"compact": 83.0, "regular": 88.0}
 NAMES = tuple(NEEDS)
+TASKS = {"eurosat_rgb.names": "classification", "aid_rsicd.names": "classification",
+         "aid_rsicd.text_to_scene": "caption"}
 TEMPLATE = "a satellite image of {name}"
 # Zero-shot is asked to be at least this many times chance.
 ZERO_SHOT_FACTOR = 4
@@ -41,10 +48,7 @@ class Spaces:
 
     def lacking(self, name: str) -> str:
         """What the model cannot do that the cell needs, or an empty string."""
-        able = self._subject.abilities
-        if NEEDS[name] in able or (name.endswith(".match") and "match" in able):
-            return ""
-        return NEEDS[name]
+        return "" if NEEDS[name] in self._subject.abilities else NEEDS[name]
 
     def rows(self, name: str) -> list[Row]:
         """Rows of one of ``NAMES``."""
@@ -55,7 +59,9 @@ class Spaces:
             ids = {s.id for s in chosen}
             chosen = [s for s in chosen if ids.issuperset(s.facts["candidates"])]
         if self._plan.limit:
-            chosen = sorted(chosen, key=lambda s: draw(s.id))[: self._plan.limit]
+            # Asking takes ten answers a picture.
+            many = max(1, self._plan.limit // 10) if kind == "match" else self._plan.limit
+            chosen = sorted(chosen, key=lambda s: draw(s.id))[:many]
         if not chosen:
             return []
         if kind == "names":
@@ -66,15 +72,15 @@ class Spaces:
 
     def _vectors(self, name: str, chosen: Sequence[Sample]) -> np.ndarray:
         """(N, 384) image vectors."""
-        folder = self._plan.out / "answers" / self._subject.digest[:16] / self._plan.split
+        folder = self._plan.folder(self._subject)
         with Journal(folder / f"{name}.vectors.jsonl") as journal:
             known = {r["key"]: r["vector"] for r in journal}
-            for done, sample in enumerate(chosen):
+            for sample in chosen:
                 if sample.id not in known:
                     vector = self._subject.embed_image(sample.images[0])
                     known[sample.id] = [round(float(x), 6) for x in vector]
                     journal.append({"key": sample.id, "vector": known[sample.id]})
-                self._progress(f"{name}.vectors", done + 1, len(chosen))
+                    self._progress(f"{name}.vectors", 1)
         return np.array([known[s.id] for s in chosen], np.float32)
 
     def _by_name(self, name: str, chosen: Sequence[Sample]) -> list[Row]:
@@ -95,7 +101,7 @@ class Spaces:
                 part = [s for s, m in zip(chosen, mask, strict=True) if m]
                 row = self._row(name, "classification", kind, hits[mask], part, chance)
                 parts.append(row)
-            parts[0].target = ZERO_SHOT_FACTOR * chance
+            parts[0].target = float(ZERO_SHOT_FACTOR * chance)
             parts[0].reached = None if self._plan.limit else is_reached(parts[0])
             a, b = (max(p.value, 1e-9) for p in parts)
             both = self._row(name, "classification", "zero-shot, harmonic mean", hits, chosen, None)
@@ -121,38 +127,46 @@ class Spaces:
         return made
 
     def _match(self, cell: str, chosen: Sequence[Sample]) -> list[Row]:
-        """The SAR tile of an optical tile among ten: asked, or by the nearest vector."""
-        name, by_vector = cell.split(".")[0], cell.endswith("_vectors")
+        """The SAR tile of an optical tile among ten."""
+        name, kind = cell.split(".")
         everything = {s.id: s for s in samples(self._library, name, self._plan.split)}
-        folder = self._plan.out / "answers" / self._subject.digest[:16] / self._plan.split
+        vectors: dict[tuple[str, int], np.ndarray] = {}
+
+        def vector(sample_id: str, image: int) -> np.ndarray:
+            """Of one tile, made once."""
+            key = sample_id, image
+            if key not in vectors:
+                see = (self._subject.signature if kind == "match_signature"
+                       else self._subject.embed_image)
+                vectors[key] = see(everything[sample_id].images[image])
+            return vectors[key]
+
+        def score(own: str, other: str) -> float:
+            if kind == "match":
+                return self._subject.match(everything[own].images[0],
+                                           everything[other].images[1])
+            return float(vector(own, 0) @ vector(other, 1))
+
         hits = []
-        with Journal(folder / f"{cell}.jsonl") as journal:
+        with Journal(self._plan.folder(self._subject) / f"{cell}.jsonl") as journal:
             known = {r["key"]: r["right"] for r in journal}
-            for done, sample in enumerate(chosen):
+            for sample in chosen:
                 if sample.id not in known:
-                    tiles = {c: everything[c].images[1] for c in sample.facts["candidates"]}
-                    scores = {c: self._score(sample.images[0], tile, by_vector)
-                              for c, tile in tiles.items()}
+                    scores = {c: score(sample.id, c) for c in sample.facts["candidates"]}
                     best = max(scores.values())
                     # A tie is no answer.
                     known[sample.id] = [c for c in scores if scores[c] == best] == [sample.id]
                     journal.append({"key": sample.id, "right": known[sample.id]})
+                    self._progress(cell, 1)
                 hits.append(right(known[sample.id]))
-                self._progress(cell, done + 1, len(chosen))
-        kind = "SAR tile among ten" + (", by vectors" if by_vector else "")
-        row = self._row(name, "grounding", kind, np.array(hits), chosen, 10.0)
+        row = self._row(name, "grounding", MATCH_TYPES[kind], np.array(hits), chosen, 10.0)
         if self._plan.split == "test":
             row.majority, row.probe = 6.8, 76.0
-            if not by_vector:
-                row.target = 83 if self._subject.name.startswith("compact") else 88
+            if kind == "match_signature":
+                row.target = MATCH_TARGETS[self._subject.size]
                 row.reached = None if self._plan.limit else is_reached(row)
         row.modality = "optical and sar"
         return [row]
-
-    def _score(self, first: ImageInput, second: ImageInput, by_vector: bool) -> float:
-        if not by_vector:
-            return self._subject.match(first, second)
-        return float(self._subject.embed_image(first) @ self._subject.embed_image(second))
 
     def _row(
         self, name: str, category: str, kind: str, hits: np.ndarray, of: Sequence[Sample],

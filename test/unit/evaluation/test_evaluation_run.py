@@ -29,7 +29,8 @@ def library():
 class Knowing:
     """A stand-in for a subject: knows the truth of a cell and says it, as far as it sees."""
 
-    name, digest, held_out = "regular", "0123456789abcdef" * 4, {}
+    name = size = "regular"
+    digest, run_key, record, held_out = "0123456789abcdef" * 4, "0123-4567", {"threads": 1}, {}
     abilities = frozenset({"text", "dates", "places", "visual_prompts"})
 
     def __init__(self, say):
@@ -142,11 +143,11 @@ def test_cells_beyond_a_model_are_named_with_what_it_lacks(library, tmp_path):
     assert made.lacking(cell("indian_pines.pixels", library)) == "visual_prompts"
     assert made.lacking(cell("trees.count", library)) == ""
     space = spaces.Spaces(subject, library, Plan("test", tmp_path), lambda *_: None)
-    assert {space.lacking(name) for name in spaces.NAMES} == {"embed", "sensors"}
+    assert {space.lacking(name) for name in spaces.NAMES} == {"embed", "sensors", "signature"}
 
 
 def test_grey_pictures_hold_nothing(library):
-    alter = grey(library, cell("eurosat_ms.class", library))
+    alter = grey(library, cell("eurosat_ms.class", library)).alter
     sample = samples(library, "eurosat_ms", "test")[0]
     image, = alter(sample.images)
     assert image.values.dtype == np.uint16 and image.values.shape == (1, 64, 64, 13)
@@ -155,7 +156,7 @@ def test_grey_pictures_hold_nothing(library):
 
 def test_masked_target_leaves_the_clutter(library):
     sample = samples(library, "mstar", "test")[0]
-    image, = CONTROLS["masked_target"](library, cell("mstar.class", library))(sample.images)
+    image, = CONTROLS["masked_target"](library, cell("mstar.class", library)).alter(sample.images)
     before, after = sample.images[0].values[0, :, :, 0], image.values[0, :, :, 0]
     assert np.ptp(after[24:72, 24:72]) == 0 and np.ptp(before[24:72, 24:72]) > 50
     assert (after[:24] == before[:24]).all() and (after[:, 72:] == before[:, 72:]).all()
@@ -163,11 +164,13 @@ def test_masked_target_leaves_the_clutter(library):
 
 def test_visible_only_takes_red_green_blue(library):
     sample = samples(library, "eurosat_ms", "test")[0]
-    image, = CONTROLS["visible_only"](library, cell("eurosat_ms.class", library))(sample.images)
+    image, = CONTROLS["visible_only"](library, cell("eurosat_ms.class", library)).alter(
+        sample.images)
     assert image.bands == ("red 665 nm", "green 560 nm", "blue 490 nm")
     assert (image.values == sample.images[0].values[..., [3, 2, 1]]).all()
     sample = samples(library, "indian_pines", "test")[0]
-    image, = CONTROLS["visible_only"](library, cell("indian_pines.pixels", library))(sample.images)
+    image, = CONTROLS["visible_only"](library, cell("indian_pines.pixels", library)).alter(
+        sample.images)
     assert image.bands[0].startswith("red 66")
 
 
@@ -211,8 +214,9 @@ class Space(Knowing):
     def embed_image(self, image):
         return np.eye(len(self.names), dtype=np.float32)[self.order.pop(0)]
 
-    def match(self, first, second):
-        return -abs(float(first.values.mean()) - float(second.values.mean()))
+    def signature(self, image):
+        level = float(image.values.mean())
+        return np.array([np.cos(level), np.sin(level)], np.float32)
 
 
 def test_names_and_zero_shot_by_the_language_space(library, tmp_path):
@@ -233,7 +237,7 @@ def test_names_and_zero_shot_by_the_language_space(library, tmp_path):
 
 def test_sar_tile_is_looked_for_among_its_candidates(library, tmp_path):
     space = spaces.Spaces(Space([]), library, Plan("test", tmp_path), lambda *_: None)
-    row, = space.rows("s1s2_pairs.match")
+    row, = space.rows("s1s2_pairs.match_signature")
     assert row.n == 1 and row.target == 88 and row.modality == "optical and sar"
     assert row.value in (0.0, 100.0) and (row.majority, row.probe) == (6.8, 76.0)
 

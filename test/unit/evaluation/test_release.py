@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def folder(tmp_path):
 
 
 def _ask(truth):
-    return Ask("k", "s", "c", "How many?", truth, (4, 4))
+    return Ask("k", SimpleNamespace(size=(4, 4)), "How many?", truth)
 
 
 def test_a_fit_orders_right_before_wrong_and_says_how_well():

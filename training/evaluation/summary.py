@@ -1,0 +1,104 @@
+"""What the table says in a few lines: targets reached and missed with the reason, regular against
+compact.
+
+A reason that people know stands in `reasons.json` ([{model, set, type, metric, reason}], model may
+be "*"); for a miss without one the figures beside the row say what can be said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.evaluation.compare import compare
+from training.evaluation.rows import Row
+
+REASONS = Path(__file__).with_name("reasons.json")
+Reasons = Mapping[tuple[str, str, str, str], str]
+# The compact model may stay so many points behind the regular one on the world.
+WORLD_GAP = 15.0
+
+
+def read_reasons(path: Path = REASONS) -> Reasons:
+    """(model, set, type, metric) -> why a target is missed and what was tried."""
+    if not path.is_file():
+        return {}
+    return {(r["model"], r["set"], r["type"], r["metric"]): r["reason"]
+            for r in json.loads(path.read_text(encoding="utf-8"))}
+
+
+def give_reasons(rows: Sequence[Row], reasons: Reasons) -> None:
+    """Fill ``reason`` of every row that misses its target."""
+    for row in rows:
+        if row.reached is False:
+            what = row.set, row.type, row.metric.name
+            known = reasons.get((row.model, *what)) or reasons.get(("*", *what))
+            row.reason = known or from_figures(row)
+
+
+def from_figures(row: Row) -> str:
+    """What the row's own figures say about a missed target."""
+    sign = -1 if row.metric.is_lower_better else 1
+    said = []
+    if row.refused:
+        said.append(f"{row.refused} of {row.n} questions refused")
+    if row.blind is not None and sign * row.value <= sign * row.blind:
+        said.append(f"no better than without the image ({row.blind:.4g})")
+    said += [f"no better than {name} ({value:.4g})" for name, value in row.controls
+             if sign * row.value <= sign * value]
+    against = [(name, x) for name, x in (("trivial", row.majority), ("probe", row.probe))
+               if x is not None]
+    said += [f"not better than the {name} answer ({x:.4g})" for name, x in against
+             if sign * row.value <= sign * x]
+    low, high = row.ci95
+    if isinstance(row.target, float | int):
+        if low <= row.target <= high:
+            said.append(f"the target lies in the interval ({low:.4g} to {high:.4g})")
+        elif not said:
+            said.append(f"{abs(row.target - row.value):.3g} from the target")
+    elif not said:
+        said.append(f"not beyond its interval ({low:.4g} to {high:.4g})")
+    return "; ".join(said)
+
+
+def _named(row: Row) -> dict[str, Any]:
+    return {"set": row.set, "type": row.type, "metric": row.metric.name,
+            "value": round(row.value, 2), "target": row.target, "n": row.n}
+
+
+def _of_model(rows: Sequence[Row]) -> dict[str, Any]:
+    asked = [r for r in rows if r.reached is not None]
+    missed = [{**_named(r), "probe": r.probe, "blind": r.blind, "reason": r.reason}
+              for r in asked if not r.reached]
+    return {"rows": len(rows), "targets": len(asked), "reached": len(asked) - len(missed),
+            "missed": missed,
+            "marked": sum(bool({"n < 50", "clustered"} & set(r.marks)) for r in rows)}
+
+
+def _world(first: Sequence[Row], second: Sequence[Row]) -> list[dict[str, Any]]:
+    """Percent-valued rows of the world whose target both models have."""
+    others = {row.identity: row for row in second}
+    out = []
+    for row in first:
+        other = others.get(row.identity)
+        if row.domain == "synthetic" and other and isinstance(row.target, float | int):
+            gap = row.value - other.value
+            out.append({**_named(row), "gap": round(gap, 2), "within": gap <= WORLD_GAP})
+    return out
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """Of one model or of two; the larger one is given last, as compact, regular."""
+    by_name = {name: [r for r in rows if r.model == name]
+               for name in dict.fromkeys(r.model for r in rows)}
+    found: dict[str, Any] = {"models": {name: _of_model(own) for name, own in by_name.items()}}
+    if len(by_name) == 2:
+        second, first = by_name.values()
+        found["comparison"] = compare(first, second)
+        with_target = [r for r in first if r.target is not None]
+        if with_target:
+            found["comparison_of_targets"] = compare(with_target, second)
+        found["world"] = _world(first, second)
+    return found
