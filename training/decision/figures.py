@@ -1,0 +1,82 @@
+"""Figures of scores that say how likely something is: calibration, order, risk against coverage."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.evaluation.metrics import ece_equal_mass
+
+BINS = 15
+
+
+def ece(chance, truth, bins: int = BINS) -> float:
+    """Expected calibration error, bins of equal mass; truth (N,) in [0, 1]."""
+    return ece_equal_mass(chance, truth, bins)
+
+
+def auroc(score, truth) -> float:
+    """Chance that a right one scores higher than a wrong one; ties count half. NaN without both."""
+    score, right = np.asarray(score, float), np.asarray(truth) > 0.5
+    if right.all() or not right.any():
+        return float("nan")
+    order = np.argsort(score, kind="stable")
+    _, place, count = np.unique(score[order], return_inverse=True, return_counts=True)
+    middle = np.cumsum(count) - (count - 1) / 2  # mean rank of equal scores, from 1
+    ranks = np.empty(len(score))
+    ranks[order] = middle[place]
+    good = int(right.sum())
+    return float((ranks[right].sum() - good * (good + 1) / 2) / (good * (len(score) - good)))
+
+
+def brier(chance, truth) -> float:
+    """Mean squared distance of a chance from what came."""
+    return float(np.mean((np.asarray(chance, float) - np.asarray(truth, float)) ** 2))
+
+
+def base_brier(truth) -> float:
+    """Brier of the constant that knows the base rate of this very sample: its variance."""
+    return float(np.var(np.asarray(truth, float)))
+
+
+def risk_coverage(score, truth) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage and risk (N,) each, when the surest come first; ties share their mean risk."""
+    score, wrong = np.asarray(score, float), 1 - np.asarray(truth, float)
+    order = np.argsort(-score, kind="stable")
+    _, place = np.unique(-score[order], return_inverse=True)
+    # The order among equals is chance: each counts as the mean of its group.
+    mean = np.bincount(place, wrong[order]) / np.bincount(place)
+    n = np.arange(1, len(score) + 1)
+    return n / len(score), np.cumsum(mean[place]) / n
+
+
+def aurc(score, truth) -> float:
+    """Area under risk against coverage: mean risk over all coverages; less is better."""
+    return float(risk_coverage(score, truth)[1].mean()) if len(score) else float("nan")
+
+
+def best_aurc(truth) -> float:
+    """AURC of the order that knows the truth."""
+    return aurc(truth, truth)
+
+
+def routed(score, here, there, shares=(0.1, 0.2, 0.3, 0.4, 0.5)) -> dict[float, float]:
+    """Mean quality where the share of lowest score is asked of the ground.
+
+    Args:
+        score: (N,), high where the answer on board should stay. here, there: (N,) quality.
+    """
+    order = np.argsort(score, kind="stable")
+    found = {}
+    for share in shares:
+        asked = order[: round(share * len(order))]
+        final = np.array(here, float)
+        final[asked] = np.asarray(there, float)[asked]
+        found[share] = float(final.mean())
+    return found
+
+
+def gain_share(score, here, there, share: float = 0.5) -> float:
+    """Share of what always asking the ground gains that is kept with ``share`` of the requests."""
+    whole = float(np.mean(there) - np.mean(here))
+    kept = routed(score, here, there, (share,))[share] - float(np.mean(here))
+    return kept / whole if whole > 0 else float("nan")
