@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from eo_nodes.lvlm.calibration import StageCalibration
 from eo_nodes.lvlm.runtime import CancelFlag, RunRecord
@@ -67,3 +67,19 @@ class VisionLanguageModel(Protocol):
 
     def golden_run(self, golden: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the self test's input; the same keys as a manifest's golden entry."""
+
+
+@runtime_checkable
+class ZoomsLate(Protocol):
+    """A model that may look at zooms once tap 1 has called for them."""
+
+    def zoom_in(self, session: Any, views: Sequence[ViewTensor]) -> Any:
+        """Return a session at tap 1 that has seen the zooms too.
+
+        Args:
+            session: of this model, at tap 1, started with the overviews of ``views`` alone.
+            views: overviews in that order, and zooms.
+        Raises:
+            Cancelled: by the session's flag.
+            ModelError: decoding has begun, or views break their contract.
+        """

@@ -55,8 +55,9 @@ class SightFeed:
     """Inputs of one run of the vision graph.
 
     Attributes:
-        pixels: (1, C, H, W). codes: (C, spectrum.CODE_SIZE). tags: (1, 4) int64.
-        geometry: (1, T, 4) centre x, y, width, height of each token's area, in units of the scene.
+        pixels: (N, C, H, W), N = 1 but for ``together``. codes: (C, spectrum.CODE_SIZE).
+        tags: (N, 4) int64.
+        geometry: (N, T, 4) centre x, y, width, height of each token's area, in units of the scene.
         pool: (T, cells): mean of the cells under each token; the identity where T = cells.
         grid: rows and columns of the T tokens.
     """
@@ -167,3 +168,25 @@ def feed_of(picture: Picture, longest: int, upscale: float, most_cells: int | No
     geometry = geometry_of(*grid, picture.window)
     tags = tags_of(picture.kind, picture.sensor, picture.frame, picture.modality)
     return SightFeed(pixels[None], codes, geometry[None], tags, pool, grid)
+
+
+def alike(feeds: Sequence[SightFeed], most: int) -> list[list[int]]:
+    """Indexes of the feeds that one run may take together, at most ``most`` a group."""
+    groups: dict[tuple[object, ...], list[list[int]]] = {}
+    for index, feed in enumerate(feeds):
+        key = (feed.pixels.shape, feed.grid, feed.codes.tobytes())
+        known = groups.setdefault(key, [[]])
+        if len(known[-1]) == most:
+            known.append([])
+        known[-1].append(index)
+    return [group for known in groups.values() for group in known]
+
+
+def together(feeds: Sequence[SightFeed]) -> SightFeed:
+    """One feed of feeds that are ``alike``."""
+    if len(feeds) == 1:
+        return feeds[0]
+    first = feeds[0]
+    return SightFeed(np.concatenate([f.pixels for f in feeds]), first.codes,
+                     np.concatenate([f.geometry for f in feeds]),
+                     np.concatenate([f.tags for f in feeds]), first.pool, first.grid)

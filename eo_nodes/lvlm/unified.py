@@ -34,14 +34,14 @@ from eo_nodes.lvlm.runtime import (
     weight_bytes,
 )
 from eo_nodes.lvlm.runtime_cache import Cache, CachedDecoder
-from eo_nodes.lvlm.sight import Picture, SightFeed, feed_of
+from eo_nodes.lvlm.sight import Picture, SightFeed, alike, feed_of, together
 from eo_nodes.lvlm.unified_config import FILES, read_unified
 from eo_nodes.lvlm.unified_pictures import check_request, pictures_of, pictures_of_images
 from eo_nodes.lvlm.unified_scene import Scene, See, assemble
 from eo_nodes.lvlm.unified_session import UnifiedSession
 from eo_nodes.lvlm.views import ViewTensor
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, parse_prompt
-from eo_nodes.lvlm.zoom import with_zooms
+from eo_nodes.lvlm.zoom import MOST_WINDOWS, with_zooms
 
 Float = NDArray[np.float32]
 MAX_PROMPT_CHARS = 2000
@@ -71,6 +71,9 @@ class UnifiedModel:
         self._vision, self._scene, self._pair, decoder = (
             open_session(folder / f"{name}.onnx", options)
             for name in ("vision", "scene", "pair", "decoder"))
+        # Folders that were exported for one picture a run are taken as well.
+        pictures = next(i.shape[0] for i in self._vision.get_inputs() if i.name == "pixels")
+        self._takes_many = not isinstance(pictures, int)
         self.decoder = CachedDecoder(decoder, {"past": "present"})
         self.record: RunRecord = run_record(decoder, options)
 
@@ -101,6 +104,10 @@ class UnifiedModel:
                  for p in pictures if p.kind == "overview"]
         text, places = parse_prompt(prompt, sizes)
         return self.begin(pictures, text, places, max_tokens, cancel)
+
+    def zoom_in(self, session: UnifiedSession, views: Sequence[ViewTensor]) -> UnifiedSession:
+        """See ``interface.ZoomsLate`` and ``UnifiedSession.zoomed_in``."""
+        return session.zoomed_in(views)
 
     def answer(
         self, images: Sequence[ImageInput], prompt: str, visual_prompts: Sequence[VisualPrompt],
@@ -157,11 +164,19 @@ class UnifiedModel:
         """
         ids = self.encode(prompt, max_tokens)
         check_request(pictures, places)
-        scene = assemble(self, pictures, places, cancel)
+        scene = self.lay_out(pictures, places, len(ids), max_tokens, cancel)
+        return UnifiedSession(self, scene, ids, max_tokens, cancel, places=places)
+
+    def lay_out(
+        self, pictures: Sequence[Picture], places: Sequence[VisualPrompt], prompt: int,
+        max_tokens: int, cancel: CancelFlag | None, before: Scene | None = None,
+    ) -> Scene:
+        """``unified_scene.assemble`` within the limits of a request of ``prompt`` tokens."""
+        scene = assemble(self, pictures, places, cancel, before)
         if scene.visual.shape[1] > MAX_VISUAL_TOKENS:
             raise ModelError(f"{scene.visual.shape[1]} visual tokens, at most {MAX_VISUAL_TOKENS}")
-        self._options.require(self._request_bytes(scene, len(ids), max_tokens), "request")
-        return UnifiedSession(self, scene, ids, max_tokens, cancel)
+        self._options.require(self._request_bytes(scene, prompt, max_tokens), "request")
+        return scene
 
     def encode(self, prompt: str, max_tokens: int) -> list[int]:
         """Prompt -> token ids with its opening and closing token."""
@@ -196,6 +211,18 @@ class UnifiedModel:
         feed = self._feed(picture, most_cells)
         return feed, self.see(feed, cancel)
 
+    def look_closer(
+        self, pictures: Sequence[Picture], most_cells: int, longest: int,
+        cancel: CancelFlag | None,
+    ) -> list[tuple[SightFeed, See]]:
+        """Prepare and see zooms, longest side ``longest`` px; those of one size in one run."""
+        feeds = [feed_of(p, longest, self.config.upscale, most_cells) for p in pictures]
+        found: dict[int, See] = {}
+        for group in alike(feeds, MOST_WINDOWS if self._takes_many else 1):
+            seen = self.see(together([feeds[i] for i in group]), cancel)
+            found.update(zip(group, seen.each(), strict=True))
+        return [(feed, found[i]) for i, feed in enumerate(feeds)]
+
     def write_scene(
         self, inputs: Mapping[str, NDArray[Any]], cancel: CancelFlag | None
     ) -> Float:
@@ -219,7 +246,8 @@ class UnifiedModel:
         c, tokens = self.config, scene.visual.shape[1] + prompt
         cache = 4 * c.values_per_token * (tokens + max_tokens)
         kept = len(scene.maps) + sum(map(len, scene.closer)) + (scene.change is not None)
-        maps = 4 * 16 * 3 * c.input_size**2 + 4 * c.depth * (c.input_size // 4) ** 2 * kept
+        at_once = max([1, *(min(len(zooms), MOST_WINDOWS) for zooms in scene.closer)])
+        maps = 4 * (at_once * 16 * 3 * c.input_size**2 + c.depth * (c.input_size // 4) ** 2 * kept)
         return int(maps + 4 * c.heads * tokens**2 + 4 * 8 * c.width * tokens + 2 * cache)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -25,6 +25,9 @@ Window = tuple[float, float, float, float]
 FEW_CELLS = 3
 """Cell tokens a side of each picture where there are more than two."""
 ZOOM_CELLS = 2
+LATE_ZOOM_SHARE = 0.75
+"""Of the input's side, for zooms that tap 1 called for: with them the prompt runs twice, and the
+whole still keeps to the compute of zooms that were there from the start."""
 FEW_REGIONS = 10
 MOST_PROMPTS = 8
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -32,12 +35,12 @@ _WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class See:
-    """Outputs of the vision graph for one picture; see ``training.decoder.graphs``.
+    """Outputs of the vision graph for N pictures, mostly one; see ``training.decoder.graphs``.
 
     Attributes:
-        cells: (1, T, width). chances: (1, n). meaning: (1, 384). totals: (1, K).
-        score: (1, n). boxes: (1, n, 4). kinds: (1, n, K). look: (1, n, depth).
-        pixel: (1, depth, H/4, W/4). cell_meaning: (1, cells, 384).
+        cells: (N, T, width). chances: (N, n). meaning: (N, 384). totals: (N, K).
+        score: (N, n). boxes: (N, n, 4). kinds: (N, n, K). look: (N, n, depth).
+        pixel: (N, depth, H/4, W/4). cell_meaning: (N, cells, 384).
     """
 
     cells: Float
@@ -50,6 +53,11 @@ class See:
     look: Float
     pixel: Float
     cell_meaning: Float
+
+    def each(self) -> list[See]:
+        """One of each picture."""
+        values = [getattr(self, f.name) for f in fields(self)]
+        return [See(*(v[i : i + 1] for v in values)) for i in range(len(self.pixel))]
 
     def proposals(self) -> Proposals:
         """As values of the picture's own coordinates."""
@@ -66,6 +74,7 @@ class Scene:
         closer: pixel maps of the zooms into each image, with their windows x0, y0, w, h.
         regions: proposals kept of each image. macs: of the vision graph.
         evidence: (n,) what the vision heads say of the images; see ``tap_features``.
+        seen: what each overview gave, to lay it out again with zooms.
     """
 
     visual: Float
@@ -76,13 +85,17 @@ class Scene:
     regions: tuple[Proposals, ...]
     macs: int
     evidence: Float
+    seen: tuple[tuple[SightFeed, See], ...]
 
 
 def assemble(
     model: UnifiedModel, pictures: Sequence[Picture], places: Sequence[VisualPrompt],
-    cancel: CancelFlag | None,
+    cancel: CancelFlag | None, before: Scene | None = None,
 ) -> Scene:
-    """See every picture once and lay out its tokens: image by image, zooms behind their image."""
+    """See every picture once and lay out its tokens: image by image, zooms behind their image.
+
+    before: a scene of the same overviews without zooms; they are not seen again.
+    """
     overviews = [p for p in pictures if p.kind == "overview"]
     few = FEW_CELLS if len(overviews) > 2 else None
     tokens: list[Float] = []
@@ -91,15 +104,16 @@ def assemble(
     regions: list[Proposals] = []
     chances: list[Float] = []
     totals: list[Float] = []
+    all_seen: list[tuple[SightFeed, See]] = []
     macs, grid = 0, (0, 0)
-    for picture in overviews:
-        feed, seen = model.look_at(picture, few, cancel)
-        macs += _macs(model, feed)
-        zooms = []
-        for zoom in (p for p in pictures if p.kind == "zoom" and p.image == picture.image):
-            near, close = model.look_at(zoom, ZOOM_CELLS, cancel)
-            macs += _macs(model, near)
-            zooms.append((zoom, close))
+    longest = model.input_size if before is None else round(LATE_ZOOM_SHARE * model.input_size)
+    for index, picture in enumerate(overviews):
+        feed, seen = before.seen[index] if before else model.look_at(picture, few, cancel)
+        all_seen.append((feed, seen))
+        near = [p for p in pictures if p.kind == "zoom" and p.image == picture.image]
+        closest = model.look_closer(near, ZOOM_CELLS, longest, cancel)
+        macs += sum(_macs(model, f) for f, _ in [*([] if before else [(feed, seen)]), *closest])
+        zooms = [(zoom, close) for zoom, (_, close) in zip(near, closest, strict=True)]
         parts = [(seen.proposals(), _WHOLE), *((c.proposals(), z.window) for z, c in zooms)]
         found = keep(merge(parts))
         shown = found.best(FEW_REGIONS) if few else found
@@ -119,7 +133,7 @@ def assemble(
         change, pair = model.compare(maps[0], maps[1], cancel)
         tokens.append(pair)
     return Scene(np.concatenate(tokens, axis=1), grid, tuple(maps), tuple(closer), change,
-                 tuple(regions), macs, evidence_of(chances, totals, regions))
+                 tuple(regions), macs, evidence_of(chances, totals, regions), tuple(all_seen))
 
 
 def mask_logits(scene: Scene, image: int, query: Float) -> Float:

@@ -13,7 +13,10 @@ from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm import slis
 from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
 from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
+from eo_nodes.lvlm.unified_pictures import check_request, pictures_of
 from eo_nodes.lvlm.unified_scene import Scene, mask_logits
+from eo_nodes.lvlm.views import ViewTensor
+from eo_nodes.lvlm.visual_prompts import VisualPrompt
 
 if TYPE_CHECKING:
     from eo_nodes.lvlm.unified import UnifiedModel
@@ -27,12 +30,14 @@ class UnifiedSession(GreedySession):
 
     def __init__(
         self, model: UnifiedModel, scene: Scene, prompt_ids: Sequence[int], max_tokens: int,
-        cancel: CancelFlag | None,
+        cancel: CancelFlag | None, *, places: Sequence[VisualPrompt] = (), macs_before: int = 0,
     ) -> None:
+        """macs_before: of a session that this one goes on from."""
         c = model.config
         self._model, self._scene, self._stop = model, scene, cancel
+        self._prompt_ids, self._asked = tuple(prompt_ids), tuple(places)
         self._cache = model.new_cache()
-        self._context, self._macs = 0, scene.macs
+        self._context, self._macs = 0, macs_before + scene.macs
         self._none = np.zeros((1, 0, c.width), np.float32)
         self._places = len(prompt_ids)
         self._queries: list[Float] = []
@@ -47,6 +52,26 @@ class UnifiedSession(GreedySession):
                           model.words.decode)
         super().__init__(step, relevance[: rows * cols].reshape(rows, cols), plan=plan,
                          cancel=cancel)
+
+    def zoomed_in(self, views: Sequence[ViewTensor]) -> UnifiedSession:
+        """The same question at tap 1, now with zooms: the overviews are not seen again.
+
+        Args:
+            views: those that the session was started with, in that order, and zooms.
+        Raises:
+            Cancelled: by the session's flag.
+            ModelError: decoding has begun, or views break their contract.
+        """
+        if self.token_ids:
+            raise ModelError("zooms are looked at before the first token")
+        pictures = pictures_of(views)
+        check_request(pictures, self._asked)
+        if sum(p.kind == "overview" for p in pictures) != len(self._scene.seen):
+            raise ModelError("other overviews than those that the session began with")
+        scene = self._model.lay_out(pictures, self._asked, len(self._prompt_ids), self._longest,
+                                    self._stop, self._scene)
+        return UnifiedSession(self._model, scene, self._prompt_ids, self._longest, self._stop,
+                              places=self._asked, macs_before=self._macs)
 
     def _allowed(self, ids: list[int]) -> NDArray[np.bool_]:
         """Tokens that the grammar lets follow."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from eo_nodes.contracts import ids
 from eo_nodes.contracts.values import Answer, Tap, Verdict, Views
+from eo_nodes.lvlm.interface import ZoomsLate
 
 from .base import EoNode
 from .lvlm_values import load_checked, readable, say_unread, tap_of, tensors_of
@@ -37,6 +38,13 @@ class CompactLvlm(EoNode):
         Parameter("model_dir", "models/compact", "model folder"),
         Parameter("threads", 1, "threads of the runtime", 1, 64),
         Parameter("max_tokens", 32, "longest answer, tokens", 1, 512),
+        Parameter(
+            "zoom_below",
+            1.0,
+            "zoom views are looked at when tap 1 is below this; 1: before tap 1, 0: never",
+            0.0,
+            1.0,
+        ),
         Parameter("tap2_tokens", 3, "tokens decoded before the second tap", 1, 64),
         Parameter(
             "gmac_j", 0.02, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
@@ -80,8 +88,13 @@ class CompactLvlm(EoNode):
         if prompt != views.prompt:
             say_unread(self, self._model, views.request_id)
 
+        is_late = self._zooms_late()
+
         def work() -> tuple[Any, Tap]:
-            session = self._model.start(tensors_of(views), prompt, max_tokens=max_tokens)
+            tensors = tensors_of(views)
+            if is_late:
+                tensors = [t for t in tensors if t.kind == "overview"]
+            session = self._model.start(tensors, prompt, max_tokens=max_tokens)
             return session, self._tap(session, views, 1)
 
         def then(result: tuple[Any, Tap]) -> None:
@@ -89,6 +102,9 @@ class CompactLvlm(EoNode):
             self._pause(current, tap)
 
         self.compute("vision", f"{views.request_id}/{views.attempt}", work, then, self._failed)
+
+    def _zooms_late(self) -> bool:
+        return self.param("zoom_below") < 1 and isinstance(self._model, ZoomsLate)
 
     def _failed(self, error: Exception) -> None:
         views = self._current.views if self._current else None
@@ -150,20 +166,34 @@ class CompactLvlm(EoNode):
             self._go_on(current)
 
     def _go_on(self, current: _Current) -> None:
-        session, views = current.session, current.views
+        views = current.views
         stage = current.stage + 1
         tokens = self.param("tap2_tokens") if stage == 2 else self.param("max_tokens")
+        is_wanted = (
+            stage == 2
+            and self._zooms_late()
+            and current.confidences[0] < self.param("zoom_below")
+            and any(view.kind == "zoom" for view in views.views)
+        )
 
-        def work() -> Tap:
+        def work() -> tuple[Any, Tap]:
+            session = current.session
+            if is_wanted:
+                session = self._model.zoom_in(session, tensors_of(views))
             session.decode(tokens)
             # A short answer that is complete at the second tap is at its end.
-            return self._tap(session, views, 3 if session.is_finished or stage == 3 else 2)
+            stands = 3 if session.is_finished or stage == 3 else 2
+            return session, self._tap(session, views, stands)
+
+        def then(result: tuple[Any, Tap]) -> None:
+            current.session, tap = result
+            self._pause(current, tap)
 
         self.compute(
             "decode",
             f"{views.request_id}/{views.attempt}/{stage}",
             work,
-            lambda tap: self._pause(current, tap),
+            then,
             self._failed,
         )
 

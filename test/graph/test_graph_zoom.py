@@ -50,3 +50,31 @@ def test_the_task_decides_over_the_configuration(bench_of, tmp_path, zoom, confi
     # Relevance is laid out over the overview whatever was zoomed into.
     assert (tap.stage, tap.rows, tap.columns) == (1, 4, 4)
     assert tap.model_id == "tiny_unified"
+
+
+@pytest.mark.parametrize(("zoom_below", "is_zoomed"), [(0.0, False), (0.999, True)])
+def test_zooms_are_looked_at_when_tap_1_asks(bench_of, tmp_path, zoom_below, is_zoomed):
+    from eo_nodes.contracts.values import Verdict
+    from eo_nodes.nodes.compact_lvlm_node import CompactLvlm
+    from eo_nodes.nodes.preprocess_node import Preprocess
+
+    bench = bench_of(DOMAIN)
+    for topic in ("views", "tap", "answer"):
+        bench.hear(topic)
+    bench.start(Preprocess, overview_px=96, state_dir=str(tmp_path))
+    # A word costs energy in proportion to what was computed.
+    bench.start(CompactLvlm, model_dir=UNIFIED, zoom_below=zoom_below, gmac_j=1e3,
+                state_dir=str(tmp_path))  # fmt: skip
+    energy_j = {}
+    for zoom in (ZOOM_WHOLE, ZOOM_IN):
+        request = request_of(tmp_path, zoom)
+        bench.say("request", request)
+        tap = bench.only("tap", "request_id", request.id)
+        assert tap.stage == 1 and tap.confidence < 0.999
+        answer = Verdict(request_id=request.id, attempt=1, stage=1, decision=Verdict.ANSWER)
+        bench.say("verdict", answer)
+        energy_j[zoom] = bench.only("answer", "request_id", request.id).energy_j
+    first = {tap.request_id: np.array(tap.features) for tap in bench.heard["tap"]}
+    # Tap 1 has seen the overview alone in any case.
+    assert np.array_equal(first["req-1"], first["req-2"])
+    assert (energy_j[ZOOM_IN] > 1.5 * energy_j[ZOOM_WHOLE]) == is_zoomed

@@ -1,6 +1,7 @@
 """The exported family against its networks: the runtime's tokens and logits are torch's."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,23 @@ def test_signatures_equal_torch(tiny_model, bands):
     found = model.signature_of(picture)
     assert feed.pixels.shape[2] != feed.pixels.shape[3]
     assert found.shape == expected.shape and np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("bands", [RGB, ODD])
+def test_several_pictures_in_one_run_equal_torch(tiny_model, bands):
+    model, network, _, _ = tiny_model
+    pictures = [pictures_of_images(images_of(bands, shape=(70, 90)))[0]]
+    pictures += [replace(p, values=p.values[::-1].copy(), window=(0.5, 0, 0.5, 1), kind="zoom")
+                 for p in pictures]
+    feeds = [feed_of(p, tiny.INPUT_SIZE, 2.0, 2) for p in pictures]
+    seen = model.look_closer(pictures, 2, tiny.INPUT_SIZE, None)
+    with torch.no_grad():
+        found = network(torch.from_numpy(np.concatenate([f.pixels for f in feeds])),
+                        torch.from_numpy(feeds[0].codes))
+    for i, (_, one) in enumerate(seen):
+        assert np.abs(one.pixel[0] - found["pixel"][i].numpy()).max() < TOLERANCE
+        assert one.cells.shape[:2] == (1, 4)
+    assert np.abs(seen[0][1].cells - seen[1][1].cells).max() > TOLERANCE
 
 
 def test_greedy_tokens_equal_torch_without_a_cache(tiny_model):

@@ -1,5 +1,7 @@
 """The four graphs of a model folder, as `eo_nodes.lvlm.unified` runs them."""
 
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -14,8 +16,48 @@ SCENE_INPUTS = ("chances", "meaning", "totals", "peaks", "boxes", "look", "kinds
                 "is_prompt", "rank", "tags")
 
 
+class _GivenKernels(torch.autograd.Function):
+    """Convolution of stride 2 whose kernels are computed, padded behind as TensorFlow's 'same'.
+
+    The exporter writes convolutions of constant kernels alone; ONNX itself has no such limit.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        return functional.conv2d(functional.pad(x, (0, 1, 0, 1)), weight, bias, stride=2)
+
+    @staticmethod
+    def symbolic(g, x, weight, bias):
+        return g.op("Conv", x, weight, bias, kernel_shape_i=[3, 3], strides_i=[2, 2],
+                    pads_i=[0, 0, 1, 1])
+
+
+class _ExportedStem(nn.Module):
+    """`BandStem` as one convolution of the graph, for any number of pictures."""
+
+    def __init__(self, stem):
+        super().__init__()
+        self.stem, self.width = stem, stem.width
+
+    def forward(self, x, band_codes):
+        weight = self.stem.kernels(band_codes).transpose(0, 1) / band_codes.shape[0]
+        return functional.relu6(_GivenKernels.apply(x, weight, self.stem.bias))
+
+
+@contextmanager
+def exported_stem(network):
+    """The network with the stem that its graph gets."""
+    stem = network.backbone.stem
+    network.backbone.stem = _ExportedStem(stem)
+    try:
+        yield network
+    finally:
+        network.backbone.stem = stem
+
+
 class VisionGraph(nn.Module):
-    """One picture -> cell tokens, what the summary is made of, proposals, pixel map."""
+    """Pictures of one size and one set of bands -> cell tokens, what the summary is made of,
+    proposals, pixel map."""
 
     def __init__(self, network, projector):
         super().__init__()
@@ -120,15 +162,19 @@ def _export(graph, feed, path, inputs, outputs, free):
 
 
 def export_vision(network, projector, path, bands=3, cells=(4, 4)):
-    """Any bands, height, width and tokens."""
+    """Any number of pictures, bands, height, width and tokens."""
     rows, cols = cells
-    t = rows * cols
-    feed = (torch.zeros(1, bands, rows * 32, cols * 32), torch.zeros(bands, CODE_SIZE),
-            torch.full((1, t, 4), 0.5), torch.zeros(1, 4, dtype=torch.long), torch.eye(t))
-    free = {"pixels": {1: "bands", 2: "height", 3: "width"}, "codes": {0: "bands"},
-            "geometry": {1: "tokens"}, "pool": {0: "tokens", 1: "cells"},
-            "cells": {1: "tokens"}, "pixel": {2: "rows", 3: "cols"}, "cell_meaning": {1: "cells"}}
-    _export(VisionGraph(network, projector), feed, path, VISION_INPUTS, VISION_OUTPUTS, free)
+    n, t = 2, rows * cols
+    feed = (torch.zeros(n, bands, rows * 32, cols * 32), torch.zeros(bands, CODE_SIZE),
+            torch.full((n, t, 4), 0.5), torch.zeros(n, 4, dtype=torch.long), torch.eye(t))
+    free = {name: {0: "pictures"} for name in ("pixels", "geometry", "tags", *VISION_OUTPUTS)}
+    free["pixels"] |= {1: "bands", 2: "height", 3: "width"}
+    free |= {"codes": {0: "bands"}, "pool": {0: "tokens", 1: "cells"}}
+    for name, more in (("geometry", {1: "tokens"}), ("cells", {1: "tokens"}),
+                       ("pixel", {2: "rows", 3: "cols"}), ("cell_meaning", {1: "cells"})):
+        free[name] |= more
+    with exported_stem(network):
+        _export(VisionGraph(network, projector), feed, path, VISION_INPUTS, VISION_OUTPUTS, free)
 
 
 def export_scene(projector, kinds, depth, path):

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from eo_nodes.lvlm import ViewTensor, load_model, slis
 from eo_nodes.lvlm.infer import ImageInput, answer, language_space, sizes_of
 from eo_nodes.lvlm.places import places_of
 from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
-from eo_nodes.lvlm.unified import MAX_VISUAL_TOKENS
+from eo_nodes.lvlm.sight import alike, feed_of
+from eo_nodes.lvlm.unified import MAX_VISUAL_TOKENS, UnifiedModel
 from eo_nodes.lvlm.unified_pictures import pictures_of, pictures_of_images
 from eo_nodes.lvlm.unified_scene import mask_logits
 from eo_nodes.lvlm.visual_prompts import VisualPromptError, box, drawn, point
@@ -52,8 +54,19 @@ def logits(model, images, prompt="what is this ?", places=()):
 # -- vectors -------------------------------------------------------------------------------------
 
 
-def test_a_folder_without_signatures_answers_and_says_so_when_asked(model):
+def test_signatures_are_unit_vectors_of_the_layout(model):
+    ramp = np.tile(np.arange(96, dtype=np.uint8)[:, None, None], (1, 96, 3))
+    pictures = [ImageInput(v[None], RGB, "optical") for v in (ramp, ramp[::-1], ramp // 2 + 9)]
+    one, turned, dim = (model.signature_of(pictures_of_images([p])[0]) for p in pictures)
+    assert np.linalg.norm(one) == pytest.approx(1, abs=1e-5)
+    # Two pictures of one layout are nearer than a picture and itself upside down.
+    assert one @ dim > one @ turned + 0.1
+
+
+def test_a_folder_without_signatures_answers_and_says_so_when_asked(model, monkeypatch):
     picture = pictures_of_images([image()])[0]
+    old = SimpleNamespace(get_outputs=lambda: [SimpleNamespace(name="cells")])
+    monkeypatch.setattr(model, "_vision", old)
     with pytest.raises(ModelError, match="no output signature"):
         model.signature_of(picture)
 
@@ -431,6 +444,66 @@ def test_zooms_that_are_refused(model, window, frames, word):
         model.start([whole, zoom], "what ?")
     with pytest.raises(ModelError, match="no overview"):
         model.start([zoom], "what ?")
+
+
+def test_zooms_of_one_size_are_one_run_and_the_same_as_one_by_one(model, monkeypatch):
+    big = image(7, shape=(250, 260))
+    runs = []
+    whole = UnifiedModel.see
+    monkeypatch.setattr(UnifiedModel, "see", lambda self, feed, cancel=None: (
+        runs.append(feed.pixels.shape[0]), whole(self, feed, cancel))[1])
+    found = []
+    for takes_many in (True, False):
+        monkeypatch.setattr(model, "_takes_many", takes_many)
+        found.append(begin_zoomed(model, big))
+    assert runs == [1, 4, 1, 1, 1, 1, 1]
+    assert found[0]._scene.visual == pytest.approx(found[1]._scene.visual, abs=1e-5)
+    assert found[0].logits == pytest.approx(found[1].logits, abs=1e-4)
+    assert found[0].macs == found[1].macs
+
+
+def begin_zoomed(model, one):
+    return model.begin(with_zooms(pictures_of_images([one]), (), 128, 4), "what ?", (), 8, None)
+
+
+def test_pictures_of_other_sizes_or_bands_are_runs_of_their_own():
+    feeds = [feed_of(pictures_of_images([image(shape=shape, bands=bands)])[0], 128, 2.0, None)
+             for shape, bands in (((60, 80), RGB), ((80, 60), RGB), ((60, 80), RGB),
+                                  ((60, 80), RADAR), ((60, 80), RGB), ((60, 80), RGB))]
+    assert alike(feeds, 3) == [[0, 2, 4], [5], [1], [3]]
+
+
+def test_tap_1_may_call_for_zooms(model):
+    all_views = views(image(7, shape=(250, 260)).values[0:1], overview_px=128, zoom=True)
+    flat = [v for v in all_views if v.kind == "overview"]
+    prompt = "what is at <box 9 9 200 200> ?"
+    session = model.start(flat, prompt, max_tokens=24)
+    before = session.tap()
+    zoomed = model.zoom_in(session, all_views)
+    after = zoomed.tap()
+    assert (after.stage, after.tokens) == (1, 0) and after.relevance.shape == before.relevance.shape
+    assert np.abs(after.features - before.features).max() > 1e-3
+    # What was spent before counts; the overview is not seen twice.
+    per_cell = model.config.vision_macs_per_cell
+    at_once = model.start(all_views, prompt, max_tokens=24)
+    assert session._scene.macs == 16 * per_cell
+    assert zoomed._scene.macs == 4 * 9 * per_cell        # 96 of 128 pixels a side
+    assert at_once._scene.macs == (16 + 4 * 16) * per_cell
+    assert session.macs < zoomed.macs
+    zoomed.decode(24)
+    slis.parse(zoomed.text)
+    # The first session stands where it stood.
+    assert session.tap() == before or np.array_equal(session.tap().features, before.features)
+
+
+def test_zooms_come_before_the_first_token_and_fit_their_overviews(model):
+    all_views = views(image(7, shape=(250, 260)).values[0:1], overview_px=128, zoom=True)
+    session = model.start(all_views[:1], "what ?", max_tokens=8)
+    with pytest.raises(ModelError, match="other overviews"):
+        model.zoom_in(session, [*all_views[:1], *all_views])
+    session.decode(1)
+    with pytest.raises(ModelError, match="before the first token"):
+        model.zoom_in(session, all_views)
 
 
 # -- zooming in by one call ----------------------------------------------------------------------
