@@ -1,0 +1,150 @@
+"""How relevant each part of a window is to a prompt: several cues on one fine grid.
+
+Purpose: put together what the model on board knows at a tap. Non-purpose: models (``lvlm.cues``
+fills in `Cues`), choosing regions (``sending``).
+
+Theory of operation. Three cues, each the chance that a place matters, in [0, 1]:
+
+- attention: the model's own prompt-region attention, a cell of the overview each;
+- marks: what the vision heads propose, where its kind is one that the prompt names; drawn as boxes
+  on a grid fine enough for small things, so these keep a cell of their own however coarse
+  attention is;
+- language: how far a cell stands out from the others by its cosine to the prompt's sentence.
+
+A place matters if any cue says so: chances are joined as of independent causes, weighted. A prompt
+that names no known kind leaves attention and language.
+
+Source: own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eo_nodes.contracts.errors import ConfigError
+
+Floats = NDArray[np.float64]
+_NONE = np.zeros((0, 4))
+MOST_CELLS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Cues:
+    """What a model knows of one window at a tap.
+
+    Attributes:
+        attention: (rows, columns) in [0, 1], or empty.
+        boxes: (n, 4) x1 y1 x2 y2 in [0, 1] of the window. chances: (n,) that there is a thing of a
+            kind that the prompt names.
+        cosines: (rows, columns) of each cell to the prompt's sentence, or empty.
+    """
+
+    attention: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    boxes: Floats = field(default_factory=lambda: _NONE)
+    chances: Floats = field(default_factory=lambda: np.zeros(0))
+    cosines: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelevanceConfig:
+    """Weights of the cues in [0, 1], found on val.
+
+    Attributes:
+        attention, marks, language: weight of each cue; 0 leaves it out.
+        margin: what surrounds a proposal tells what it is: share of its side added on each side.
+        grid: cells of the fine grid along the longer side.
+    """
+
+    attention: float = 0.5
+    marks: float = 1.0
+    language: float = 0.0
+    margin: float = 0.25
+    grid: int = 48
+
+    def __post_init__(self) -> None:
+        if not all(0 <= w <= 1 for w in (self.attention, self.marks, self.language)):
+            raise ConfigError("relevance: weights lie in [0, 1]")
+        if not 1 <= self.grid <= MOST_CELLS or self.margin < 0:
+            raise ConfigError(f"relevance: grid {self.grid}, margin {self.margin}")
+
+
+def relevance_of(cues: Cues, height: int, width: int, config: RelevanceConfig) -> Floats:
+    """Join the cues of a window of ``height`` x ``width`` pixels.
+
+    Returns:
+        (rows, columns) in [0, 1], the longer side ``config.grid`` cells; ones without any cue: a
+        model that knows nothing must not make anything less relevant.
+    """
+    longest = max(height, width)
+    rows, cols = (max(1, round(config.grid * side / longest)) for side in (height, width))
+    parts = [
+        config.attention * on_grid(cues.attention, rows, cols),
+        config.marks * marks(cues.boxes, cues.chances, rows, cols, margin=config.margin),
+        config.language * on_grid(standing_out(cues.cosines), rows, cols),
+    ]
+    if not any(p.any() for p in parts):
+        return np.ones((rows, cols))
+    return np.asarray(1 - np.prod([1 - p for p in parts], axis=0))
+
+
+def on_grid(values: Floats, rows: int, cols: int) -> Floats:
+    """Map (r, c) onto (rows, cols), each fine cell the coarse one below its centre.
+
+    NaN, infinite and out-of-range values are made chances; an empty map is zeros.
+    """
+    if values.ndim != 2 or 0 in values.shape:
+        return np.zeros((rows, cols))
+    clean = np.clip(np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+    y = ((np.arange(rows) + 0.5) * values.shape[0] / rows).astype(int)
+    x = ((np.arange(cols) + 0.5) * values.shape[1] / cols).astype(int)
+    return np.asarray(clean[np.ix_(y, x)])
+
+
+def marks(
+    boxes: Floats, chances: Floats, rows: int, cols: int, *, margin: float = 0.0
+) -> Floats:
+    """Draw boxes on a grid: each cell that a box touches has the highest of their chances.
+
+    Args:
+        boxes: (n, 4) in [0, 1]; those with NaN or without area are left out.
+        chances: (n,); NaN counts as 0.
+    """
+    out = np.zeros((rows, cols))
+    if boxes.shape != (len(chances), 4):
+        raise ConfigError(f"relevance: boxes {boxes.shape}, chances {chances.shape}")
+    for box, chance in zip(boxes, np.nan_to_num(chances), strict=True):
+        x1, y1, x2, y2 = (float(v) for v in box)
+        if not (x1 < x2 and y1 < y2):  # also NaN
+            continue
+        wide, high = margin * (x2 - x1), margin * (y2 - y1)
+        left, right = _span(x1 - wide, x2 + wide, cols)
+        top, bottom = _span(y1 - high, y2 + high, rows)
+        part = out[top:bottom, left:right]
+        np.maximum(part, min(max(float(chance), 0.0), 1.0), out=part)
+    return out
+
+
+def _span(low: float, high: float, count: int) -> tuple[int, int]:
+    """Cells that [low, high] of the unit length touches, at least one."""
+    first = min(max(int(np.floor(np.clip(low, 0, 1) * count)), 0), count - 1)
+    last = min(max(int(np.ceil(np.clip(high, 0, 1) * count)), first + 1), count)
+    return first, last
+
+
+def standing_out(cosines: Floats) -> Floats:
+    """Chance of each cell by how many deviations its cosine lies above the mean of all.
+
+    Cosines of one picture lie close together and their level means little; 0 below the mean, 1/2
+    at one and a half deviations, near 1 at three.
+    """
+    if cosines.ndim != 2 or 0 in cosines.shape:
+        return np.zeros((0, 0))
+    clean = np.clip(np.nan_to_num(cosines), -1, 1)
+    spread = float(clean.std())
+    if spread < 1e-6:
+        return np.zeros(cosines.shape)
+    z = np.maximum((clean - clean.mean()) / spread, 0)
+    return np.asarray(z**2 / (z**2 + 1.5**2))
