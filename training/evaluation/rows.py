@@ -59,7 +59,8 @@ class Row:
         return self.set, self.type, self.metric.name
 
     def plain(self) -> dict:
-        """JSON-ready fields of scores.json."""
+        """JSON-ready fields of scores.json; ``control`` is the first of ``controls``."""
+        controls = [{"name": name, "value": _round(x)} for name, x in self.controls]
         return {
             "model": self.model, "category": self.category, "modality": self.modality,
             "set": self.set, "type": self.type, "domain": self.domain,
@@ -67,7 +68,7 @@ class Row:
             "ci95": [_round(x) for x in self.ci95], "majority": _round(self.majority),
             "probe": _round(self.probe), "blind": _round(self.blind),
             "n_blind": self.n_blind,
-            "controls": [{"name": name, "value": _round(x)} for name, x in self.controls],
+            "control": next(iter(controls), None), "controls": controls,
             "target": self.target, "reached": self.reached, "reason": self.reason,
             "clusters": self.clusters,
             "ece": _round(self.ece), "refused": self.refused, "marks": list(self.marks),

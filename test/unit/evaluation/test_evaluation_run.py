@@ -1,5 +1,6 @@
 """The loop that asks, keeps, scores and compares, on real chips and a model made up here."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,59 @@ def test_limit_draws_the_same_questions_whatever_the_order(library, tmp_path):
     first = made.rows(asked)
     assert subject.calls == 6 == sum(r.n for r in first)
     assert all(r.reached is None for r in first)
+
+
+def test_long_answers_are_drawn_more_rarely(library):
+    plan = Plan("test", Path("x"), limit=8)
+    assert plan.limit_of(cell("hit_uav.boxes", library)) == 2
+    assert plan.limit_of(cell("hit_uav.day", library)) == 8
+    assert Plan("test", Path("x")).limit_of(cell("hit_uav.boxes", library)) == 0
+
+
+def test_blind_questions_can_be_fewer(library, tmp_path):
+    asked = cell("mstar.class", library)
+    made, subject = runner(library, tmp_path, lambda images, _: "t72", blind_limit=3)
+    row, = made.rows(asked)
+    assert (row.n, row.n_blind) == (10, 3) and [c for c, _ in row.controls] == ["masked target"]
+    # Ten as they are, three with the target masked, three grey (each at its own level here).
+    assert subject.calls == 16
+
+
+def test_questions_on_one_picture_follow_each_other(library, tmp_path):
+    seen = []
+    made, _ = runner(library, tmp_path, with_controls=False,
+                     say=lambda images, _: seen.append(images[0].values.tobytes()) or "no")
+    jobs = [made.prepare(cell(f"hit_uav.{n}", library)) for n in ("day", "present_person",
+                                                                  "count_vehicle")]
+    assert [len(j.pending) for j in jobs] == [10, 10, 10]
+    made.answer(jobs)
+    turns = 1 + sum(a != b for a, b in itertools.pairwise(seen))
+    assert (len(seen), turns) == (30, 10)
+    assert [made.score(j)[0].n for j in jobs] == [10, 10, 10]
+    assert not any(made.prepare(j.cell).pending for j in jobs)
+
+
+def test_answers_lie_beside_what_they_depend_on(library, tmp_path):
+    made, subject = runner(library, tmp_path, lambda *_: "no", with_controls=False)
+    made.rows(cell("flood_s1.present", library))
+    record, = tmp_path.rglob("run.json")
+    assert json.loads(record.read_text()) == {"model": "regular", "digest": subject.digest,
+                                              "threads": 1}
+    assert (record.parent / "test" / "flood_s1.present.jsonl").is_file()
+    subject.run_key = "another processor"
+    assert len(made.prepare(cell("flood_s1.present", library)).pending) == 10
+
+
+def test_the_command_chooses_by_set_task_and_name():
+    def chosen(*words):
+        wanted = command.wanted_by(command.arguments(["--data", "x", *words]))
+        return [n for n, task in (("world.vqa", "vqa"), ("trees.count", "count"),
+                                  ("world.count", "count")) if wanted(n, task)]
+
+    assert len(chosen()) == 3
+    assert chosen("--sets", "world") == ["world.vqa", "world.count"]
+    assert chosen("--tasks", "count,caption") == ["trees.count", "world.count"]
+    assert chosen("--sets", "world", "--cells", "*.count") == ["world.count"]
 
 
 def test_true_boxes_and_masks_score_full_marks(library, tmp_path):

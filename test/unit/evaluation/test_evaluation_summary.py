@@ -1,0 +1,119 @@
+"""Targets reached and missed, reasons, and regular against compact on hand cases."""
+
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from training.evaluation import report, summary
+from training.evaluation.compare import compare
+from training.evaluation.metrics import ACCURACY, MAE
+from training.evaluation.rows import Row, is_reached
+
+
+def row(model, hits, *, kind="t", keys=None, metric=ACCURACY, **more):
+    vectors = np.array([[float(h), 1.0] for h in hits])
+    keys = keys or [str(i) for i in range(len(hits))]
+    made = Row(model, "vqa", "optical", "s", kind, metric, metric.value(vectors.sum(0)),
+               len(hits), (0.0, 100.0), len(hits), keys=keys, vectors=vectors, clusters_of=keys,
+               **more)
+    made.reached = is_reached(made)
+    return made
+
+
+def test_comparison_by_hand():
+    # Regular right on 1, 1, 1, 0 and compact on 1, 0, 0, 1: 75 - 50; they differ on three, two
+    # of which regular has.
+    found = compare([row("regular", [1, 1, 1, 0])], [row("compact", [1, 0, 0, 1])])
+    assert (found["cells"], found["mean_difference"], found["questions"]) == (1, 25.0, 4)
+    assert (found["disagreements"], found["first_right_percent"]) == (3, 66.7)
+    low, high = found["first_right_ci95"]
+    assert low < 66.7 < high and not found["reached"]
+
+
+def test_rows_weigh_the_same_whatever_their_size():
+    first = [row("r", [1] * 10, kind="a"), row("r", [0] * 1000, kind="b")]
+    second = [row("c", [0] * 10, kind="a"), row("c", [0] * 1000, kind="b")]
+    assert compare(first, second)["mean_difference"] == 50.0
+
+
+def test_only_questions_that_both_answered_are_compared():
+    found = compare([row("r", [1, 1, 0], keys=["a", "b", "x"])],
+                    [row("c", [0, 1, 1], keys=["b", "a", "y"])])
+    assert (found["questions"], found["disagreements"], found["first_right_percent"]) == (2, 1, 100)
+
+
+@pytest.mark.parametrize("more", [{"metric": MAE}, {"kind": "t: part"},
+                                  {"kind": "zero-shot, harmonic mean"}])
+def test_parts_and_other_units_are_left_out(more):
+    assert compare([row("r", [1], **more)], [row("c", [0], **more)]) == {"cells": 0}
+
+
+def test_targets_are_counted_and_reasons_given():
+    rows = [row("compact", [1, 1], kind="good", target=90.0),
+            row("compact", [1, 0], kind="far", target=90.0),
+            row("compact", [0, 0], kind="blind", target="better", probe=10.0, blind=20.0),
+            row("compact", [1, 0], kind="known", target=90.0),
+            row("compact", [1, 0], kind="plain")]
+    rows[1].ci95 = (20.0, 80.0)
+    summary.give_reasons(rows, {("*", "s", "known", "accuracy"): "labels are wrong"})
+    found = summary.summarise(rows)["models"]["compact"]
+    assert (found["rows"], found["targets"], found["reached"]) == (5, 4, 1)
+    reasons = {m["type"]: m["reason"] for m in found["missed"]}
+    assert reasons["known"] == "labels are wrong"
+    assert reasons["far"] == "40 from the target"
+    assert reasons["blind"] == ("no better than without the image (20); "
+                                "not better than the probe answer (10)")
+    assert rows[0].reason == "" and rows[4].reason == ""
+
+
+def test_a_target_within_the_interval_says_so():
+    made = row("m", [1, 0], target=60.0)
+    made.ci95 = (40.0, 65.0)
+    assert summary.from_figures(made) == "the target lies in the interval (40 to 65)"
+
+
+def test_reasons_are_read_by_row(tmp_path):
+    path = tmp_path / "reasons.json"
+    assert summary.read_reasons(path) == {}
+    path.write_text(json.dumps([{"model": "*", "set": "s", "type": "t", "metric": "mae",
+                                 "reason": "why"}]))
+    assert summary.read_reasons(path) == {("*", "s", "t", "mae"): "why"}
+
+
+def test_the_reasons_kept_name_rows_of_the_table():
+    from training.evaluation import cells, exams, mechanisms, spaces
+
+    known = {(c.set_name, s.type, s.metric.name)
+             for c in [*cells.table([]), *exams.table(), *mechanisms.table()] for s in c.scores}
+    known |= {("s1s2_pairs", kind, "accuracy") for kind in spaces.MATCH_TYPES.values()}
+    assert {key[1:] for key in summary.read_reasons()} <= known
+
+
+def test_compact_may_stay_fifteen_points_behind_on_the_world():
+    rows = [row(m, hits, kind=k, target=t, domain="synthetic")
+            for m, t in (("compact", 70.0), ("regular", 85.0))
+            for k, hits in (("near", [1] * (8 if m == "compact" else 9) + [0] * 2),
+                            ("far", [1] * (5 if m == "compact" else 9) + [0]))]
+    rows[0].value, rows[1].value, rows[2].value, rows[3].value = 75.0, 60.0, 86.0, 86.0
+    found = {w["type"]: (w["gap"], w["within"]) for w in summary.summarise(rows)["world"]}
+    assert found == {"near": (11.0, True), "far": (26.0, False)}
+
+
+def test_sensors_together_must_beat_the_best_alone():
+    made = row("m", [1, 1, 0, 0], target="best sensor", probe=90.0,
+               controls=(("first sensor", 40.0), ("second sensor", 45.0)))
+    assert made.reached is True
+    made.controls = (("first sensor", 50.0), ("second sensor", 45.0))
+    assert is_reached(made) is False
+
+
+def test_the_summary_is_printed():
+    rows = [row("compact", [1, 0], target=90.0), row("regular", [1, 1], target=90.0)]
+    summary.give_reasons(rows, {})
+    console = Console(record=True, width=200)
+    report.show_summary(summary.summarise(rows), console)
+    text = console.export_text()
+    assert "compact: 0 of 1 targets reached" in text and "regular: 1 of 1" in text
+    assert "regular - compact over 1 percent-valued rows: +50.0 points" in text
