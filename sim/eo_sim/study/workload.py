@@ -1,0 +1,107 @@
+"""What is captured and asked: study scenes of real chips, with all questions on each chip.
+
+A study scene is a mosaic of chips of one sensor, up to a stated number of pixels; there are no
+other pixels in it, so no byte is counted that does not exist. Load comes from the number of scenes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import WorkloadConfig
+from .errors import StudyError
+from .trace import Trace
+
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Requests of one satellite in order of capture.
+
+    Attributes:
+        row: of the trace. capture_s: seconds since the start. scene: number of the study scene.
+        chip: number of a chip in a scene: questions with one number ask about the same pixels.
+        is_onboard: the answer is used on board.
+    """
+
+    satellite: str
+    row: Int
+    capture_s: NDArray[np.float64]
+    scene: Int
+    chip: Int
+    is_onboard: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+class _Sensor:
+    """Chips of one set, each with its rows."""
+
+    def __init__(self, trace: Trace, rows: Int) -> None:
+        order = rows[np.argsort(trace["chip"][rows], kind="stable")]
+        chips, starts = np.unique(trace["chip"][order], return_index=True)
+        self.rows = np.split(order, starts[1:])
+        self.pixels = np.array([int(trace["asked_px"][part].max()) for part in self.rows])
+        self.count = len(chips)
+
+    def scene(self, most_px: int, random: np.random.Generator) -> list[Int]:
+        """Rows of each chip of one mosaic."""
+        order = random.permutation(self.count)
+        total = np.cumsum(self.pixels[order])
+        fits = max(1, int(np.searchsorted(total, most_px, side="right")))
+        return [self.rows[i] for i in order[:fits]]
+
+
+def make_requests(
+    trace: Trace, split: str, satellites: Sequence[str], config: WorkloadConfig,
+    *, scenes_a_day: float, hours: float,
+) -> list[Requests]:
+    """Draw the captures of each satellite; the same seed gives the same ones for every policy.
+
+    Args:
+        split: val or test; chips of the other one never appear.
+        scenes_a_day: study scenes a satellite and day, before thinning.
+        hours: captures fall evenly, with a jitter, into these.
+    Raises:
+        StudyError: the trace has no request of the split.
+    """
+    rows = trace.rows(split)
+    if not len(rows):
+        raise StudyError(f"the trace has no request of split {split}")
+    sets = trace["set"][rows]
+    sensors = [_Sensor(trace, rows[sets == code]) for code in np.unique(sets)]
+    weights = np.array([sensor.count for sensor in sensors], float)
+    count = max(1, round(scenes_a_day * hours / 24 / config.thinning))
+    made = []
+    for index, satellite in enumerate(satellites):
+        random = np.random.default_rng([config.seed, index])
+        step_s = hours * 3600 / count
+        times_s = (np.arange(count) + random.uniform(0, 1, count)) * step_s
+        picked = random.choice(len(sensors), count, p=weights / weights.sum())
+        made.append(_requests(satellite, sensors, picked, times_s, config, random))
+    return made
+
+
+def _requests(
+    satellite: str, sensors: list[_Sensor], picked: Int, times_s: NDArray[np.float64],
+    config: WorkloadConfig, random: np.random.Generator,
+) -> Requests:
+    parts, lengths, scenes = [], [], []
+    for scene, sensor in enumerate(picked):
+        chips = sensors[sensor].scene(config.scene_px, random)
+        parts += chips
+        lengths += [len(chip) for chip in chips]
+        scenes += [scene] * len(chips)
+    row = np.concatenate(parts)
+    scene_of = np.repeat(np.array(scenes), lengths)
+    return Requests(
+        satellite=satellite, row=row, capture_s=times_s[scene_of], scene=scene_of,
+        chip=np.repeat(np.arange(len(parts)), lengths),
+        is_onboard=random.uniform(size=len(row)) < config.onboard_share,
+    )  # fmt: skip
