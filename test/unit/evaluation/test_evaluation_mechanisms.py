@@ -1,4 +1,4 @@
-"""Regions, inverses, points, sensors, relevance: metrics by hand, cells by what the truth scores."""
+"""Regions, inverses, points, sensors, relevance: metrics by hand, cells by the truth."""
 
 from dataclasses import replace
 from pathlib import Path
