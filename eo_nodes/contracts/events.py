@@ -76,6 +76,10 @@ EVENTS: dict[str, EventKind] = {
     ),
     "MODEL_LOADED": EventKind(Event.INFO, "a model passed its self test", "nothing"),
     "MODEL_REFUSED": EventKind(Event.FATAL, "a model folder was refused", "load the other bank"),
+    "HEADS_UNUSED": EventKind(
+        Event.WARNING, "taps of another model than the routing heads'; thresholds decide",
+        "give both nodes the same model_dir",
+    ),
     "VERDICT_TIMEOUT": EventKind(
         Event.WARNING, "no verdict came; the decoder went on", "look at the confidence node"
     ),

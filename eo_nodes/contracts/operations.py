@@ -10,6 +10,9 @@ from typing import ClassVar
 
 from .rules import between, checked, length, one_of
 
+# Orders to a segment: opcode of `Command` -> node that obeys it.
+OPCODES = {"set_mode": "health_monitor", "set_threshold": "confidence"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

@@ -29,6 +29,8 @@ class _Current:
     timeout: Wakeup | None = None
     confidences: tuple[float, ...] = ()
     is_gated: bool = True  # false once a verdict said: answer
+    prompt: str = ""  # as the model got it
+    label: str = ""  # of an answer that is given because nobody else can be asked
 
 
 class CompactLvlm(EoNode):
@@ -84,7 +86,7 @@ class CompactLvlm(EoNode):
         views = current.views
 
         max_tokens = self.param("max_tokens")
-        prompt = readable(self._model, views.prompt)
+        prompt = current.prompt = readable(self._model, views.prompt)
         if prompt != views.prompt:
             say_unread(self, self._model, views.request_id)
 
@@ -95,7 +97,7 @@ class CompactLvlm(EoNode):
             if is_late:
                 tensors = [t for t in tensors if t.kind == "overview"]
             session = self._model.start(tensors, prompt, max_tokens=max_tokens)
-            return session, self._tap(session, views, 1)
+            return session, self._tap(session, current, 1)
 
         def then(result: tuple[Any, Tap]) -> None:
             current.session, tap = result
@@ -112,9 +114,10 @@ class CompactLvlm(EoNode):
         self._next()
         self.emit("INFERENCE_FAILED", repr(error), request=views.request_id if views else "")
 
-    def _tap(self, session: Any, views: Views, stage: int) -> Tap:
+    def _tap(self, session: Any, current: _Current, stage: int) -> Tap:
         """Distributions, calibration and relevance are the model's work: part of the job."""
-        return tap_of(session, self._model, views.request_id, views.attempt, stage)
+        views, prompt = current.views, current.prompt
+        return tap_of(session, self._model, views.request_id, views.attempt, stage, prompt)
 
     def _pause(self, current: _Current, tap: Tap) -> None:
         current.stage = tap.stage
@@ -160,6 +163,8 @@ class CompactLvlm(EoNode):
             else:
                 self._finish()
         elif verdict.decision == Verdict.ANSWER and current.stage == 3:
+            if verdict.score < verdict.accept:
+                current.label = f"degraded: {verdict.reason}"
             self._answer(current, 3)
         else:
             current.is_gated = verdict.decision == Verdict.CONTINUE
@@ -183,7 +188,7 @@ class CompactLvlm(EoNode):
             session.decode(tokens)
             # A short answer that is complete at the second tap is at its end.
             stands = 3 if session.is_finished or stage == 3 else 2
-            return session, self._tap(session, views, stands)
+            return session, self._tap(session, current, stands)
 
         def then(result: tuple[Any, Tap]) -> None:
             current.session, tap = result
@@ -209,6 +214,7 @@ class CompactLvlm(EoNode):
                 status=Answer.PROVISIONAL,
                 prompt=views.prompt,
                 text=session.text,
+                reason=current.label,
                 confidence=tuple(c for c in current.confidences if math.isfinite(c)),
                 model_id=self._model.id,
                 model_digest=self._model.digest,

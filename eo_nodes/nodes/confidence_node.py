@@ -1,80 +1,147 @@
-"""confidence: a verdict for every tap, with plan, budget and mode in view."""
+"""confidence: a verdict for every tap, with scores, plan, queue, budget and mode in view.
+
+The heads of the compact model run here, not beside the model: what they need stands in the tap, so
+that inference stays alone in its process, and a recorded tap can be decided again by other heads or
+thresholds. A model folder without heads is decided by fixed thresholds on its own confidence.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any
 
-from eo_nodes.contracts.values import ByteBudget, ContactPlan, Mode, Request, Tap
-from eo_nodes.decision.gate import Gate, GateConfig
+from eo_nodes.contracts.errors import ConfigError, ModelError
+from eo_nodes.contracts.values import (
+    ByteBudget,
+    Command,
+    ContactPlan,
+    Mode,
+    QueueState,
+    Request,
+    Tap,
+)
+from eo_nodes.decision import heads as trained
+from eo_nodes.decision.gate import GateConfig
+from eo_nodes.decision.router import Estimates, Outlook, Router, RouterConfig, with_thresholds
+from eo_nodes.decision.routing import RoutingConfig
+from eo_nodes.graph.paths import project_file
+from eo_nodes.lvlm.manifest import read_manifest, require_listed, verify_files
 
 from .base import EoNode
 from .parameters import Parameter
 from .runner import main_of
 
 _REQUESTS_KNOWN = 1_000
+_COMMANDS_KNOWN = 200
 
 
 class Confidence(EoNode):
     """The gate of one satellite."""
 
     PARAMETERS = (
-        Parameter("accept", [0.97, 0.92, 0.70], "answer on board at or above, stages 1 to 3"),
-        Parameter("reject", [0.30, 0.40], "offload below, stages 1 and 2"),
+        Parameter("model_dir", "models/compact", "folder of the model whose taps are decided"),
+        Parameter("policy", "contact", "contact (where the model has heads) or fixed"),
+        Parameter("target", "gain", "head that the gain is read from: gain, correct or alike"),
+        Parameter("accept", [0.97, 0.92, 0.70], "fixed: answer at or above, stages 1 to 3"),
+        Parameter("reject", [0.30, 0.40], "fixed: offload below, stages 1 and 2"),
+        Parameter("sure", [0.97, 0.94, 0.92], "contact: answer at or above, stages 1 to 3"),
+        Parameter("hurdle", [0.10, 0.05, 0.02], "contact: an offload gains more, stages 1 to 3"),
+        Parameter("delay_price", 0.02, "contact: of 1 h, in chance of a right answer", 0.0, 10.0),
+        Parameter("mb_price", 0.5, "contact: of 10^6 bytes on a full link, likewise", 0.0, 1e3),
+        Parameter("joule_price", 0.05, "contact: of 1 J, likewise", 0.0, 1e3),
         Parameter("min_budget_bytes", 0, "an offload needs this much room, bytes", 0, 2**40),
-    )
+        Parameter("sent_share", 0.2, "expected size of regions, share of raw bytes", 1e-6, 1.0),
+        Parameter("ground_s", 10.0, "expected waiting and computing on the ground, s", 0.0, 1e6),
+    )  # fmt: skip
 
     def __init__(self, name: str = "confidence", **options: Any) -> None:
         super().__init__(name, **options)
 
     def configure(self) -> None:
-        """Build the gate."""
-        self._gate = Gate(
-            GateConfig(
-                accept=tuple(self.param("accept")),
-                reject=tuple(self.param("reject")),
-                min_budget_bytes=self.param("min_budget_bytes"),
-            )
-        )
-        self._wanted: OrderedDict[str, tuple[int, str]] = OrderedDict()  # deadline, consumer
-        self._plan: ContactPlan | None = None
-        self._budget: ByteBudget | None = None
-        self._mode = "nominal"
+        """Read the heads (M30) and build the router."""
+        self._router = self._made_router()
+        self._requests: OrderedDict[str, Request] = OrderedDict()
+        self._obeyed: OrderedDict[str, None] = OrderedDict()
+        self._outlook = Outlook()
+        self._has_warned = False
         self.speak("verdict")
         self.listen("request", self._on_request)
         self.listen("contact_plan", self._on_plan)
         self.listen("byte_budget", self._on_budget)
+        self.listen("queue", self._on_queue)
         self.listen("mode", self._on_mode)
+        self.listen("command", self._on_command)
         self.listen("tap", self._on_tap)
 
+    def _made_router(self) -> Router:
+        weights = RoutingConfig(
+            accept=tuple(self.param("sure")), hurdle=tuple(self.param("hurdle")),
+            delay_price=self.param("delay_price"), mb_price=self.param("mb_price"),
+            joule_price=self.param("joule_price"), min_budget_bytes=self.param("min_budget_bytes"),
+        )  # fmt: skip
+        gate = GateConfig(
+            accept=tuple(self.param("accept")), reject=tuple(self.param("reject")),
+            min_budget_bytes=self.param("min_budget_bytes"),
+        )  # fmt: skip
+        config = RouterConfig(
+            policy=self.param("policy"), target=self.param("target"), gate=gate, routing=weights,
+            estimates=Estimates(
+                sent_share=self.param("sent_share"), ground_s=self.param("ground_s")),
+        )  # fmt: skip
+        folder = project_file(self.param("model_dir"))
+        if not trained.has_heads(folder):
+            return Router(config)
+        try:
+            manifest = read_manifest(folder)
+            require_listed(manifest, trained.FILES)
+            verify_files(folder, manifest)
+            return Router(config, trained.read_heads(folder), manifest.digest)
+        except ModelError as error:
+            self.emit("MODEL_REFUSED", str(error), folder=str(folder))
+            raise
+
     def _on_request(self, request: Request) -> None:
-        self._wanted[request.id] = (request.deadline_ns, request.consumer)
-        while len(self._wanted) > _REQUESTS_KNOWN:
-            self._wanted.popitem(last=False)
+        self._requests[request.id] = request
+        while len(self._requests) > _REQUESTS_KNOWN:
+            self._requests.popitem(last=False)
 
     def _on_plan(self, plan: ContactPlan) -> None:
-        self._plan = plan
+        self._outlook = replace(self._outlook, plan=plan)
 
     def _on_budget(self, budget: ByteBudget) -> None:
-        self._budget = budget
+        self._outlook = replace(self._outlook, budget=budget)
+
+    def _on_queue(self, queue: QueueState) -> None:
+        self._outlook = replace(self._outlook, queue=queue)
 
     def _on_mode(self, mode: Mode) -> None:
-        self._mode = mode.mode
+        self._outlook = replace(self._outlook, mode=mode.mode)
 
     def _on_tap(self, tap: Tap) -> None:
-        deadline_ns, consumer = self._wanted.get(tap.request_id, (0, "ground"))
-        self.publish(
-            "verdict",
-            self._gate.decide(
-                tap,
-                self._plan,
-                self._budget,
-                self._mode,
-                self.now_ns(),
-                deadline_ns=deadline_ns,
-                consumer=consumer,
-            ),
-        )
+        if self._router.lacks_heads(tap) and not self._has_warned:
+            self._has_warned = True
+            self.emit("HEADS_UNUSED", f"taps come from another model: {tap.model_id}",
+                      digest=tap.model_digest)
+        request = self._requests.get(tap.request_id)
+        self.publish("verdict", self._router.decide(tap, request, self._outlook, self.now_ns()))
+
+    def _on_command(self, command: Command) -> None:
+        if command.opcode != "set_threshold" or command.id in self._obeyed:
+            return  # a repeat must not undo what came after it
+        try:
+            wanted = json.loads(command.arguments_json or "{}")
+            if not isinstance(wanted, dict):
+                raise ConfigError("thresholds: the arguments are no JSON object")
+            self._router.config = with_thresholds(self._router.config, wanted)
+        except (ValueError, RecursionError, ConfigError) as error:
+            self.emit("COMMAND_REJECTED", f"set_threshold: {error}", id=command.id)
+            return
+        self._obeyed[command.id] = None
+        while len(self._obeyed) > _COMMANDS_KNOWN:
+            self._obeyed.popitem(last=False)
+        self.emit("COMMAND_ACCEPTED", f"set_threshold {json.dumps(wanted)}", id=command.id)
 
 
 main = main_of(Confidence)

@@ -15,6 +15,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 
+from eo_nodes.contracts.operations import OPCODES
 from eo_nodes.contracts.values import Command, Heartbeat, Mode
 from eo_nodes.health.disabled import DisabledNodes, read_note
 from eo_nodes.health.heartbeats import (
@@ -154,6 +155,8 @@ class HealthMonitor(EoNode):
         self.publish("diagnostics", message)
 
     def _on_command(self, command: Command) -> None:
+        if OPCODES.get(command.opcode, "health_monitor") != "health_monitor":
+            return  # another node obeys it
         if command.opcode != "set_mode":
             self.emit("COMMAND_REJECTED", f"unknown opcode {command.opcode!r}", id=command.id)
             return

@@ -14,6 +14,8 @@ from eo_nodes.lvlm import ViewTensor, load_model
 from eo_nodes.lvlm.infer import AnswersImages
 from eo_nodes.lvlm.interface import Session, VisionLanguageModel
 from eo_nodes.lvlm.question import plain_words
+from eo_nodes.lvlm.runtime_greedy import TapState
+from eo_nodes.lvlm.tap_features import ShowsEvidence, features_of
 
 from .base import EoNode
 
@@ -61,7 +63,8 @@ def say_unread(node: EoNode, model: VisionLanguageModel, request_id: str) -> Non
 
 
 def tap_of(
-    session: Session, model: VisionLanguageModel, request_id: str, attempt: int, stage: int
+    session: Session, model: VisionLanguageModel, request_id: str, attempt: int, stage: int,
+    prompt: str = "",
 ) -> Tap:
     """Return the Tap value of a decoder's present state.
 
@@ -69,8 +72,9 @@ def tap_of(
         session: paused.
         model: for id, digest and calibration.
         stage: of the graph; a complete answer is at stage 3 whatever its length.
+        prompt: as the model got it; "" where nobody scores the tap: it then carries no features.
     """
-    state = session.tap()
+    state, text = session.tap(), session.text
     relevance = np.asarray(state.relevance, np.float32)
     rows, columns = relevance.shape if relevance.ndim == 2 else (0, 0)
     return Tap(
@@ -83,11 +87,18 @@ def tap_of(
         entropy=float(state.entropy_mean),
         margin=float(state.first_token_margin),
         confidence=model.calibration[stage].confidence(state),
-        features=tuple(np.asarray(state.features, np.float32).tolist()),
+        features=_features(session, state, prompt, text),
         rows=rows,
         columns=columns,
         relevance=tuple(relevance.ravel().tolist()) if rows else (),
-        text=session.text,
+        text=text,
         model_id=model.id,
         model_digest=model.digest,
     )
+
+
+def _features(session: Session, state: TapState, prompt: str, text: str) -> tuple[float, ...]:
+    """Return what the routing heads take; nothing for models whose vision heads say nothing."""
+    if not prompt or not isinstance(session, ShowsEvidence):
+        return ()
+    return tuple(features_of(state, prompt, text, session.evidence).tolist())

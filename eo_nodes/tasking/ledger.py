@@ -213,7 +213,7 @@ class SpaceLedger:
         given = row.provisional
         # The text of an earlier tap is not what the verdict was about.
         if row.state == rows.ACCEPTED and given is not None and given.stage >= row.stage:
-            work.conclude(row, "")
+            work.conclude(row, "", label=given.reason)
 
     def on_report(self, report: DownlinkReport, now_ns: int) -> list[Action]:
         """Follow a product on the link; delivery of pixels hands the request to the ground."""
