@@ -53,6 +53,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--blind-limit", type=int, default=0, metavar="N",
                    help="of these, so many also blind and on altered pictures; 0: all")
     p.add_argument("--out", type=Path, default=PROJECT / "build" / "eval")
+    p.add_argument("--zero-shot", type=Path, default=PROJECT / "build" / "zero_shot",
+                   help="folder of training.zero_shot, whose results are put beside the table")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--no-controls", action="store_true", help="neither blind nor other controls")
     p.add_argument("--list", action="store_true", help="print the names of the cells, then end")
@@ -165,8 +167,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.show(rows, lacking, console)
     found = summary.summarise(rows)
     report.show_summary(found, console)
+    held_out = summary.read_zero_shot(a.zero_shot)
+    report.show_zero_shot(held_out, console)
     more = {"split": a.split, "limit": a.limit, "blind_limit": a.blind_limit,
-            "seconds": round(time.monotonic() - start, 1), "runs": runs, "summary": found}
+            "seconds": round(time.monotonic() - start, 1), "runs": runs, "summary": found,
+            "zero_shot": held_out}
     report.write(a.out / "scores.json", rows, lacking, more)
     console.print(f"{len(rows)} rows in {a.out / 'scores.json'}")
     return 0

@@ -1,9 +1,11 @@
 """Ten real test chips a set, and what the models answer on them, for the unit tests.
 
-    python -m training.evaluation.fixtures --data DIR [--model compact --model regular]
+    python -m training.evaluation.fixtures [--model compact --model regular] [--check]
+    python -m training.evaluation.fixtures --data DIR      # copies the chips anew as well
 
 Chips are copied as they are stored, in the layout of the data folder, with the licence of each set
 in a table. Expected answers belong to the digest of the weights: run it with every change of them.
+It says which answers changed; with --check it writes nothing, and fails if any did.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from training.evaluation import cells
 from training.evaluation.asks import Ask
@@ -26,6 +29,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 CHIPS = PROJECT / "test" / "data" / "chips"
 MOST_BYTES = 3_000_000
 ROWS = 10
+LEAST_MOVE = 0.05
 MEMBERS = ("image", "image2", "mask")
 # Sets whose pictures are large, or hold many questions each.
 FEWER = {"rsvqa_lr": 1, "rsvqa_hr": 1, "indian_pines": 1, "ucm_multilabel": 5}
@@ -121,14 +125,47 @@ def expected_path(chips: Path, model: str) -> Path:
     return chips / f"expected_{model}.json"
 
 
-def write_expected(folder: Path, chips: Path) -> int:
-    """Answer with one model folder and write what it says; the number of rows."""
+def expected_of(folder: Path, chips: Path) -> dict[str, Any]:
+    """Content of a model's file: what it says now, and on what."""
     subject, library = Subject(folder), open_library(chips)
     made = answers(subject, library)
-    content = {"model": subject.name, "digest": subject.digest, "rows": made}
-    text = json.dumps(content, indent=0, ensure_ascii=True) + "\n"
-    expected_path(chips, subject.name).write_text(text, encoding="utf-8")
-    return len(made)
+    return {"model": subject.name, "digest": subject.digest, "record": subject.record,
+            "rows": made}
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between two contents of a model's file, a line each; [] if nothing does."""
+    said = []
+    if old.get("digest") != new["digest"]:
+        said.append(f"weights {old.get('digest', 'none')[:12]} -> {new['digest'][:12]}")
+    before = {(r["cell"], r["key"]): r for r in old.get("rows", [])}
+    after = {(r["cell"], r["key"]): r for r in new["rows"]}
+    said += [f"{cell} {key}: no longer asked" for cell, key in before if (cell, key) not in after]
+    moved = 0
+    for (cell, key), row in after.items():
+        was = before.get((cell, key))
+        if was is None:
+            said.append(f"{cell} {key}: new, {row['answer']!r}")
+        elif (was["prompt"], was["answer"], was["error"]) != (
+                row["prompt"], row["answer"], row["error"]):
+            said.append(f"{cell} {key}: {was['answer'] or was['error']!r} -> "
+                        f"{row['answer'] or row['error']!r}")
+        else:
+            moved += abs(was["confidence"] - row["confidence"]) >= LEAST_MOVE
+    if moved:
+        said.append(f"{moved} same answers with a confidence moved by {LEAST_MOVE} or more")
+    return said
+
+
+def renew(folder: Path, chips: Path, *, is_check: bool = False) -> list[str]:
+    """Answer with one model folder, write what it says unless only checking; what changed."""
+    path = expected_path(chips, folder.name)
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    new = expected_of(folder, chips)
+    if not is_check:
+        text = json.dumps(new, indent=0, ensure_ascii=True) + "\n"
+        path.write_text(text, encoding="utf-8")
+    return changes(old, new)
 
 
 def readme(counts: dict[str, int]) -> str:
@@ -150,19 +187,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--data", type=Path, help="copy the chips anew from this data folder")
     p.add_argument("--model", action="append", help="names below models/; default: both")
     p.add_argument("--chips", type=Path, default=CHIPS)
+    p.add_argument("--check", action="store_true", help="write nothing; fail if anything changed")
     a = p.parse_args(argv)
+    if a.check and a.data:
+        p.error("--check writes nothing: without --data")
     if a.data:
         library = open_library(a.data)
         counts = {name: copy_set(library, name, a.chips) for name in library.names}
         (a.chips / "README.md").write_text(readme(counts), encoding="utf-8")
+    changed = 0
     for name in a.model or ("compact", "regular"):
-        print(name, write_expected(PROJECT / "models" / name, a.chips), "answers")
+        found = renew(PROJECT / "models" / name, a.chips, is_check=a.check)
+        changed += len(found)
+        print(f"{name}: {len(found)} changes", *found, sep="\n  ")
     size = sum(f.stat().st_size for f in a.chips.rglob("*") if f.is_file())
     print(f"{size / 1e6:.2f} MB in {a.chips}")
     if size > MOST_BYTES:
         print(f"more than {MOST_BYTES / 1e6:g} MB", file=sys.stderr)
         return 1
-    return 0
+    return int(a.check and changed > 0)
 
 
 if __name__ == "__main__":

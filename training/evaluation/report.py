@@ -73,6 +73,20 @@ def show_summary(found: dict[str, Any], console: Console) -> None:
                 f"of {c['disagreements']} questions")
 
 
+def show_zero_shot(runs: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print what runs with held-out classes gave; see ``training.zero_shot``."""
+    for run in runs:
+        for row in run["rows"]:
+            for kind in ("plain", "with_allowance"):
+                f = row[kind]
+                console.print(
+                    f"zero-shot, seed {run['seed']}, {row['set']}, {kind.replace('_', ' ')}: "
+                    f"{f['held_out']} % of {row['n_held_out']} pictures of "
+                    f"{', '.join(run['held_out'][row['set']])} among {row['names']} names "
+                    f"(chance {row['chance']}, {f['times_chance']} times), seen classes "
+                    f"{f['seen']} %, harmonic mean {f['harmonic_mean']}")
+
+
 def write(path: Path, rows: Sequence[Row], not_supported: Sequence[dict], more: dict) -> None:
     """Write scores.json in one step: whoever reads it sees a whole file."""
     content = {**more, "rows": [row.plain() for row in rows], "not_supported": list(not_supported)}

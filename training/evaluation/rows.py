@@ -13,6 +13,7 @@ from training.evaluation.metrics import ACCURACY, Metric
 
 # Below this many items a figure carries no claim (data page).
 FEW = 50
+FEW_CLUSTERS = 10
 
 
 @dataclass(slots=True)
@@ -114,6 +115,10 @@ def is_reached(row: Row) -> bool | None:
 
 
 def marked(row: Row) -> tuple[str, ...]:
-    """The row's marks, and that it is too small where it is."""
-    few = "n < 50"
-    return (*row.marks, few) if row.n < FEW and few not in row.marks else row.marks
+    """The row's marks, and that it is too small, or hangs on few clusters, where it does."""
+    found = []
+    if row.n < FEW:
+        found.append("n < 50")
+    if row.clusters < min(FEW_CLUSTERS, row.n):
+        found.append(f"{row.clusters} clusters")
+    return (*row.marks, *(m for m in found if m not in row.marks))

@@ -74,7 +74,8 @@ def _of_model(rows: Sequence[Row]) -> dict[str, Any]:
               for r in asked if not r.reached]
     return {"rows": len(rows), "targets": len(asked), "reached": len(asked) - len(missed),
             "missed": missed,
-            "marked": sum(bool({"n < 50", "clustered"} & set(r.marks)) for r in rows)}
+            "marked": sum("n < 50" in r.marks or any("cluster" in m for m in r.marks)
+                          for r in rows)}
 
 
 def _world(first: Sequence[Row], second: Sequence[Row]) -> list[dict[str, Any]]:
@@ -87,6 +88,11 @@ def _world(first: Sequence[Row], second: Sequence[Row]) -> list[dict[str, Any]]:
             gap = row.value - other.value
             out.append({**_named(row), "gap": round(gap, 2), "within": gap <= WORLD_GAP})
     return out
+
+
+def read_zero_shot(folder: Path) -> list[dict[str, Any]]:
+    """Results of ``training.zero_shot`` that lie in a folder, by seed."""
+    return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("seed*.json"))]
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:

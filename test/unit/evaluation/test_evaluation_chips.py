@@ -48,3 +48,30 @@ def test_models_answer_the_chips_as_when_released(name, library):
     close = [abs(a["confidence"] - b["confidence"]) < 0.05
              for a, b, s in zip(found, told, same, strict=True) if s]
     assert sum(close) >= LEAST_SAME * len(close)
+
+
+def content(**answers):
+    rows = [{"set": "s", "cell": "s.c", "key": k, "prompt": "p", "answer": a, "confidence": c,
+             "error": ""} for k, (a, c) in answers.items()]
+    return {"digest": "d" * 64, "rows": rows}
+
+
+def test_renewing_says_what_changed():
+    old = content(a=("yes", 0.5), b=("no", 0.5), c=("3", 0.5), gone=("x", 0.5))
+    new = content(a=("yes", 0.51), b=("yes", 0.5), c=("3", 0.7), new=("y", 0.5))
+    assert fixtures.changes(old, new) == [
+        "s.c gone: no longer asked", "s.c b: 'no' -> 'yes'", "s.c new: new, 'y'",
+        "1 same answers with a confidence moved by 0.05 or more"]
+    assert fixtures.changes(old, old) == []
+    assert fixtures.changes({}, {"digest": "e" * 64, "rows": []}) == [
+        "weights none -> eeeeeeeeeeee"]
+
+
+def test_checking_writes_nothing_and_fails_on_a_change(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fixtures, "expected_of", lambda folder, chips: content(a=("yes", 0.5)))
+    command = ["--chips", str(tmp_path), "--model", "compact"]
+    assert fixtures.main([*command, "--check"]) == 1
+    assert not list(tmp_path.iterdir()) and "s.c a: new, 'yes'" in capsys.readouterr().out
+    assert fixtures.main(command) == 0
+    assert fixtures.main([*command, "--check"]) == 0
+    assert "compact: 0 changes" in capsys.readouterr().out

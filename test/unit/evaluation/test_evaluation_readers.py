@@ -95,6 +95,12 @@ def test_small_rows_are_marked():
     assert marked(few) == ("n < 50",) and marked(row(50.0, (40, 60), None)) == ()
 
 
+def test_rows_that_hang_on_few_scenes_are_marked():
+    clustered = row(50.0, (0, 100), None, marks=("clustered",))
+    clustered.clusters = 4
+    assert marked(clustered) == ("clustered", "4 clusters")
+
+
 def test_plain_row_has_the_fields_of_scores_json():
     fields = {"model", "category", "modality", "set", "type", "domain", "metric", "value", "n",
               "ci95", "majority", "probe", "blind"}

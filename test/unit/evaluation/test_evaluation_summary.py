@@ -117,3 +117,17 @@ def test_the_summary_is_printed():
     text = console.export_text()
     assert "compact: 0 of 1 targets reached" in text and "regular: 1 of 1" in text
     assert "regular - compact over 1 percent-valued rows: +50.0 points" in text
+
+
+def test_runs_with_held_out_classes_stand_beside_the_table(tmp_path):
+    figures = {"held_out": 45.0, "seen": 80.0, "harmonic_mean": 57.6, "times_chance": 4.5,
+               "ci95": [40.0, 50.0], "reached": True}
+    run = {"seed": 0, "held_out": {"eurosat_rgb": ["Forest", "River"]}, "rows": [
+        {"set": "eurosat_rgb", "names": 10, "chance": 10.0, "n_held_out": 300,
+         "plain": figures, "with_allowance": figures}]}
+    (tmp_path / "seed0.json").write_text(json.dumps(run))
+    console = Console(record=True, width=250)
+    report.show_zero_shot(summary.read_zero_shot(tmp_path), console)
+    text = console.export_text()
+    assert "45.0 % of 300 pictures of Forest, River among 10 names" in text
+    assert summary.read_zero_shot(tmp_path / "none") == []
