@@ -18,8 +18,9 @@ queued ahead), and in(t) = 1 where that is before the deadline::
             - mb_price * load * MB  -  base_mb_price * MB  -  joule_price * J
 
 ``load`` in [0, 1] is the share of what the coming contacts carry that is promised already, so an
-idle link costs nothing and a full one costs ``mb_price``. The advantage is the better worth with
-regions less that of the answer alone. Rules, the first that fits:
+idle link costs nothing and a full one costs ``mb_price``. A provisional answer saves
+``early_share`` of the delay that it goes ahead; finishing it costs energy. The advantage is the
+better worth with regions less that of the answer alone. Rules, the first that fits:
 
 1. score >= accept[stage]: answer on board, no more taps (not where the input is unfamiliar);
 2. nothing can be asked of the ground (safe mode, no contact in time, no room, an answer that
@@ -67,7 +68,7 @@ class RoutingConfig:
         delay_price: worth of one hour, >= 0. horizon_h: what "not at all" counts as.
         mb_price: of 10^6 bytes on a full link; base_mb_price: on an idle one. joule_price: of 1 J.
         priority_step: weight of priority k is 1 + k times this.
-        early_share: of a right provisional answer in the delay of BOTH, [0, 1]: 1 as if final.
+        early_share: what a right provisional answer saves of the delay until the ground's, [0, 1].
         min_budget_bytes: what the next contact must still carry for an offload, >= 0.
         needs_delivery: an offload must be answered before the deadline by plan and queue, or
             within the plan where there is none; False: any contact before the deadline will do.
@@ -262,13 +263,12 @@ def _weigh(
     finish = config.joule_price * case.left_j
     alone = weight * (here - price * answer_h) - finish
     regions = weight * (there - price * regions_h) - cost
-    # A provisional answer is worth something only as far as it is right.
-    share = config.early_share * here if answer_ns <= regions_ns else 0.0
-    mixed_h = share * answer_h + (1 - share) * regions_h
-    both = weight * ((there or here) - price * mixed_h) - cost - finish
-    if regions >= both:
-        return regions - alone, REGIONS
-    return both - alone, BOTH
+    share = config.early_share if answer_ns <= regions_ns else 0.0
+    behind = weight * price * max(regions_h - answer_h, 0.0) * share
+    # The advantage must not rise with the score: what a provisional answer saves is taken as if
+    # it were right. Whether to wait for it depends on whether it is.
+    advantage = regions - alone + max(behind - finish, 0.0)
+    return advantage, REGIONS if behind * here <= finish else BOTH
 
 
 def explain(case: Case, route_: Route, reach: Reach | None, config: RoutingConfig) -> str:
