@@ -44,6 +44,8 @@ class Downlink:
         limit = self._bytes_by(time_s)
         while True:
             if self._current < 0:
+                if self.position >= limit:
+                    return  # nothing is begun before it can be sent: more urgent may come
                 self._current = self._pop()
                 if self._current < 0:
                     self.position = limit

@@ -1,0 +1,123 @@
+"""How good the scores are, from the trace alone: calibration, ranking, selective risk.
+
+Sources: ECE with equal-mass bins, Nixon et al. 2019; AUROC as the Mann-Whitney statistic; area
+under the risk-coverage curve (AURC), Geifman and El-Yaniv 2017.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .fits import Fits
+from .trace import TAPS, TARGETS, Trace
+
+Float = NDArray[np.float64]
+TAP_NAMES = ("tap 1", "tap 2", "end")
+_FEW = 30
+
+
+def ece(chance: Float, right: Float, bins: int) -> float:
+    """Expected calibration error over bins of equal mass, [0, 1]."""
+    order = np.argsort(chance, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    gaps = [abs(chance[p].mean() - right[p].mean()) * len(p) for p in parts]
+    return float(sum(gaps) / len(chance)) if len(chance) else float("nan")
+
+
+def auroc(score: Float, is_right: NDArray[np.bool_]) -> float:
+    """Chance that a right answer scores above a wrong one, ties half; NaN with one class."""
+    good, bad = int(is_right.sum()), int((~is_right).sum())
+    if not good or not bad:
+        return float("nan")
+    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    ranks = (last - (count - 1) / 2)[place]
+    return float((ranks[is_right].sum() - good * (good + 1) / 2) / (good * bad))
+
+
+def brier(chance: Float, right: Float) -> float:
+    """Mean squared error of a chance."""
+    return float(np.mean((chance - right) ** 2))
+
+
+def risk_coverage(score: Float, right: Float, points: int = 20) -> dict[str, Any]:
+    """Risk (1 - quality) among the surest share of answers, and the area under it."""
+    order = np.argsort(-score, kind="stable")
+    risk = np.cumsum(1 - right[order]) / np.arange(1, len(order) + 1)
+    at = np.maximum(1, np.round(np.linspace(0.05, 1, points) * len(order))).astype(int) - 1
+    return {
+        "aurc": float(risk.mean()),
+        "coverage": [float((i + 1) / len(order)) for i in at], "risk": [float(risk[i]) for i in at],
+    }  # fmt: skip
+
+
+def scores_table(trace: Trace, fits: Fits, bins: int) -> list[dict[str, Any]]:
+    """Rows over the test split: per tap, all of it, then by modality and by kind of question."""
+    test = trace.rows("test")
+    groups: list[tuple[str, str, NDArray[np.int64]]] = [("all", "all", test)]
+    for column in ("modality", "question"):
+        names = trace.names_of(column)[test]
+        groups += [(column, str(name), test[names == name]) for name in np.unique(names)]
+    raw = trace["scores"][:, :, TARGETS.index("correct")].astype(np.float64)
+    right = trace["compact_quality"].astype(np.float64)
+    base = float(right[trace.rows("val")].mean())
+    rows = []
+    for kind, name, mine in groups:
+        for tap in range(TAPS):
+            if len(mine) < _FEW:
+                continue
+            truth, chance = right[mine], fits.correct[mine, tap]
+            rows.append({
+                "group": kind, "name": name, "stage": TAP_NAMES[tap], "n": len(mine),
+                "ece": ece(chance, truth, bins), "ece_unfitted": ece(raw[mine, tap], truth, bins),
+                "auroc": auroc(raw[mine, tap], truth >= 0.5),
+                "brier": brier(chance, truth), "brier_base": brier(np.full(len(mine), base), truth),
+                **risk_coverage(raw[mine, tap], truth),
+            })  # fmt: skip
+    return rows
+
+
+def _offload_curve(order: NDArray[np.int64], gain: Float, here: float) -> Float:
+    """Accuracy after the first k of an order were asked of the ground, k = 0..N."""
+    return here + np.concatenate([[0.0], np.cumsum(gain[order])]) / len(order)
+
+
+def ranking(
+    trace: Trace, fits: Fits, reference: int, cap: float, points: int = 21
+) -> list[dict[str, Any]]:
+    """Who is asked of the ground first: by each head and tap, between random and oracle.
+
+    Returns:
+        For each (target, tap): accuracy at offload shares, ``share_at_cap`` of what always asking
+        the ground gains (at most ``cap`` of requests asked; the best such share), and
+        ``position``: area above random over that of the oracle, 0 random, 1 oracle.
+    """
+    test = trace.rows("test")
+    here = trace["compact_quality"][test].astype(np.float64)
+    gain = trace["regular_quality"][test, reference].astype(np.float64) - here
+    n, always = len(test), float(gain.mean())
+    straight = here.mean() + always * np.arange(n + 1) / n
+    best = _offload_curve(np.argsort(-gain, kind="stable"), gain, float(here.mean()))
+    room = float((best - straight).mean())
+    at = np.round(np.linspace(0, n, points)).astype(int)
+    rows = [{"target": "oracle", "stage": "", "position": 1.0, "share_at_cap":
+             _share(best, here.mean(), always, cap), "accuracy": best[at].tolist()}]
+    for target in TARGETS:
+        for tap in range(TAPS):
+            score = fits.gains[target][test, tap]
+            curve = _offload_curve(np.argsort(-score, kind="stable"), gain, float(here.mean()))
+            rows.append({
+                "target": target, "stage": TAP_NAMES[tap],
+                "position": float((curve - straight).mean()) / room if room > 0 else float("nan"),
+                "share_at_cap": _share(curve, here.mean(), always, cap),
+                "accuracy": curve[at].tolist(),
+            })  # fmt: skip
+    return [{**row, "shares": (at / n).tolist()} for row in rows]
+
+
+def _share(curve: Float, here: float, always: float, cap: float) -> float:
+    within = curve[: int(cap * (len(curve) - 1)) + 1]
+    return float((within.max() - here) / always) if always > 0 else float("nan")

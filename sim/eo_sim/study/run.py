@@ -1,0 +1,228 @@
+"""The study from trace to table: tune on val, replay on test, form the figures."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .calibration import ranking, scores_table
+from .config import StudyConfig
+from .figures import Point, add_sums, figures
+from .fits import fit
+from .metrics import cluster_sums, summary
+from .ours import ablations, ours
+from .policies import Context, baselines, level_of
+from .policy import Policy, Setting
+from .simulator import Replayer
+from .tables import Tables
+from .trace import Trace
+from .tune import curve, replay, search
+from .workload import Requests, make_requests
+from .world import World, make_world
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A policy after its search: settings of its curve, the tuned one first."""
+
+    policy: Policy
+    settings: tuple[Setting, ...]
+    tried: int
+    objective: float
+
+
+class Study:
+    """One trace under one configuration.
+
+    Args:
+        mission: folder of satellites, stations and elements.
+        tell: takes a line of progress.
+    """
+
+    def __init__(
+        self, trace: Trace, config: StudyConfig, mission: Path, tell: Tell = lambda _: None
+    ) -> None:
+        self.trace, self.config, self._mission, self._tell = trace, config, mission, tell
+        self._reference = trace.level(level_of(trace, "lossless"))
+        self._fits = fit(trace, self._reference)
+        self._tables = Tables(trace, config)
+        self._replayer = Replayer(self._tables)
+        self._worlds: dict[float, World] = {}
+        self._requests: dict[str, list[Requests]] = {}
+
+    def table(self, extra: Sequence[Policy] = (), *, with_ablations: bool = True) -> dict[str, Any]:
+        """Everything, as plain values for table.json.
+
+        Args:
+            extra: policies of the user, tuned and replayed like all others.
+        """
+        begun = time.monotonic()
+        policies = [*baselines(self.trace), *extra, ours()]
+        kept = self._tune(policies)
+        rows, points = self._sweep(kept)
+        figures_ = figures(points, self.config.figures)
+        if with_ablations:
+            rows += self._ablate()
+        test = self.trace.rows("test")
+        return {
+            **figures_,
+            "rows": rows,
+            "tuned": {k.policy.name: {
+                "setting": dict(k.settings[0].values), "objective": k.objective, "tried": k.tried,
+                "role": k.policy.role, "note": k.policy.note,
+            } for k in kept},
+            "idle": self._idle(rows),
+            "scores": scores_table(self.trace, self._fits, self.config.figures.ece_bins),
+            "ranking": ranking(
+                self.trace, self._fits, self._reference, self.config.figures.offload_cap
+            ),
+            "levels": self._levels(),
+            "trace": {
+                "digests": dict(self.trace.digests), "requests": len(self.trace),
+                "test": len(test), "scenes": len(self.trace.names["scenes"]),
+                "meta": dict(self.trace.meta),
+            },
+            "worlds": {f"{rate:g}": dict(w.facts) for rate, w in self._worlds.items()},
+            "machine": {"seconds": time.monotonic() - begun, "python": platform.python_version()},
+        }  # fmt: skip
+
+    # -- steps -----------------------------------------------------------------------------------
+
+    def _tune(self, policies: Sequence[Policy]) -> list[Kept]:
+        tune = self.config.tune
+        world = make_world(
+            self.config.world, self._mission, rate_mbps=tune.rate_mbps,
+            satellites=tune.satellites, hours=tune.hours, thinning=self.config.workload.thinning,
+        )
+        requests = make_requests(
+            self.trace, "val", tune.satellites, self.config.workload,
+            scenes_a_day=self.config.workload.loads[tune.load], hours=tune.hours,
+        )
+        context = Context(self.trace, self._fits, self._tables, world.links)
+        kept = []
+        for policy in policies:
+            self._tell(f"tune {policy.name}")
+            trials = search(
+                policy, self._replayer, requests, world, context, trials=tune.trials,
+                seed=tune.seed, deadlines_min=self.config.figures.deadlines_min,
+            )
+            settings = tuple(curve(trials, tune.curve_points))
+            kept.append(Kept(policy, settings, len(trials), trials[0].objective))
+        return kept
+
+    def _sweep(self, kept: Sequence[Kept]) -> tuple[list[dict[str, Any]], list[Point]]:
+        """Tuned settings at every rate and load; all of the curve at the headline's load."""
+        rows: list[dict[str, Any]] = []
+        points: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        head, rates = self.config.figures.headline_load, self.config.world.rates_mbps
+        budget = () if 0.0 in rates else (0.0,)
+        for rate in (*rates, *budget):
+            for load in self.config.workload.loads:
+                if rate not in rates and load != head:
+                    continue
+                offloaded: float | None = None
+                for one in reversed(kept):  # ours first: the random policy takes its rate
+                    many = one.settings if load == head and rate in rates else one.settings[:1]
+                    for index, setting in enumerate(many):
+                        row = self._row(one.policy, setting, rate, load, offloaded)
+                        row["is_tuned"] = index == 0
+                        if load == head and rate in rates:
+                            points.setdefault((one.policy.name, index), []).append(row)
+                        if one.policy.role == "ours" and index == 0:
+                            offloaded = row["figures"]["offloaded"]
+                        rows.append(row)
+        roles = {one.policy.name: one.policy.role for one in kept}
+        made = [
+            Point(name, roles[name], many[0]["label"], index == 0,
+                  add_sums([row["sums"] for row in many]))
+            for (name, index), many in points.items()
+        ]
+        for row in rows:
+            del row["sums"]
+        return rows, made
+
+    def _ablate(self) -> list[dict[str, Any]]:
+        rows = []
+        for one in self._tune(ablations()):
+            row = self._row(
+                one.policy, one.settings[0], self.config.tune.rate_mbps,
+                self.config.figures.headline_load, None,
+            )
+            del row["sums"]
+            rows.append(row | {"is_tuned": True})
+        return rows
+
+    def _row(
+        self, policy: Policy, setting: Setting, rate: float, load: str, offloaded: float | None
+    ) -> dict[str, Any]:
+        self._tell(f"replay {policy.name}, {rate:g} Mbit/s, {load}")
+        world, requests = self.world(rate), self._load(load)
+        context = Context(self.trace, self._fits, self._tables, world.links)
+        if policy.name == "random_offload" and offloaded is not None:
+            context = replace(context, offload_rate=offloaded)
+        begun = time.monotonic()
+        done = replay(policy, setting, self._replayer, requests, world, context)
+        deadlines = self.config.figures.deadlines_min
+        return {
+            "policy": policy.name, "role": policy.role, "rate_mbps": rate, "load": load,
+            "setting": dict(setting.values), "label": setting.label(),
+            "figures": summary(done, self._tables, deadlines),
+            "sums": cluster_sums(done, self._tables, deadlines),
+            "replay_s": time.monotonic() - begun,
+        }  # fmt: skip
+
+    def world(self, rate_mbps: float) -> World:
+        """World of one rate rule, computed once."""
+        if rate_mbps not in self._worlds:
+            self._worlds[rate_mbps] = make_world(
+                self.config.world, self._mission, rate_mbps=rate_mbps,
+                thinning=self.config.workload.thinning,
+            )
+        return self._worlds[rate_mbps]
+
+    def _load(self, load: str) -> list[Requests]:
+        if load not in self._requests:
+            self._requests[load] = make_requests(
+                self.trace, "test", self.config.world.satellites, self.config.workload,
+                scenes_a_day=self.config.workload.loads[load], hours=self.config.world.hours,
+            )
+        return self._requests[load]
+
+    # -- what else the table says ----------------------------------------------------------------
+
+    def _idle(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """On the emptiest link, whether sending everything wins, as it ought to."""
+        load = min(self.config.workload.loads, key=lambda k: self.config.workload.loads[k])
+        rate = max(self.config.world.rates_mbps)
+        mine = [r for r in rows if r["load"] == load and r["rate_mbps"] == rate
+                and r["role"] != "bound" and r["is_tuned"]]  # fmt: skip
+        score = {r["policy"]: r["figures"]["accuracy"]["all"]["final"] for r in mine}
+        use = {r["policy"]: r["figures"]["contact_use"] for r in mine}
+        everything = max(
+            (score[name] for name in ("ground_only_raw", "ground_only_compressed")
+             if name in score), default=0.0,
+        )  # fmt: skip
+        return {
+            "load": load, "rate_mbps": rate, "final_accuracy": score, "contact_use": use,
+            "best": max(score, key=lambda k: score[k]) if score else None,
+            "sending_everything_wins": bool(score) and everything >= max(score.values()) - 0.005,
+        }  # fmt: skip
+
+    def _levels(self) -> list[dict[str, Any]]:
+        """What each level costs and keeps, over the test split."""
+        test = self.trace.rows("test")
+        raw = float(self.trace["raw_bytes"][test].sum())
+        return [
+            {
+                "name": level.name, "kind": level.kind, "share": level.share,
+                "bytes_share": float(self.trace["level_bytes"][test, i].sum()) / raw,
+                "accuracy": float(self.trace["regular_quality"][test, i].mean()),
+            }
+            for i, level in enumerate(self.trace.levels)
+        ]

@@ -1,0 +1,274 @@
+"""Hand-computed replays, conservation, monotonicity, determinism. Traces here are made up."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
+from study_trace import made_trace
+
+from eo_sim.study.config import load_config
+from eo_sim.study.fits import fit
+from eo_sim.study.metrics import latency_s, misses, quality_within
+from eo_sim.study.ours import ablations, ours
+from eo_sim.study.policies import Context, baselines
+from eo_sim.study.policy import (
+    ANSWER,
+    Choice,
+    Setting,
+    answer,
+    both,
+    offload,
+    proceed,
+)
+from eo_sim.study.simulator import GROUND, MISSED, ONBOARD, PARTS, Replayer
+from eo_sim.study.tables import Tables
+from eo_sim.study.workload import Requests, make_requests
+from eo_sim.study.world import Contact, Link, World
+
+ROOT = Path(__file__).parents[3]
+CONFIG = load_config(ROOT / "config" / "study.yaml")
+# One byte a byte on the link, no losses, no delays: what a hand can compute.
+PLAIN = replace(
+    CONFIG,
+    world=replace(CONFIG.world, loss=0.0, frame_bytes=1000, frame_payload_bytes=1000, delay_s=0.0),
+    workload=replace(CONFIG.workload, thinning=1.0, onboard_share=0.0),
+    compute=replace(CONFIG.compute, coding_scale=0.0, ground_overhead_s=0.0, ground_servers=1,
+                    onboard_flops_per_s=1e9, ground_flops_per_s=1e9),
+)  # fmt: skip
+
+
+def link(*contacts, rate_bps=8000.0, end_s=2000.0):
+    made = [Contact("sat", f"st{i}", a, b, np.array([a, b], float), np.full(2, rate_bps))
+            for i, (a, b) in enumerate(contacts)]
+    return Link(made, end_s)
+
+
+def world(one, end_s=2000.0):
+    return World({"sat": one}, end_s, end_s, {})
+
+
+def requests(*captures, rows=None, chips=None, onboard=False):
+    n = len(captures)
+    return [Requests(
+        "sat", np.array(rows if rows is not None else range(n)), np.array(captures, float),
+        np.zeros(n, np.int64), np.array(chips if chips is not None else range(n)),
+        np.full(n, onboard),
+    )]  # fmt: skip
+
+
+def simple_trace():
+    """Compact: 1 s to tap 1, 2 s to tap 2, 4 s to the end; regular: 3 s; answers of 100 bytes."""
+    trace = made_trace(chips=4, questions=2)
+    n, levels = len(trace), len(trace.levels)
+    columns = dict(trace.columns)
+    columns["compact_flops"] = np.tile([1e9, 2e9, 4e9], (n, 1))
+    columns["regular_flops"] = np.full((n, levels), 3e9)
+    columns["answer_bytes"] = np.full(n, 100, np.int32)
+    columns["level_bytes"] = np.full((n, levels), 20_000, np.int64)
+    columns["level_bytes"][:, 0] = 100_000
+    columns["compact_quality"] = np.full(n, 0.25, np.float32)
+    columns["regular_quality"] = np.full((n, levels), 0.75, np.float32)
+    columns["deadline"] = np.zeros(n, np.int8)
+    return replace(trace, columns=columns)
+
+
+TRACE = simple_trace()
+REPLAYER = Replayer(Tables(TRACE, PLAIN))
+
+
+# -- by hand -------------------------------------------------------------------------------------
+
+
+def test_two_answers_from_on_board_meet_one_contact():
+    # 1000 bytes a second from 100 s to 200 s. Captures at 0 and 1 s; 4 s of computing each.
+    done = REPLAYER.run(requests(0, 1), world(link((100, 200))), lambda v, k: answer())
+    assert done.final_s == pytest.approx([100.1, 100.2])
+    assert done.origin.tolist() == [ONBOARD, ONBOARD]
+    # First: computed 0-4, waits to 100, sent in 0.1 s. Second: its turn at 4, done at 8.
+    assert done.parts_s[0] == pytest.approx([4, 0, 96, 0.1, 0])
+    assert done.parts_s[1] == pytest.approx([4, 3.1, 92, 0.1, 0])
+    assert done.final_quality.tolist() == [0.25, 0.25]
+
+
+def test_two_products_are_sent_one_after_the_other_and_served_in_turn():
+    # Decided at once: 20 kB each, 20 s each on the link; the ground takes 3 s each.
+    done = REPLAYER.run(
+        requests(0, 0), world(link((100, 200))), lambda v, k: offload(v, "lossy"), first_stage=0
+    )
+    assert done.final_s == pytest.approx([123, 143])
+    assert done.parts_s[0] == pytest.approx([0, 0, 100, 20, 3])
+    assert done.parts_s[1] == pytest.approx([0, 20, 100, 20, 3])
+    assert done.sent_bytes == 40_000
+    assert done.final_quality.tolist() == [0.75, 0.75]
+
+
+def test_product_that_los_cuts_goes_on_in_the_next_contact():
+    # 100 kB at 1 kB/s over contacts of 60 s: 60 kB, then 40 kB.
+    done = REPLAYER.run(
+        requests(0), world(link((100, 160), (300, 360))), lambda v, k: offload(v, "raw"),
+        first_stage=0,
+    )
+    assert done.final_s == pytest.approx([343])
+    assert done.parts_s[0] == pytest.approx([0, 0, 240, 100, 3])
+
+
+def test_early_stop_costs_only_its_stage_and_the_next_starts_sooner():
+    done = REPLAYER.run(requests(0, 0), world(link((100, 200))), lambda v, k: offload(v, "lossy"))
+    assert done.stage.tolist() == [1, 1]
+    # 1 s to tap 1 each: the second one is decided at 2 s.
+    assert done.parts_s[:, 0] == pytest.approx([1, 1])
+    assert done.parts_s[:, 1] == pytest.approx([0, 1 + 20])
+    assert done.onboard_j == pytest.approx([10.0, 10.0])
+
+
+def test_provisional_answer_goes_ahead_and_the_ground_writes_the_final_one():
+    def decide(view, _):
+        return both(view, "lossy") if view.stage == 3 else proceed()
+
+    done = REPLAYER.run(requests(0), world(link((100, 200))), decide)
+    assert done.first_s == pytest.approx([100.1])
+    assert done.final_s == pytest.approx([123.1])
+    assert (done.first_quality[0], done.final_quality[0]) == (0.25, 0.75)
+    assert quality_within(done, 101 / 60)[0] == 0.25
+    assert quality_within(done, 124 / 60)[0] == 0.75
+    assert done.origin.tolist() == [GROUND]
+
+
+def test_questions_on_one_chip_share_its_pixels():
+    done = REPLAYER.run(
+        requests(0, 0, chips=[0, 0]), world(link((100, 200))),
+        lambda v, k: offload(v, "lossless"), first_stage=0,
+    )
+    # One picture, and a note of 200 bytes that goes ahead of it.
+    assert done.sent_bytes == 20_200
+    assert done.final_s == pytest.approx([123.2, 126.2])
+
+
+def test_pixels_chosen_for_one_question_do_not_serve_another():
+    done = REPLAYER.run(
+        requests(0, 0, chips=[0, 0]), world(link((100, 200))),
+        lambda v, k: offload(v, "regions_1_5"), first_stage=0,
+    )
+    assert done.sent_bytes == 40_000
+
+
+def test_consumer_on_board_needs_no_contact_and_a_ground_answer_comes_up_in_one():
+    here = REPLAYER.run(requests(0, onboard=True), world(link((100, 200))), lambda v, k: answer())
+    assert here.final_s == pytest.approx([4])
+    assert here.down_bytes[0] == 0
+    there = REPLAYER.run(
+        requests(0, onboard=True), world(link((100, 121), (500, 600))),
+        lambda v, k: offload(v, "lossy"), first_stage=0,
+    )
+    # Down at 120, answered at 123, after LOS: up at 500, 100 bytes at 64 kbit/s.
+    assert there.final_s == pytest.approx([500 + 800 / 64000])
+
+
+def test_what_is_not_down_by_the_end_is_a_stated_miss():
+    done = REPLAYER.run(
+        requests(0, 0), world(link((100, 130))), lambda v, k: offload(v, "lossy"), first_stage=0
+    )
+    assert done.origin.tolist() == [GROUND, MISSED]
+    assert done.final_quality.tolist() == [0.75, 0.0]
+    assert done.sent_bytes == pytest.approx(30_000)
+    assert latency_s(done)[1] == 2000
+    assert misses(done, REPLAYER.tables).tolist() == [False, True]
+
+
+def test_newest_first_is_another_order():
+    some, one = requests(0, 1), world(link((100, 200)))
+    new = REPLAYER.run(some, one, lambda v, k: offload(v, "lossy"), first_stage=0, is_lifo=True)
+    assert new.final_s == pytest.approx([143, 123])
+
+
+# -- what holds always ---------------------------------------------------------------------------
+
+BIG = made_trace(chips=40)
+TABLES = Tables(BIG, CONFIG)
+MANY = Replayer(TABLES)
+FITS = fit(BIG, BIG.level("lossless"))
+
+
+def busy(rate_bps=2e5, seed=0):
+    one = Link([Contact("sat", "st", t, t + 120.0, np.array([t, t + 120.0]), np.full(2, rate_bps))
+                for t in range(600, 20_000, 2400)], 25_000.0)  # fmt: skip
+    flown = World({"sat": one}, 18_000.0, 25_000.0, {})
+    config = replace(CONFIG.workload, seed=seed, thinning=1.0, scene_px=300_000)
+    return flown, make_requests(BIG, "test", ["sat"], config, scenes_a_day=120, hours=5.0)
+
+
+def play(policy, flown, some, seed=0):
+    values = {k: v[(seed + len(k)) % len(v)] for k, v in policy.space.items()}
+    context = Context(BIG, FITS, TABLES, flown.links)
+    return MANY.run(some, flown, policy.make(Setting(values), context),
+                    first_stage=policy.first_stage, is_lifo=values.get("order") == "lifo")
+
+
+EVERY = [*baselines(BIG), ours(), *ablations()]
+
+
+@pytest.mark.parametrize("policy", EVERY, ids=lambda p: p.name)
+@pytest.mark.parametrize("rate_bps", [2e4, 2e6])
+def test_every_request_ends_once_and_no_byte_is_made_up(policy, rate_bps):
+    flown, some = busy(rate_bps)
+    done = play(policy, flown, some)
+    assert len(done) == sum(map(len, some))
+    assert set(done.origin) <= {ONBOARD, GROUND, MISSED}
+    assert done.sent_bytes <= done.capacity_bytes * (1 + 1e-9)
+    is_missed = done.origin == MISSED
+    assert np.array_equal(is_missed, ~np.isfinite(done.final_s))
+    assert (done.final_quality[is_missed] == 0).all()
+    answered = ~is_missed
+    assert (done.final_s[answered] >= done.capture_s[answered]).all()
+    assert (done.first_s[answered] <= done.final_s[answered]).all()
+    whole = done.parts_s[answered].sum(axis=1)
+    assert whole == pytest.approx((done.final_s - done.capture_s)[answered], abs=1e-6)
+    assert (done.parts_s[answered] > -1e-6).all(), PARTS
+
+
+@pytest.mark.parametrize("policy", EVERY, ids=lambda p: p.name)
+def test_the_same_replay_twice_is_the_same(policy):
+    flown, some = busy()
+    one, two = (play(policy, flown, some) for _ in range(2))
+    assert np.array_equal(one.final_s, two.final_s)
+    assert np.array_equal(one.down_bytes, two.down_bytes)
+
+
+@pytest.mark.parametrize("name", ["ground_only_raw", "ground_only_compressed"])
+def test_more_rate_never_makes_a_fixed_decision_later(name):
+    policy = next(p for p in EVERY if p.name == name)
+    slow, fast = (play(policy, *busy(rate)) for rate in (1e5, 4e5))
+    if policy.space["order"]:
+        assert latency_s(fast).mean() <= latency_s(slow).mean() + 1e-6
+    assert (fast.origin == MISSED).sum() <= (slow.origin == MISSED).sum()
+
+
+def test_on_an_idle_link_sending_everything_wins():
+    """And ours does the same there, for the load prices no byte."""
+    flown, some = busy(1e9)
+    by_name = {p.name: play(p, flown, some) for p in EVERY if p.role in ("baseline", "ours")}
+    score = {name: done.final_quality.mean() for name, done in by_name.items()}
+    everything = score["ground_only_raw"]
+    assert everything >= max(v for k, v in score.items() if k != "ours") - 1e-9
+    assert score["ours"] > score["satellite_only"]
+
+
+def test_a_policy_sees_its_queue_and_a_full_link_says_never():
+    seen = []
+
+    def decide(view, down):
+        seen.append((down.queued_bytes(), down.eta_s(view.bytes("lossy")), view.left_s))
+        return offload(view, "lossy")
+
+    REPLAYER.run(requests(0, 0, 0), world(link((100, 141))), decide, first_stage=0)
+    assert [s[0] for s in seen] == [0, 20_000, 40_000]
+    assert [s[1] for s in seen] == pytest.approx([120, 140, float("inf")])
+    assert seen[0][2] == 600
+
+
+def test_choices_have_names():
+    assert answer() == Choice(ANSWER)
