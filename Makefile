@@ -7,7 +7,7 @@ PYTEST := python -m pytest -p no:cacheprovider
 LINT   := ruff check . && mypy eo_nodes sim/eo_sim tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit system test-training train-env bench evaluate clean
+.PHONY: help setup demo test lint unit system test-training train-env bench evaluate gallery clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -44,6 +44,9 @@ evaluate: setup  ## DATA=DIR: score the models on held-out data; table, build/ev
 	@test -n "$(DATA)" || { echo "make evaluate DATA=DIR: the data folder, see training/README.md"; \
 	    exit 2; }
 	@$(ENV) && python -m training.evaluation --data "$(DATA)" $(ARGS)
+
+gallery: setup  ## every mechanism on pictures of this repository: docs/gallery.md
+	@$(ENV) && python -m training.gallery $(ARGS)
 
 clean:  ## remove everything that was built, environments included
 	rm -rf build install log .venv .venv-train .mypy_cache .ruff_cache .hypothesis .coverage
