@@ -51,7 +51,9 @@ def answered(models, shot):
     out = []
     for model in models.values():
         text, right, refusal = answer_of(model, shot, time.monotonic_ns)
-        cell = f"refused: {short(refusal).replace('|', '/')}" if refusal else f"{code(text)} {MARKS[right]}"
+        cell = f"{code(text)} {MARKS[right]}"
+        if refusal:
+            cell = f"refused: {short(refusal).replace('|', '/')}"
         out.append((cell, right, text))
     return out
 
