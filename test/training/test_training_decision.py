@@ -10,7 +10,8 @@ from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.decision.heads import Heads, read_heads
 from eo_nodes.lvlm.manifest import MANIFEST, V2, read_manifest, seal
 from eo_nodes.lvlm.tap_features import FACTS, PROMPT_SIZE, sizes_of
-from training.decision import calibrating, figures, network
+from training.decision import calibrating, figures, network, report
+from training.decision.head import restored
 from training.decision.network import PLAN, Plan
 from training.decision.questions import alike, part_of, shared_words
 from training.decision.rows import Rows, join
@@ -185,6 +186,56 @@ def test_what_flies_says_what_training_measured(rows, folder):
             scores = flown.scores(stage, features)
             got = (scores.correct, scores.alike, scores.gain, scores.distance)
             assert got == pytest.approx((*said[i], distance[i]), rel=1e-5, abs=1e-6)
+
+
+def test_heads_come_back_from_the_folder_as_they_were(rows, folder):
+    few, again = rows.where(np.arange(40)), restored(folder)
+    for stage, head in fit_heads(rows, QUICK).items():
+        for one, other in zip(head.scores(few), again[stage].scores(few), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9)
+    with pytest.raises(ConfigError, match="train first"):
+        restored(folder / "nothing")
+
+
+# -- report --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def found(rows, folder):
+    calibrate, check = (rows.where(rows.part == p) for p in ("calibrate", "check"))
+    return report.report(restored(folder), calibrate, check)
+
+
+def test_report_holds_each_tap_by_sensor_and_type(found):
+    groups = {(r["tap"], r["group"]) for r in found["calibration"]}
+    assert groups == {(t, g) for t in (1, 2, 3) for g in ("all", "modality x", "task x")}
+    last = next(r for r in found["calibration"] if (r["tap"], r["group"]) == (3, "all"))
+    assert last["brier"] < last["base_brier"] and last["aurc"] > last["best_aurc"]
+    assert found["cost"]["heads_macs"] > 1000
+
+
+def test_trained_targets_lie_between_random_and_oracle(found):
+    kept = {(r["tap"], r["target"]): r["gain_share_at_half"] for r in found["targets"]}
+    assert kept[0, "random"] < kept[3, "gain"] < kept[0, "oracle"]
+    assert set(kept) == {(0, "random"), (0, "oracle"),
+                         *((t, n) for t in (1, 2, 3) for n in network.TARGETS)}
+
+
+def test_early_stop_counts_steps_and_operations(found):
+    whole = found["savings"][0]
+    # 9 steps and 130 operations in all, 100 before the first: none of those is ever saved.
+    assert whole["decode_share_of_flop"] == pytest.approx(30 / 130, abs=1e-4)
+    early = whole["stopped_at_1"] * 9 + whole["stopped_at_2"] * 6
+    assert whole["steps_saved"] == pytest.approx(early / (9 * whole["asked"]), abs=1e-4)
+    saved = whole["stopped_at_1"] * 30 + whole["stopped_at_2"] * 20
+    assert whole["flop_saved"] == pytest.approx(saved / (130 * whole["asked"]), abs=1e-4)
+    assert [r["answer_tokens"] for r in found["savings"]] == ["all", "8-15", "8+"]
+
+
+def test_report_prints_a_line_a_row(found):
+    lines = []
+    report.table(found, lines.append)
+    assert len(lines) == 1 + sum(len(found[k]) for k in ("calibration", "targets", "savings"))
 
 
 def test_a_part_without_rows_is_refused(rows):

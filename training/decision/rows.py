@@ -64,9 +64,13 @@ class Rows:
         return Rows(**{f: v if f == "sizes" else tuple(x[mask] for x in v) if f == "features"
                        else v[mask] for f, v in values.items()})
 
+    def stage_mask(self, stage: int) -> np.ndarray:
+        """(N,) whether a row is at this tap: at the second only answers not complete there."""
+        return self.has_tap2 if stage == 2 else np.ones(len(self), bool)
+
     def stage(self, stage: int) -> Rows:
-        """Rows that are at this tap: at the second only answers that are not complete there."""
-        return self.where(self.has_tap2) if stage == 2 else self
+        """Rows that are at this tap."""
+        return self.where(self.stage_mask(stage))
 
 
 def read(path: Path) -> list[dict]:

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,95 +21,20 @@ import numpy as np
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.lvlm.manifest import read_manifest, seal
 from training.decision import figures
-from training.decision.calibrating import apply, choose, sigmoid
 from training.decision.collect import TAP2_TOKENS, journal_of, weights_digest
-from training.decision.network import (
-    PLAN,
-    TARGETS,
-    Arrays,
-    Plan,
-    fit_projection,
-    outputs,
-    project,
-    train_member,
-)
+from training.decision.head import FACTS, NUMBERS, StageHead, fit_stage
+from training.decision.network import PLAN, TARGETS, Arrays, Plan
 from training.decision.questions import HELD
 from training.decision.rows import STAGES, Rows, join, read
 
-NUMBERS, FACTS = "heads.npz", "decision.json"
 VERSION = 1
-FAMILIAR = 0.99
-"""Share of the calibrate part that counts as familiar."""
 FEWEST = 60  # rows that a tap needs of its own; with fewer it takes complete answers too
-
-
-def targets_of(rows: Rows) -> np.ndarray:
-    """(N, 3) right, alike, gain."""
-    return np.stack([rows.right, rows.alike, rows.gain], 1)
 
 
 def at_tap(rows: Rows, stage: int) -> Rows:
     """Rows of a tap; all of them where too few answers outlast it."""
     own = rows.stage(stage)
     return own if len(own) >= FEWEST else rows
-
-
-def link_of(target: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Link function of a target."""
-    return np.tanh if target == "gain" else sigmoid
-
-
-class StageHead:
-    """A fitted tap: projection, members, calibration, limits. Mirrors ``decision.heads``."""
-
-    def __init__(self, stage: int, fit: Rows, calibrate: Rows, plan: Plan) -> None:
-        self.stage, self.sizes = stage, fit.sizes
-        x, y = fit.features[stage - 1], targets_of(fit)
-        plan = replace(plan, seed=plan.seed + 100 * stage)
-        self.parts = {k: v.astype(np.float32).astype(float)
-                      for k, v in fit_projection(x, fit.sizes, plan).items()}
-        z, _ = project(x, self.parts, self.sizes)
-        inner = np.array([zlib.crc32(f"inner:{s}".encode()) % 10 == 0 for s in fit.scene])
-        self.members: list[Arrays] = []
-        for k in range(plan.members):
-            w = train_member(z, y, inner, plan, plan.seed + k)
-            self.members.append({n: v.astype(np.float32).astype(float) for n, v in w.items()})
-        raw, far = self.raw(calibrate)
-        truth = targets_of(calibrate)
-        self.calibration = {
-            t: choose(raw[:, i], truth[:, i], calibrate.scene, link_of(t))
-            for i, t in enumerate(TARGETS)}
-        self.far = [max(float(v), 1e-9) for v in np.quantile(far, FAMILIAR, axis=0)]
-
-    def raw(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 3) outputs before calibration, (N, 2) distances."""
-        z, far = project(rows.features[self.stage - 1], self.parts, self.sizes)
-        return outputs(z, self.members), far
-
-    def scores(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 3) calibrated targets, (N,) distance in units of the limit."""
-        raw, far = self.raw(rows)
-        said = [np.clip(apply(raw[:, i], self.calibration[t], link_of(t)),
-                        -1.0 if t == "gain" else 0.0, 1.0) for i, t in enumerate(TARGETS)]
-        return np.stack(said, 1), (far / self.far).max(1)
-
-    def numbers(self) -> Arrays:
-        """Arrays for the file."""
-        at = f"s{self.stage}."
-        found = {f"{at}{k}": v for k, v in self.parts.items()}
-        for k, w in enumerate(self.members):
-            found |= {f"{at}m{k}.{n}": v for n, v in w.items()}
-        for t, fit in self.calibration.items():
-            found |= {f"{at}{t}.x": fit["x"], f"{at}{t}.y": fit["y"]}
-        return {k: np.asarray(v, np.float64 if k.endswith((".x", ".y")) else np.float32)
-                for k, v in found.items()}
-
-    def facts(self) -> dict:
-        """Entry of ``decision.json``."""
-        return {"calibration": {
-            t: {"kind": f["kind"], "scale": f["scale"], "shift": f["shift"],
-                "loss": {k: round(v, 5) for k, v in f["loss"].items()}}
-            for t, f in self.calibration.items()}, "far": self.far}
 
 
 def checked(head: StageHead, rows: Rows) -> dict:
@@ -141,7 +65,7 @@ def fit_heads(rows: Rows, plan: Plan = PLAN) -> dict[int, StageHead]:
     parts = {p: rows.where(rows.part == p) for p in ("fit", "calibrate")}
     if not all(len(r) for r in parts.values()):
         raise ConfigError("too few scenes: a part is empty; collect more questions")
-    return {s: StageHead(s, at_tap(parts["fit"], s), at_tap(parts["calibrate"], s), plan)
+    return {s: fit_stage(s, at_tap(parts["fit"], s), at_tap(parts["calibrate"], s), plan)
             for s in STAGES}
 
 
