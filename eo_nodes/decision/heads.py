@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, tanh
@@ -178,7 +179,8 @@ def read_heads(folder: Path) -> Heads:
         stages = {k: _stage(facts["stages"][str(k)], numbers, f"s{k}.", sizes, facts["members"])
                   for k in STAGES}
         return Heads(sizes, stages, float(facts["there"]), float(facts["alike_gain"]))
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as fault:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError,
+            zipfile.BadZipFile, zlib.error) as fault:
         raise ModelError(f"{folder.name}: heads do not fit: {fault!r}") from fault
 
 
