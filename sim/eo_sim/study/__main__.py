@@ -68,7 +68,7 @@ def run(a: argparse.Namespace) -> int:
     if a.recompute:
         from .recompute import recompute
 
-        checked = recompute(trace, a.recompute, project_file("sim/assets/study"))
+        checked = recompute(trace, a.recompute)
         print(f"{checked} requests asked again, no difference", flush=True)
 
     def tell(line: str) -> None:

@@ -1,0 +1,209 @@
+"""Record the trace: ask both models real questions once, and keep what became of each.
+
+    python -m eo_sim.study.collect --data DIR [--compact FOLDER] [--regular FOLDER]
+        [--per-kind 60] [--limit N] [--minutes M] [--journal build/trace] [--out FILE]
+
+Questions and readings are those of ``training.decision`` and ``training.evaluation``: val and test
+splits of the labelled sets. A journal named by the digests of both models takes one line a request,
+so a stopped run goes on and changed weights begin anew. Questions on the chips in the tree
+(test/data/chips) are always among them: ``make study`` asks those again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import platform
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eo_nodes.contracts.errors import EoError
+from eo_nodes.graph.paths import project_file
+from eo_nodes.lvlm.journal import Journal
+
+from .errors import StudyError
+from .outcomes import LEVELS, Cores
+from .trace import COLUMNS, DEADLINES_MIN, SIZES, SPLITS, Trace, save_trace
+
+CHIPS = "test/data/chips"
+# At most so long a side, in pixels, makes an instance a small one.
+SMALL_PX = 32
+_WHOLE = ("classification", "caption", "captioning")
+_LONGEST = 64
+
+
+def library_of(data: Path, split: str) -> tuple[Any, Any, str]:
+    """The questions' module, the library and its split; by name, as the command loads training.
+
+    Raises:
+        StudyError: the folder is no data folder.
+    """
+    module = importlib.import_module("training.decision.questions")
+    try:
+        library, split = module.open_split(data, split)
+    except OSError as error:
+        raise StudyError(f"--data {data}: {error}") from error
+    return module, library, split
+
+
+def asked(data: Path, splits: Sequence[str], per_kind: int) -> list[tuple[str, bool, Any]]:
+    """(split, whether from the chips in the tree, question) in turns over kinds and splits."""
+    found: dict[str, tuple[str, bool, Any]] = {}
+    module, library, split = library_of(project_file(CHIPS), "test")
+    for question in module.questions(library, split, 3):
+        found[question.key] = ("test", True, question)
+    queues = []
+    for name in splits:
+        module, library, split = library_of(data, name)
+        queues.append([(name, False, q) for q in module.questions(library, split, per_kind)])
+    for turn in range(max(map(len, queues), default=0)):
+        for queue in queues:
+            if turn < len(queue):
+                found.setdefault(queue[turn][2].key, queue[turn])
+    return list(found.values())
+
+
+def facts_of(question: Any) -> dict[str, Any]:
+    """What is known of a question before it is asked."""
+    sides = _sides(question)
+    task = question.cell.task
+    size = "other"
+    if task in _WHOLE or question.kind.endswith(("rural_urban", "day or night")):
+        size = "whole_scene"
+    elif sides and min(sides) <= SMALL_PX:
+        size = "small_object"
+    draw = hashlib.sha256(f"study:{question.key}".encode()).digest()
+    return {
+        "set": question.sample.set_name, "modality": question.cell.modality,
+        "domain": question.cell.domain, "scene": question.scene,
+        "chip": f"{question.sample.set_name}/{question.sample.id}", "question": task,
+        "size": size, "object_px": float(min(sides)) if sides else 0.0,
+        "deadline": draw[0] % len(DEADLINES_MIN), "priority": draw[1] % 4,
+    }  # fmt: skip
+
+
+def _sides(question: Any) -> list[float]:
+    """Shortest sides of the labelled instances, for questions about instances."""
+    if question.cell.task not in ("count", "grounding", "referring", "vqa"):
+        return []
+    try:
+        boxes = getattr(question.sample, "boxes", [])
+    except ValueError:
+        boxes = []
+    return [min(x2 - x1, y2 - y1) for _, (x1, y1, x2, y2) in boxes]
+
+
+def ask(cores: Cores, split: str, is_chip: bool, question: Any) -> dict[str, Any]:
+    """One line of the journal; a question that cannot be asked says why."""
+    module = importlib.import_module("training.decision.questions")
+    row = {"key": question.key, "prompt": question.ask.prompt, "split": split, "is_chip": is_chip,
+           **facts_of(question)}  # fmt: skip
+    try:
+        return row | {"error": ""} | cores.outcome(
+            question.sample.images, question.ask.prompt,
+            min(question.cell.max_tokens, _LONGEST),
+            lambda text: float(module.quality(question, text)), module.alike,
+        )  # fmt: skip
+    except EoError as error:
+        return row | {"error": f"{type(error).__name__}: {error}"[:200]}
+
+
+def assemble(rows: Iterable[dict[str, Any]], cores_digests: dict[str, str], meta: Any) -> Trace:
+    """Put journal lines together to a trace; energy comes from the study's own power model.
+
+    Raises:
+        StudyError: there is no line with an outcome.
+    """
+    good = [row for row in rows if not row["error"]]
+    if not good:
+        raise StudyError("no question could be asked of both models")
+    names: dict[str, tuple[str, ...]] = {}
+    columns: dict[str, Any] = {}
+    for column, key in (("set", "sets"), ("modality", "modalities"), ("domain", "domains"),
+                        ("scene", "scenes"), ("chip", "chips"), ("question", "questions")):
+        names[key] = tuple(sorted({row[column] for row in good}))
+        code = {name: i for i, name in enumerate(names[key])}
+        columns[column] = [code[row[column]] for row in good]
+    columns["split"] = [SPLITS.index(row["split"]) for row in good]
+    columns["size"] = [SIZES.index(row["size"]) for row in good]
+    for name in COLUMNS:
+        if name not in columns and not name.endswith("_j"):
+            columns[name] = [row[name] for row in good]
+    # Joules as measured would be the machine's; seconds stand for them at one watt.
+    columns["compact_j"], columns["regular_j"] = columns["compact_s"], columns["regular_s"]
+    arrays = {name: np.asarray(columns[name], COLUMNS[name].dtype) for name in COLUMNS}
+    for name in ("compact_flops", "compact_s", "compact_j"):
+        arrays[name] = np.maximum.accumulate(arrays[name], axis=1)
+    chips = [i for i, row in enumerate(good) if row["is_chip"]]
+    return Trace(
+        cores_digests, names, LEVELS, tuple(row["key"] for row in good),
+        {**meta, "chip_rows": chips, "levels": [level.name for level in LEVELS]}, arrays,
+    )  # fmt: skip
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m eo_sim.study.collect", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--data", type=Path, required=True, help="the data folder")
+    p.add_argument("--compact", type=Path, default=Path("models/compact"))
+    p.add_argument("--regular", type=Path, default=Path("models/regular"))
+    p.add_argument("--split", action="append", choices=SPLITS, help="default: both")
+    p.add_argument("--per-kind", type=int, default=60, help="questions a kind and split")
+    p.add_argument("--limit", type=int, default=0, help="questions in all; 0: no limit")
+    p.add_argument("--minutes", type=float, default=0.0, help="stop asking then; 0: no limit")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--journal", type=Path, default=Path("build/trace"))
+    p.add_argument("--out", type=Path, default=Path("sim/assets/study/trace.npz"))
+    return p.parse_args(argv)
+
+
+def run(a: argparse.Namespace) -> int:
+    """Ask what the journal lacks, then write the trace; the exit status."""
+    cores = Cores(a.compact, a.regular, threads=a.threads)
+    digests = {"compact": cores.compact.digest, "regular": cores.regular.digest}
+    every = asked(a.data, a.split or SPLITS, a.per_kind)[: a.limit or None]
+    name = hashlib.sha256(f"{digests}{[x.name for x in LEVELS]}".encode()).hexdigest()[:16]
+    until = time.monotonic() + 60 * a.minutes if a.minutes else float("inf")
+    begun = time.monotonic()
+    with Journal(a.journal / f"{name}.jsonl") as journal:
+        known = {row["key"]: row for row in journal}
+        for number, (split, is_chip, question) in enumerate(every, 1):
+            if known.get(question.key, {}).get("prompt") != question.ask.prompt:
+                if time.monotonic() > until:
+                    print(f"time is up at {number - 1} of {len(every)}", flush=True)
+                    break
+                row = ask(cores, split, is_chip, question)
+                known[question.key] = row
+                journal.append(row)
+            if number % 20 == 0:
+                print(f"{number} of {len(every)}, {time.monotonic() - begun:.0f} s", flush=True)
+    keys = [question.key for _, _, question in every if question.key in known]
+    meta = {"machine": platform.machine(), "python": platform.python_version(),
+            "heads": cores.has_heads, "per_kind": a.per_kind}
+    trace = assemble([known[key] for key in keys], digests, meta)
+    size = save_trace(trace, a.out)
+    failed = sum(bool(known[key]["error"]) for key in keys)
+    print(f"{len(trace)} requests, {failed} could not be asked, {size} bytes in {a.out}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    try:
+        return run(arguments(argv))
+    except EoError as error:
+        print(f"trace: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""What the real cores make of one question: both models, every tap, every level of compression.
+
+The calls are those of the nodes: views by ``imaging.prepare``, the compact session with its pauses
+(compact_lvlm), regions by cues, ``decision.sending`` and ``imaging.coder`` (preprocess), pixels put
+together by ``imaging.container`` and the regular session on them (ground_lvlm), scores by the heads
+of the compact folder (confidence).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eo_nodes.contracts.errors import EoError
+from eo_nodes.contracts.rules import MODALITIES
+from eo_nodes.contracts.values import Region
+from eo_nodes.decision.heads import has_heads, read_heads
+from eo_nodes.decision.regions import allocate, grid_for, merge, relative
+from eo_nodes.decision.relevance import Cues, RelevanceConfig, relevance_of
+from eo_nodes.decision.sending import SendingConfig, plan
+from eo_nodes.imaging.coder import RegionCoder
+from eo_nodes.imaging.container import ProductHeader, compose, read_container
+from eo_nodes.imaging.prepare import view_array, views_of
+from eo_nodes.lvlm import ViewTensor, load_model
+from eo_nodes.lvlm.cues import seen_of
+from eo_nodes.lvlm.infer import AnswersImages, ImageInput
+from eo_nodes.lvlm.interface import VisionLanguageModel
+from eo_nodes.lvlm.tap_features import ShowsEvidence, features_of
+
+from .trace import Level
+
+Array = NDArray[Any]
+Judge = Callable[[str], float]
+TAP2_TOKENS = 3
+# An answer message without its text: ids, digest, confidences, times.
+ANSWER_HEAD_BYTES = 160
+LEVELS = (
+    Level("raw", "raw"), Level("lossless", "lossless"), Level("lossy", "lossy"),
+    Level("regions_1_5", "regions", 0.2), Level("regions_1_10", "regions", 0.1),
+    Level("regions_1_20", "regions", 0.05), Level("two_cutoffs", "cutoffs"),
+    Level("uniform_1_2", "uniform", 0.5), Level("uniform_1_4", "uniform", 0.25),
+)  # fmt: skip
+KEEP_AT, DROP_BELOW = 0.6, 0.2
+_LOSSY = 1 / 16  # wavelet step as a share of the contrast
+_KNOWN = ("uint8", "uint16", "int16", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The compact session at one tap: state for costs, statistics and scores."""
+
+    macs: int
+    seconds: float
+    stats: tuple[float, float, float, float]
+    scores: tuple[float, float, float]
+    distance: float
+
+
+class Cores:
+    """Both models loaded, and what goes between them.
+
+    Args:
+        compact, regular: model folders.
+    Raises:
+        ModelError: a folder is refused.
+    """
+
+    def __init__(self, compact: Path, regular: Path, *, threads: int = 1) -> None:
+        self.compact: Any = load_model(compact, threads=threads)
+        self.regular: Any = load_model(regular, threads=threads)
+        self._heads = read_heads(compact) if has_heads(compact) else None
+        self._relevance, self._sending = RelevanceConfig(), SendingConfig()
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether scores are the heads'; else all three are the calibrated confidence."""
+        return self._heads is not None
+
+    def outcome(
+        self, images: Sequence[ImageInput], prompt: str, most_tokens: int, judge: Judge,
+        alike: Callable[[str, str], float],
+    ) -> dict[str, Any]:
+        """One row, as plain values for the journal; keys as ``trace.COLUMNS`` where they fit.
+
+        Args:
+            judge: quality of an answer, [0, 1]. alike: similarity of two answers, [0, 1].
+        Raises:
+            EoError: the compact model or a codec refuses; the row cannot be made.
+        """
+        images = [_plain(image) for image in images]
+        session, taps = self._taps(images, prompt, most_tokens)
+        here = session.text
+        relevance = self._relevance_of(session, images[0], prompt)
+        sent = [self._levels(image, relevance, prompt) for image in images]
+        answers: dict[bytes, tuple[str, int, float]] = {}
+        said = []
+        for level in range(len(LEVELS)):
+            seen = [part[level][0] for part in sent]
+            key = b"".join(values.tobytes() for values in seen)
+            if key not in answers:  # raw and lossless are the same pixels
+                answers[key] = self._regular(images, seen, prompt, most_tokens)
+            said.append(answers[key])
+        raw = sum(_raw_bytes(image.values) for image in images)
+        return {
+            "asked_px": sum(int(np.prod(i.values.shape[:3])) for i in images), "raw_bytes": raw,
+            "compact_text": here, "compact_quality": judge(here),
+            "compact_tokens": int(session.tap().tokens),
+            "compact_flops": [2.0 * tap.macs for tap in taps],
+            "compact_s": [tap.seconds for tap in taps],
+            "scores": [list(tap.scores) for tap in taps],
+            "stats": [list(tap.stats) for tap in taps],
+            "novelty": max(tap.distance for tap in taps),
+            "regular_text": [text for text, _, _ in said],
+            "regular_quality": [judge(text) for text, _, _ in said],
+            "regular_flops": [2.0 * macs for _, macs, _ in said],
+            "regular_s": [seconds for _, _, seconds in said],
+            "level_bytes": [sum(part[k][1] for part in sent) for k in range(len(LEVELS))],
+            "code_s": [sum(part[k][2] for part in sent) for k in range(len(LEVELS))],
+            "agreement": alike(here, said[1][0]),
+            "answer_bytes": ANSWER_HEAD_BYTES + len(here.encode()),
+        }  # fmt: skip
+
+    # -- models ----------------------------------------------------------------------------------
+
+    def _taps(
+        self, images: Sequence[ImageInput], prompt: str, most_tokens: int
+    ) -> tuple[Any, list[Stopped]]:
+        begun = time.perf_counter()
+        session = self.compact.start(
+            tensors(self.compact, images), prompt, max_tokens=most_tokens
+        )
+        taps = []
+        for stage, tokens in enumerate((0, TAP2_TOKENS, most_tokens), 1):
+            if tokens:
+                session.decode(tokens)
+            seconds = time.perf_counter() - begun
+            taps.append(self._stopped(session, prompt, stage, seconds))
+        return session, taps
+
+    def _stopped(self, session: Any, prompt: str, stage: int, seconds: float) -> Stopped:
+        state = session.tap()
+        stats = (float(min(state.mean_logprob, 0.0)), float(min(state.min_logprob, 0.0)),
+                 float(state.entropy_mean), float(state.first_token_margin))  # fmt: skip
+        confidence = float(self.compact.calibration[stage].confidence(state))
+        # Without heads a chance is all there is; the ground is taken to be always right.
+        scores, distance = (confidence, confidence, 1.0 - confidence), 0.0
+        if self._heads is not None and isinstance(session, ShowsEvidence):
+            text: str = getattr(session, "text", "")
+            features = features_of(state, prompt, text, session.evidence)
+            found = self._heads.scores(stage, features)
+            scores, distance = (found.alike, found.correct, found.gain), found.distance
+        return Stopped(int(session.macs), seconds, stats, scores, min(distance, 1e6))
+
+    def _regular(
+        self, images: Sequence[ImageInput], seen: Sequence[Array], prompt: str, most_tokens: int
+    ) -> tuple[str, int, float]:
+        begun = time.perf_counter()
+        shown = [ImageInput(v, i.bands, i.modality) for v, i in zip(seen, images, strict=True)]
+        try:
+            session = self.regular.start(
+                tensors(self.regular, shown), prompt, max_tokens=most_tokens
+            )
+            session.decode(most_tokens)
+        except EoError:
+            return "", 0, time.perf_counter() - begun  # a refusal is a wrong answer
+        return session.text, int(session.macs), time.perf_counter() - begun
+
+    # -- pixels ----------------------------------------------------------------------------------
+
+    def _relevance_of(self, session: Any, image: ImageInput, prompt: str) -> Array:
+        kinds = getattr(getattr(self.compact, "config", None), "kinds", ())
+        seen = seen_of(session, prompt, kinds)
+        cues = Cues(seen.attention, seen.boxes, seen.chances)
+        height, width = image.values.shape[1:3]
+        return relevance_of(cues, height, width, self._relevance)
+
+    def _levels(
+        self, image: ImageInput, relevance: Array, prompt: str
+    ) -> list[tuple[Array, int, float]]:
+        """(pixels on the ground, bytes of the product, seconds of choosing and coding) a level."""
+        frames, height, width, bands = image.values.shape
+        modality = image.modality if image.modality in MODALITIES else "optical"
+        raw = _raw_bytes(image.values)
+        header = ProductHeader(
+            request_id="study", prompt=prompt, modality=modality, window=(0, 0, width, height),
+            frames=frames, dtype=image.values.dtype.name, raw_bytes=raw,
+            band_names=tuple(image.bands) if len(image.bands) == bands else ("?",) * bands,
+        )
+        found: list[tuple[Array, int, float]] = []
+        for level in LEVELS:
+            # A coder of its own for each level: what one has coded costs the next nothing.
+            coder = RegionCoder(image.values, header)
+            begun = time.perf_counter()
+            data = self._product(level, coder, (0, 0, width, height), relevance, raw)
+            seconds = time.perf_counter() - begun
+            if level.kind == "raw":
+                # The same samples uncoded: a head of a container, and every byte as stored.
+                found.append((compose(read_container(data)), raw + 300, 0.0))
+                continue
+            found.append((compose(read_container(data)), len(data), seconds))
+        return found
+
+    def _product(
+        self, level: Level, coder: RegionCoder, window: tuple[int, int, int, int],
+        relevance: Array, raw: int,
+    ) -> bytes:
+        step = float(f"{_LOSSY * coder.contrast:.3g}")
+        coarse = f"htj2k/{step:g}" if step > 0 else ""
+        if level.kind in ("raw", "lossless"):
+            return coder.product((Region(window=window, action="keep", scale=1.0),))
+        if level.kind == "lossy":
+            return coder.product((Region(window=window, action="keep", scale=1.0, codec=coarse),))
+        if level.kind == "uniform":
+            return coder.product((Region(
+                window=window, action="downsample", scale=level.share, codec=coarse),))
+        if level.kind == "cutoffs":
+            regions = allocate(
+                relative(relevance), window, grid_for(window), keep_at=KEEP_AT,
+                drop_below=DROP_BELOW, bytes_budget=None,
+                estimate=lambda region: len(coder.code(region).data),
+            )
+            return coder.product(merge(regions))
+        made = plan(
+            relevance, window, coder, budget_bytes=level.share * raw, config=self._sending
+        )
+        return coder.product(made.regions, made.base)
+
+
+def tensors(model: VisionLanguageModel, images: Sequence[ImageInput]) -> list[ViewTensor]:
+    """Overviews of the images as the nodes make them; dates of one sensor as frames of one."""
+    if len(images) > 1 and not isinstance(model, AnswersImages):
+        images = [_as_dates(images)]
+    views = []
+    for image in images:
+        height, width = image.values.shape[1:3]
+        (view,) = views_of(
+            np.asarray(image.values), (0, 0, width, height), tuple(image.bands),
+            overview_px=model.input_size,
+        )
+        views.append(ViewTensor(
+            view_array(view), tuple(image.bands), image.modality, (0, 0, width, height), "overview"
+        ))  # fmt: skip
+    return views
+
+
+def _as_dates(images: Sequence[ImageInput]) -> ImageInput:
+    values = np.concatenate([image.values for image in images])
+    return ImageInput(values, images[0].bands, "temporal")
+
+
+def _plain(image: ImageInput) -> ImageInput:
+    """Samples in a dtype that codecs take."""
+    values = np.ascontiguousarray(image.values)
+    if values.dtype.name not in _KNOWN:
+        values = values.astype(np.float32)
+    return ImageInput(values, image.bands, image.modality)
+
+
+def _raw_bytes(values: Array) -> int:
+    """As a sensor stores them: floats (dB, kelvin) as 16 bit."""
+    return int(values.size * (2 if values.dtype.kind == "f" else values.dtype.itemsize))
