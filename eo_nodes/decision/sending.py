@@ -24,28 +24,49 @@ from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import Region
 
 from .regions import cells, merge
-from .value import DROPPED, Floats, Option, Rung, choice, gains, ladder, within
+from .value import DROPPED, Floats, Option, Rung, Shown, choice, gains, ladder, seen, within
 
 Window = tuple[int, int, int, int]
+Base = tuple[float, float]
+_DIGITS = 9
+_TRIED = 2
+"""Overviews whose ladders are really climbed: those that gain most by estimate."""
+
+
+class Estimate(Protocol):
+    """Of one cell at K options: bytes with a head, and the detail shown; see ``imaging.rate``."""
+
+    @property
+    def bytes(self) -> Floats:
+        """(K,) coded."""
+
+    @property
+    def shown(self) -> Floats:
+        """(K,) share of all detail, [0, 1]."""
+
+    @property
+    def fine(self) -> Floats:
+        """(K,) share of fine detail, [0, 1]."""
 
 
 class Coder(Protocol):
     """What is asked of a coder; see ``imaging.coder``."""
 
     contrast: float
-    overview_scale: float
 
     @property
     def has_steps(self) -> bool:
         """Whether there are quality steps."""
 
-    def estimate(
-        self, window: Sequence[int], options: Sequence[tuple[float, float]]
-    ) -> tuple[Floats, Floats, float]:
-        """Bytes (K,) and detail shown (K,) of a cell, and what the overview shows of it."""
+    @property
+    def overview_scale(self) -> float:
+        """Side length of the smallest overview."""
 
-    def size(self, regions: Sequence[Region]) -> int:
-        """Bytes of the product file of these regions."""
+    def estimate(self, window: Sequence[int], options: Sequence[Base]) -> Estimate:
+        """One cell at (scale, step)."""
+
+    def size(self, regions: Sequence[Region], base: Base | None) -> int:
+        """Bytes of the product file of these regions over an overview; None: the smallest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +78,7 @@ class SendingConfig:
         fine_px: least side of a cell that is cut again; 0 cuts none.
         scales: side lengths on offer. qualities: steps on offer as shares of the contrast;
             0 is exact.
+        bases: overviews on offer beside the smallest, (side length, step as share of the contrast).
         needed_px: side at which a thing is fully seen, scene pixels.
         floor: relevance that every cell has, [0, 1]: what the scores may have missed.
     """
@@ -66,6 +88,10 @@ class SendingConfig:
     fine_px: int = 32
     scales: tuple[float, ...] = (1.0, 0.5, 0.25)
     qualities: tuple[float, ...] = (0.25, 0.125, 0.0625, 0.0)
+    bases: tuple[Base, ...] = (
+        (0.125, 0.125), (0.25, 0.125), (0.5, 0.125), (0.5, 0.0625), (1.0, 0.25), (1.0, 0.125),
+        (1.0, 0.0625),
+    )  # fmt: skip
     needed_px: float = 12.0
     floor: float = 0.02
 
@@ -82,11 +108,13 @@ class Plan:
 
     Attributes:
         regions: tile the window, those sent first, best first; ``codec`` names the quality.
-        gain: sum over what is sent. next_gain: of the first rung that did not fit, 0 if all did.
+        base: the overview, as ``Coder.size`` takes it.
+        gain: over sending nothing. next_gain: of the first rung that did not fit, 0 if all did.
         rungs, climbed: length of the ladder, and how much of it.
     """
 
     regions: tuple[Region, ...]
+    base: Base | None
     gain: float
     next_gain: float
     rungs: int
@@ -102,7 +130,7 @@ def plan(
     config: SendingConfig,
     least_gain_per_byte: float = 0.0,
 ) -> Plan:
-    """Choose the regions of a window.
+    """Choose overview and regions of a window.
 
     Args:
         relevance: (rows, columns) in [0, 1] over the window, any size; NaN counts as 0.
@@ -110,14 +138,64 @@ def plan(
         budget_bytes: of the product file, head and overview included; None for no limit.
         least_gain_per_byte: price of a byte.
     Returns:
-        A plan whose file is within the budget, or of nothing but head and overview where even
-        these are not.
+        The plan that gains most, its file within the budget; or one of nothing but head and
+        smallest overview where even these are not.
     Raises:
         ConfigError: relevance, window or configuration break their contract.
     """
     places, shares, sizes = score(np.asarray(relevance, np.float64), window, config)
-    options = _options(coder, config)
-    rungs = _rungs(places, shares, sizes, coder, options, config, least_gain_per_byte)
+    options, bases = _offers(coder, config)
+    offers = [*((o.scale, o.step) for o in options), *bases]
+    found = [coder.estimate(place, offers) for place in places]
+    shown = Shown(
+        np.stack([f.shown for f in found]), np.stack([f.fine for f in found]),
+        tuple(scale for scale, _ in offers))
+    levels = seen(shown, sizes, config.needed_px)
+    costs = np.stack([f.bytes for f in found])[:, : len(options)]
+    dropped = merge([Region(window=place, action="drop") for place in places])
+    starts: list[_Start] = []
+    for number, base in enumerate((None, *bases)):
+        size = coder.size(dropped, base)
+        if base and budget_bytes is not None and size > budget_bytes:
+            continue
+        known = levels[:, len(options) + number - 1] if base else np.zeros(len(places))
+        rungs = ladder(costs, gains(shares, levels[:, : len(options)], known),
+                       least_gain_per_byte=least_gain_per_byte)
+        starts.append(_Start(base, size, float((shares * known).sum()), rungs))
+    limit = np.inf if budget_bytes is None else budget_bytes
+    starts.sort(key=lambda s: -s.guess(limit, least_gain_per_byte))  # stable: the smallest first
+    made = [_climb(places, shares, options, start, coder, budget_bytes)
+            for start in starts[:_TRIED]]
+    return max(made, key=lambda m: round(
+        m.gain - least_gain_per_byte * coder.size(m.regions, m.base), _DIGITS))
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """An overview with its bytes, what it gains, and the ladder above it."""
+
+    base: Base | None
+    size: float
+    gain: float
+    rungs: list[Rung]
+
+    def guess(self, limit: float, price: float) -> float:
+        """Net gain within a limit, by estimated bytes."""
+        left, gain = limit - self.size, self.gain - price * self.size
+        for rung in self.rungs:
+            if rung.bytes > left:
+                break
+            left -= rung.bytes
+            gain += rung.gain - price * rung.bytes
+        return round(gain, _DIGITS)
+
+
+def _climb(
+    places: Sequence[Window], shares: Floats, options: Sequence[Option], start: _Start,
+    coder: Coder, budget_bytes: float | None,
+) -> Plan:
+    """As far up one ladder as the budget reaches."""
+    rungs, base = start.rungs, start.base
     made: dict[int, tuple[Region, ...]] = {}
 
     def regions(count: int) -> tuple[Region, ...]:
@@ -126,38 +204,27 @@ def plan(
         return made[count]
 
     count = len(rungs)
-    if budget_bytes is not None and coder.size(regions(count)) > budget_bytes:
-        count = within(count - 1, budget_bytes, lambda n: coder.size(regions(n)))
+    if budget_bytes is not None:
+        count = within(count, budget_bytes, lambda n: coder.size(regions(n), base))
     return Plan(
-        regions(count), sum(r.gain for r in rungs[:count]),
+        regions(count), base, start.gain + sum(r.gain for r in rungs[:count]),
         rungs[count].gain if count < len(rungs) else 0.0, len(rungs), count,
     )  # fmt: skip
 
 
-def _options(coder: Coder, config: SendingConfig) -> list[Option]:
+def _offers(coder: Coder, config: SendingConfig) -> tuple[list[Option], list[Base]]:
+    """Options of a cell, and overviews: with steps in units of the samples."""
     qualities = config.qualities if coder.has_steps else (0.0,)
     steps = sorted({_rounded(q * coder.contrast) for q in qualities}, reverse=True)
-    return [Option(scale, step) for scale in sorted(config.scales) for step in steps]
+    options = [Option(scale, step) for scale in sorted(config.scales) for step in steps]
+    bases = [(scale, _rounded(q * coder.contrast)) for scale, q in config.bases
+             if scale > coder.overview_scale > 0]
+    return options, bases
 
 
 def _rounded(step: float) -> float:
     """Three digits are enough, and fit in a codec's name."""
     return float(f"{step:.3g}")
-
-
-def _rungs(
-    places: Sequence[Window], shares: Floats, sizes: Floats, coder: Coder,
-    options: Sequence[Option], config: SendingConfig, least_gain_per_byte: float,
-) -> list[Rung]:
-    offers = [(option.scale, option.step) for option in options]
-    found = [coder.estimate(place, offers) for place in places]
-    gained = gains(
-        shares, np.stack([shown for _, shown, _ in found]), [scale for scale, _ in offers],
-        sizes_px=sizes, needed_px=config.needed_px,
-        overview=(np.array([known for _, _, known in found]), coder.overview_scale),
-    )  # fmt: skip
-    costs = np.stack([bytes_ for bytes_, _, _ in found])
-    return ladder(costs, gained, least_gain_per_byte=least_gain_per_byte)
 
 
 def _regions(

@@ -6,6 +6,7 @@ Purpose: what ``decision.sending`` asks of a coder, for one request. Non-purpose
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,13 @@ from .container import (
     write_container,
 )
 from .prepare import fit
-from .rate import SCALES, head_bytes, profile
+from .rate import Profile, head_bytes, profile
 
 Array = NDArray[Any]
+Base = tuple[float, float]
+"""Scale of the side length, and step of the wavelet or 0."""
+# Neighbours that are sent alike share a head.
+_HEAD_SHARE = 0.5
 _SAMPLES = 200_000  # that the contrast is taken from, at most
 
 
@@ -33,7 +38,6 @@ class RegionCoder:
     """Regions of one window of a frame.
 
     Attributes:
-        overview: coded block of the whole window, or empty.
         contrast: between the 1st and the 99th percentile of the window, units of the samples.
     """
 
@@ -51,35 +55,50 @@ class RegionCoder:
         self._codec, self._max_error = codec, max_error
         x, y, w, h = header.window
         self._window = frame[:, y : y + h, x : x + w, :]
-        self.overview = (
-            code_overview(frame, header.window, longest_px=overview_px) if overview_px else b""
-        )
-        self.overview_scale = fit(h, w, overview_px)[1] / w if overview_px else 0.0
+        self._overview_px = overview_px
         thin = max(1, int(np.sqrt(self._window.size / _SAMPLES)))
         low, high = np.percentile(self._window[:, ::thin, ::thin], (1, 99))
         self.contrast = float(high - low)
         self._known: dict[tuple[tuple[int, ...], str, float, str], CodedRegion] = {}
+        self._estimates: dict[tuple[Any, ...], Profile] = {}
+        self._overviews: dict[Base | None, bytes] = {}
 
     @property
     def has_steps(self) -> bool:
         """Whether the codec has quality steps."""
         return self._codec == "htj2k"
 
-    def estimate(
-        self, window: Sequence[int], options: Sequence[tuple[float, float]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """Bytes (K,) and detail shown (K,) of a cell at (scale, step), and what the overview shows.
+    @property
+    def overview_scale(self) -> float:
+        """Side length of the smallest overview; 0 without one."""
+        _, _, w, h = self._header.window
+        return fit(h, w, self._overview_px)[1] / w if self._overview_px else 0.0
+
+    def overview(self, base: Base | None) -> bytes:
+        """Coded block of the whole window; None: the smallest."""
+        if base not in self._overviews:
+            _, _, w, h = self._header.window
+            scale, step = base or (0.0, 0.0)
+            longest = max(1, round(scale * max(w, h))) if base else self._overview_px
+            self._overviews[base] = code_overview(
+                self._frame, self._header.window, longest_px=longest, wavelet_step=step,
+            ) if longest else b""  # fmt: skip
+        return self._overviews[base]
+
+    def estimate(self, window: Sequence[int], options: Sequence[Base]) -> Profile:
+        """Bytes, a head included, and detail shown of a cell at (scale, step).
 
         Args:
             window: x, y, w, h in scene pixels. options: as ``rate.profile``.
         """
-        x, y, w, h = window
-        block = self._frame[:, y : y + h, x : x + w, :]
-        coarse = next((s for s in reversed(SCALES) if s >= self.overview_scale), 1.0)
-        found = profile(block, [*options, (coarse, 0.0)], unit=self._unit())
-        known = float(found.shown[-1]) * min(1.0, self.overview_scale / coarse)
-        head = head_bytes(block.shape[0] * block.shape[3])
-        return found.bytes[:-1] + head, found.shown[:-1], known
+        key = (tuple(window), tuple(options))
+        if key not in self._estimates:
+            x, y, w, h = window
+            block = self._frame[:, y : y + h, x : x + w, :]
+            found = profile(block, options, unit=self._unit())
+            head = _HEAD_SHARE * head_bytes(block.shape[0] * block.shape[3])
+            self._estimates[key] = Profile(found.bytes + head, found.shown, found.fine)
+        return self._estimates[key]
 
     def _unit(self) -> float:
         if self._frame.dtype.kind in "iu":
@@ -100,22 +119,15 @@ class RegionCoder:
                 wavelet_step=float(step or 0),
             )  # fmt: skip
         coded = self._known[key]
-        return CodedRegion(_with_relevance(coded.region, region.relevance), coded.data)
+        return CodedRegion(replace(coded.region, relevance=region.relevance), coded.data)
 
-    def product(self, regions: Sequence[Region], header: ProductHeader | None = None) -> bytes:
-        """Return the product file of these regions; the overview is left out where nothing of it
-        would be seen."""
+    def product(self, regions: Sequence[Region], base: Base | None = None) -> bytes:
+        """Return the product file of these regions over this overview, which is left out where
+        nothing of it would be seen."""
         coded = [self.code(region) for region in regions]
         is_whole = bool(coded) and all(is_exact(part.region) for part in coded)
-        return write_container(header or self._header, b"" if is_whole else self.overview, coded)
+        return write_container(self._header, b"" if is_whole else self.overview(base), coded)
 
-    def size(self, regions: Sequence[Region]) -> int:
-        """Bytes of the product file of these regions."""
-        return len(self.product(regions))
-
-
-def _with_relevance(region: Region, relevance: float) -> Region:
-    return Region(
-        window=region.window, action=region.action, scale=region.scale, relevance=relevance,
-        codec=region.codec, coded_bytes=region.coded_bytes,
-    )  # fmt: skip
+    def size(self, regions: Sequence[Region], base: Base | None = None) -> int:
+        """Bytes of the product file of these regions over this overview."""
+        return len(self.product(regions, base))

@@ -122,12 +122,17 @@ def is_exact(region: Region) -> bool:
     return region.action == "keep" and "/" not in region.codec
 
 
-def code_overview(frame: Array, window: Sequence[int], *, longest_px: int = 32) -> bytes:
-    """Code the whole window (x, y, w, h), shrunk to ``longest_px``, to a 510th of its range."""
+def code_overview(
+    frame: Array, window: Sequence[int], *, longest_px: int = 32, wavelet_step: float = 0.0
+) -> bytes:
+    """Code the whole window (x, y, w, h), shrunk to ``longest_px``.
+
+    To a 510th of its range, or with this step of the irreversible wavelet.
+    """
     x, y, w, h = window
     block = frame[:, y : y + h, x : x + w, :]
     block = resize(block, *fit(block.shape[1], block.shape[2], longest_px))
-    return codecs.encode(block, max_error=_coarse(block))
+    return codecs.encode(block, max_error=_coarse(block), wavelet_step=wavelet_step)
 
 
 def _coarse(block: Array) -> float:

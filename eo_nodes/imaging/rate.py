@@ -25,7 +25,8 @@ from eo_nodes.contracts.errors import ConfigError
 
 Array = NDArray[Any]
 LEVELS = 4
-SCALES = (1.0, 0.5, 0.25)
+SCALES = (1.0, 0.5, 0.25, 0.125)
+_FINE_LEVELS = 3
 # Bytes per unit of sum(log2(1 + |c| / step)), and per coefficient; fitted, see above.
 _BYTES_PER_LOG, _BYTES_PER_SAMPLE = 0.165, 0.0
 _BYTES_PER_LOG_EXACT, _BYTES_PER_SAMPLE_EXACT = 0.188, 0.13
@@ -40,10 +41,13 @@ class Profile:
     Attributes:
         bytes: (K,) coded, without the head of a block.
         shown: (K,) share of the cell's variance that is still there, [0, 1]; 1 for a flat cell.
+        fine: (K,) the same of detail of up to about 12 pixels alone, which small things are made
+            of and large ones drown in ``shown``.
     """
 
     bytes: NDArray[np.float64]
     shown: NDArray[np.float64]
+    fine: NDArray[np.float64]
 
 
 def profile(block: Array, options: Sequence[tuple[float, float]], *, unit: float = 1.0) -> Profile:
@@ -64,7 +68,8 @@ def profile(block: Array, options: Sequence[tuple[float, float]], *, unit: float
     energies = [float((d**2).sum()) for d in details]
     whole = sum(energies[:LEVELS]) + float(((details[-1] - details[-1].mean(
         axis=(1, 2), keepdims=True)) ** 2).sum())
-    sizes, lost = [], []
+    small = sum(energies[:_FINE_LEVELS])
+    sizes, lost, lost_fine = [], [], []
     for scale, step in options:
         first = SCALES.index(scale)
         # Averages of 2 x 2 are half of what the orthonormal transform gives, level by level.
@@ -78,9 +83,17 @@ def profile(block: Array, options: Sequence[tuple[float, float]], *, unit: float
             else (_BYTES_PER_LOG_EXACT, _BYTES_PER_SAMPLE_EXACT)
         )
         sizes.append(per_log * logs + per_sample * count)
-        lost.append(sum(energies[:first]) + sum(_error(d, gain * step) for d in kept))
-    shown = 1 - np.array(lost) / whole if whole > _TINY else np.ones(len(options))
-    return Profile(np.array(sizes), np.clip(shown, 0, 1))
+        errors = [*energies[:first], *(_error(d, gain * step) for d in kept)]
+        lost.append(sum(errors))
+        lost_fine.append(sum(errors[:_FINE_LEVELS]))
+    return Profile(np.array(sizes), _left(lost, whole), _left(lost_fine, small))
+
+
+def _left(lost: Sequence[float], whole: float) -> NDArray[np.float64]:
+    """Share that is not lost; all of nothing is there."""
+    if whole <= _TINY:
+        return np.ones(len(lost))
+    return np.clip(1 - np.array(lost) / whole, 0, 1)
 
 
 def head_bytes(planes: int) -> int:

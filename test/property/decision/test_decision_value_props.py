@@ -13,11 +13,13 @@ from hypothesis.extra import numpy as hnp
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.decision.value import (
     DROPPED,
+    Shown,
     choice,
     gains,
     hull,
     ladder,
     loss_bound,
+    seen,
     within,
 )
 
@@ -101,22 +103,36 @@ def test_a_hull_rises_ever_slower_and_misses_no_option(costs, values):
 
 
 def test_a_higher_relevance_gains_more_and_nan_gains_nothing():
-    shown = np.array([[0.5, 0.9]] * 3)
-    found = gains([0.2, 0.8, np.nan], shown, [0.5, 1.0])
+    options = np.array([[0.5, 0.9]] * 3)
+    found = gains([0.2, 0.8, np.nan], options, np.zeros(3))
     assert found == pytest.approx(np.array([[0.1, 0.18], [0.4, 0.72], [0.0, 0.0]]))
-    assert (gains([np.inf, -1.0], shown[:2], [0.5, 1.0])[1] == 0).all()
+    assert (gains([np.inf, -1.0], options[:2], np.zeros(2))[1] == 0).all()
+
+
+def test_what_goes_first_is_no_gain():
+    assert gains([1.0], np.array([[0.7, 1.0]]), np.array([0.7])) == pytest.approx(
+        np.array([[0.0, 0.3]]))
 
 
 def test_downsampling_costs_most_where_things_are_small():
-    shown = np.ones((2, 3))
-    small, large = gains([1.0, 1.0], shown, [0.25, 0.5, 1.0], sizes_px=[12, 96], needed_px=12)
+    detail = Shown(np.ones((3, 3)), np.ones((3, 3)), (0.25, 0.5, 1.0))
+    small, large, unknown = seen(detail, [12, 96, np.nan], needed_px=12)
     assert small.tolist() == [0.25, 0.5, 1.0]
-    assert large.tolist() == [1.0, 1.0, 1.0]
+    assert large.tolist() == unknown.tolist() == [1.0, 1.0, 1.0]
 
 
-def test_what_the_overview_shows_is_no_gain():
-    found = gains([1.0], np.array([[0.7, 1.0]]), [0.5, 1.0], overview=(np.array([0.7]), 0.5))
-    assert found == pytest.approx(np.array([[0.0, 0.3]]))
+def test_small_things_are_judged_by_fine_detail():
+    detail = Shown(np.full((2, 1), 0.9), np.full((2, 1), 0.2), (1.0,))
+    small, large = seen(detail, [14, 80], needed_px=12)[:, 0]
+    assert small < 0.3 < 0.9 < large
+
+
+def test_little_is_gained_behind_enough_but_exact_samples_are_still_worth_something():
+    detail = Shown(np.array([[0.4, 0.85, 0.99, 1.0]]), np.zeros((1, 4)), (1.0,) * 4)
+    low, enough, near, exact = seen(detail, [np.nan])[0]
+    assert low < 0.5 and enough > 0.99 - 0.01
+    assert enough < near < exact == 1.0
+    assert (exact - enough) / 0.15 < 0.1 * (enough - low) / 0.45
 
 
 @pytest.mark.parametrize("costs", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.ones((2, 3))])

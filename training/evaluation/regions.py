@@ -1,0 +1,339 @@
+"""What kept regions hold of the objects that a prompt names, at a share of a scene's bytes.
+
+    python -m training.evaluation.regions --data DIR --model FOLDER [--regular FOLDER]
+        --split val|test --share 0.05 [--scenes 12] [--sets 'hit_uav,trees'] [--answers]
+
+Scenes are mosaics of real chips (``mosaics``); policies share bytes, codec, cells (``policies``).
+
+The budget is ``share`` of two sizes: ``raw``, the samples as the sensor stores them, which is what
+the figure is stated on; and ``exact``, the whole scene coded without loss, which is five to ten
+times stricter: good lossy coding gets a whole scene of 8-bit samples into 1/20 of its raw bytes,
+and then there is little left to choose.
+
+An instance is **held** when its centre lies in a region that was sent, and what came down shows it:
+over its box and a quarter of its side around, the samples that came correlate with the scene's by
+at least 0.9 (bands together, each without its mean). That covers downsampling and quantisation by
+one rule that does not know the policy. ``inside`` leaves the second condition out: then a policy
+can win by sending everything badly.
+
+With ``--answers`` the regular model is asked whether there is any of the kind, and how many, on
+what came down and on the whole scene; lost points are of the first minus the second. A count is
+right within 20 % or one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from eo_nodes.contracts.errors import EoError
+from eo_nodes.contracts.values import Region
+from eo_nodes.decision.relevance import RelevanceConfig
+from eo_nodes.decision.sending import SendingConfig
+from eo_nodes.lvlm import load_model
+from training.evaluation.intervals import draws
+from training.evaluation.mosaics import ASKED, NAMES, Mosaic, mosaics
+from training.evaluation.policies import (
+    BASELINES,
+    CUES,
+    ORACLE,
+    OURS,
+    WRONG,
+    ask_cues,
+    coder_of,
+    relevance_map,
+    send,
+    sentences,
+    views,
+)
+from training.evaluation.readers import number, yes_no
+from training.evaluation.sets import open_library
+from training.instruct import phrases
+from training.instruct.nouns import NOUNS, fill
+from training.instruct.sources import Library
+
+PROJECT = Path(__file__).resolve().parents[2]
+POLICIES = (OURS, *CUES, *BASELINES, WRONG, ORACLE)
+ANSWERED = (OURS, "even", "uniform", WRONG)
+SHOWN_FROM = 0.9
+SIZES = ((0, 12), (12, 24), (24, 48), (48, 10_000))
+_AROUND = 0.25
+TARGET = 80.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One policy on one scene. held, inside, n: counts by size; right: of (presence, count)."""
+
+    scene: str
+    cell: str
+    policy: str
+    of: str
+    bytes: int
+    budget: float
+    held: tuple[int, ...]
+    inside: tuple[int, ...]
+    n: tuple[int, ...]
+    right: tuple[bool, ...] = field(default=())
+
+
+def patch(pixels: np.ndarray, box: Sequence[float]) -> np.ndarray:
+    """Samples of a box and a quarter of its side around it, at least 2 px."""
+    x1, y1, x2, y2 = box
+    height, width = pixels.shape[1:3]
+    dx, dy = (max(2.0, _AROUND * side) for side in (x2 - x1, y2 - y1))
+    left, top = max(0, int(np.floor(x1 - dx))), max(0, int(np.floor(y1 - dy)))
+    right, bottom = min(width, int(np.ceil(x2 + dx))), min(height, int(np.ceil(y2 + dy)))
+    return pixels[:, top:bottom, left:right].astype(np.float64)
+
+
+def likeness(came: np.ndarray, scene: np.ndarray) -> float:
+    """Correlation of two patches (F, h, w, C), bands together, each without its mean."""
+    a, b = (p - p.mean(axis=(1, 2), keepdims=True) for p in (came, scene))
+    power = float((a**2).sum() * (b**2).sum())
+    if power <= 0:  # a flat patch is shown as it is, or not at all
+        return 1.0 if np.array_equal(came, scene) else 0.0
+    return float((a * b).sum() / np.sqrt(power))
+
+
+def is_inside(box: Sequence[float], regions: Sequence[Region]) -> bool:
+    """Whether the box's centre lies in a region that was sent."""
+    cx, cy = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return any(r.action != "drop" and r.window[0] <= cx < r.window[0] + r.window[2]
+               and r.window[1] <= cy < r.window[1] + r.window[3] for r in regions)
+
+
+def count_held(
+    scene: Mosaic, came: np.ndarray, regions: Sequence[Region]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Instances held, inside and in all, by size of the box (root of its area, px)."""
+    counts = np.zeros((3, len(SIZES)), int)
+    for box in scene.boxes:
+        side = np.sqrt((box[2] - box[0]) * (box[3] - box[1]))
+        size = next(i for i, (low, high) in enumerate(SIZES) if low <= side < high)
+        inside = is_inside(box, regions)
+        shown = inside and likeness(patch(came, box), patch(scene.pixels, box)) >= SHOWN_FROM
+        counts[:, size] += (shown, inside, 1)
+    held, all_inside, n = (tuple(row.tolist()) for row in counts)
+    return held, all_inside, n
+
+
+def prompts(scene: Mosaic) -> tuple[str, str]:
+    """The question, and the same about a kind that is elsewhere in the scene or not at all."""
+    known = [k for k in scene.others if k in ASKED]
+    other = known[0] if known else next(
+        k for k in ("aircraft", "ship", "tree") if k != scene.kind)
+    asked, wrong = (fill(phrases.COUNT[0], *NOUNS[k][0]) for k in (scene.kind, other))
+    return asked, wrong
+
+
+def is_right(scene: Mosaic, question: str, text: str) -> bool:
+    """presence: the scene holds the kind in any case; count: within 20 % or one."""
+    if question == "presence":
+        return yes_no(text) == "yes"
+    said, true = number(text), len(scene.boxes)
+    return bool(abs(said - true) <= max(1, 0.2 * true))  # NaN is wrong
+
+
+def answered(model: Any, scene: Mosaic, pixels: np.ndarray) -> tuple[bool, ...]:
+    """Whether the regular model is right on these pixels of a scene, question by question."""
+    noun = NOUNS[scene.kind][0]
+    right = []
+    for question, prompt in (("presence", phrases.PRESENT[0]), ("count", phrases.COUNT[0])):
+        session = model.start(views(pixels, scene.bands, scene.modality, model.input_size),
+                              fill(prompt, *noun), max_tokens=24)
+        session.decode(24)
+        right.append(is_right(scene, question, session.text))
+    return tuple(right)
+
+
+@dataclass(slots=True)
+class Run:
+    """One measurement. regular: answers, or None."""
+
+    model: Any
+    regular: Any
+    share: float
+    relevance: RelevanceConfig = field(default_factory=RelevanceConfig)
+    sending: SendingConfig = field(default_factory=SendingConfig)
+    policies: tuple[str, ...] = POLICIES
+
+    def scene(self, scene: Mosaic, vectors: dict[str, np.ndarray]) -> list[Held]:
+        """Every policy at both budgets."""
+        asked, other = prompts(scene)
+        told = ask_cues(self.model, scene, asked, vectors.get(asked))
+        wrong = ask_cues(self.model, scene, other, vectors.get(other))
+        coder = coder_of(scene)
+        everything = Region(window=(0, 0, *scene.pixels.shape[2:0:-1]), action="keep", scale=1.0)
+        sizes = {"raw": scene.pixels.nbytes, "exact": len(coder.code(everything).data)}
+        cell = scene.name.rsplit(".", 1)[0]
+        rows: list[Held] = []
+        if self.regular is not None:
+            right = answered(self.regular, scene, scene.pixels)
+            rows.append(Held(scene.name, cell, "everything", "raw", sizes["exact"], 0.0,
+                             (), (), (), right))
+        for of, size in sizes.items():
+            for policy in self.policies:
+                known = OURS if policy == "fixed" else policy
+                map_ = None if policy == "uniform" else relevance_map(
+                    known, scene, told, wrong, self.relevance)
+                came, regions, sent = send(policy, scene, coder, map_, self.share * size,
+                                           self.sending)
+                held, inside, n = count_held(scene, came, regions)
+                right = answered(self.regular, scene, came) if (
+                    self.regular is not None and policy in ANSWERED) else ()
+                rows.append(Held(scene.name, cell, policy, of, sent, self.share * size, held,
+                                 inside, n, right))
+        return rows
+
+
+def recall(rows: Sequence[Held], which: str = "held", sizes: Sequence[int] = ()) -> float:
+    """Mean over cells (set and kind) of the share of instances, per cent; NaN without any.
+
+    sizes: indexes of ``SIZES``; () for all.
+    """
+    use = list(sizes) or list(range(len(SIZES)))
+    shares = []
+    for cell in dict.fromkeys(r.cell for r in rows):
+        own = [r for r in rows if r.cell == cell and r.n]
+        n = sum(r.n[i] for r in own for i in use)
+        if n:
+            shares.append(sum(getattr(r, which)[i] for r in own for i in use) / n)
+    return 100 * float(np.mean(shares)) if shares else float("nan")
+
+
+def interval(rows: Sequence[Held], *, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """95 % of ``recall`` by drawing scenes within each cell, per cent."""
+    cells = []
+    for cell in dict.fromkeys(r.cell for r in rows):
+        sums = np.array([(sum(r.held), sum(r.n)) for r in rows if r.cell == cell], float)
+        drawn = draws(len(sums), resamples, seed) @ sums
+        with np.errstate(invalid="ignore"):
+            cells.append(drawn[:, 0] / drawn[:, 1])
+    low, high = np.nanquantile(100 * np.nanmean(cells, axis=0), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def summary(rows: Sequence[Held]) -> dict[str, Any]:
+    """Everything that is printed, as JSON."""
+    out: dict[str, Any] = {}
+    whole = [r for r in rows if r.policy == "everything"]
+    for of in ("raw", "exact"):
+        table = {}
+        for policy in dict.fromkeys(r.policy for r in rows if r.policy != "everything"):
+            own = [r for r in rows if (r.policy, r.of) == (policy, of)]
+            entry: dict[str, Any] = {
+                "held_percent": recall(own), "ci95": interval(own),
+                "inside_percent": recall(own, "inside"),
+                "by_size": {f"{a}-{b if b < 10_000 else ''} px": recall(own, sizes=[i])
+                            for i, (a, b) in enumerate(SIZES)},
+                "by_cell": {c: recall([r for r in own if r.cell == c])
+                            for c in dict.fromkeys(r.cell for r in own)},
+                "over_budget": sum(r.bytes > r.budget for r in own),
+                "share_of_budget": float(np.mean([r.bytes / r.budget for r in own])),
+            }
+            if own and own[0].right:
+                entry["points_lost"] = points_lost(own, whole)
+            table[policy] = entry
+        out[of] = table
+    return out
+
+
+def points_lost(rows: Sequence[Held], whole: Sequence[Held]) -> dict[str, float]:
+    """Accuracy on the whole scenes less that on what came down, points, with its interval."""
+    before = {r.scene: np.mean(r.right) for r in whole}
+    lost = 100 * np.array([before[r.scene] - np.mean(r.right) for r in rows])
+    drawn = draws(len(lost), 1000, 0) @ lost / len(lost)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return {"points": float(lost.mean()), "low": float(low), "high": float(high),
+            "whole_percent": 100 * float(np.mean(list(before.values())))}
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """One table a budget."""
+    for of, table in found.items():
+        view = Table(title=f"share of {of} bytes", title_justify="left", box=None)
+        sizes = list(next(iter(table.values()))["by_size"])
+        for name in ("policy", "held %", "95 %", "inside %", *sizes, "used", "lost"):
+            view.add_column(name, justify="left" if name == "policy" else "right")
+        for policy, e in table.items():
+            lost = e.get("points_lost")
+            view.add_row(
+                policy, f"{e['held_percent']:.1f}", f"{e['ci95'][0]:.0f} to {e['ci95'][1]:.0f}",
+                f"{e['inside_percent']:.1f}", *(f"{v:.0f}" for v in e["by_size"].values()),
+                f"{100 * e['share_of_budget']:.0f} %",
+                f"{lost['points']:.1f} ({lost['low']:.0f} to {lost['high']:.0f})" if lost else "-")
+        console.print(view)
+
+
+def measure(run: Run, library: Library, split: str, names: Sequence[str], most: int) -> list[Held]:
+    """Rows of all scenes of these sets."""
+    rows: list[Held] = []
+    for name in names:
+        if name not in library.names:
+            continue
+        scenes = mosaics(library, name, split, most=most)
+        texts = sorted({p for scene in scenes for p in prompts(scene)})
+        vectors = sentences(texts) if texts else {}
+        for scene in scenes:
+            rows += run.scene(scene, vectors)
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    p = argparse.ArgumentParser(
+        prog="python -m training.evaluation.regions", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--data", type=Path, required=True)
+    p.add_argument("--model", type=Path, default=PROJECT / "models" / "compact")
+    p.add_argument("--regular", type=Path, help="answers; default: the model itself")
+    p.add_argument("--split", choices=("val", "test"), default="test")
+    p.add_argument("--share", type=float, default=0.05)
+    p.add_argument("--scenes", type=int, default=12, help="of a set and kind at most")
+    p.add_argument("--sets", default=",".join(NAMES))
+    p.add_argument("--policies", default=",".join(POLICIES))
+    p.add_argument("--answers", action="store_true", help="ask the regular model too")
+    p.add_argument("--out", type=Path, default=PROJECT / "build" / "eval" / "regions.json")
+    a = p.parse_args(argv)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    start = time.monotonic()
+    try:
+        model = load_model(a.model, threads=1)
+        regular = None
+        if a.answers:
+            regular = load_model(a.regular, threads=1) if a.regular else model
+        library = open_library(a.data)
+        run = Run(model, regular, a.share, policies=tuple(a.policies.split(",")))
+        rows = measure(run, library, a.split, a.sets.split(","), a.scenes)
+    except EoError as fault:
+        print(f"regions: {fault}", file=sys.stderr)
+        return 1
+    if not rows:
+        print("regions: no scene of these sets", file=sys.stderr)
+        return 1
+    found = summary(rows)
+    show(found, console)
+    scenes = len({r.scene for r in rows})
+    facts = {"split": a.split, "share": a.share, "model": model.digest, "scenes": scenes,
+             "target_percent": TARGET, "seconds": round(time.monotonic() - start, 1)}
+    a.out.parent.mkdir(parents=True, exist_ok=True)
+    rows_out = [{name: getattr(r, name) for name in Held.__slots__} for r in rows]
+    a.out.write_text(json.dumps({**facts, "tables": found, "rows": rows_out}, indent=1),
+                     encoding="utf-8")
+    console.print(f"{scenes} scenes, {a.split}, share {a.share:g}, in {a.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
