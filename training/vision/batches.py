@@ -7,7 +7,17 @@ import torch
 from eo_nodes.lvlm.spectrum import codes, normalise, parse_bands
 from training.instruct.nouns import PINES, UCM_COVERS, UCM_THINGS
 from training.instruct.sources import SETS
-from training.vision.plan import CALIBRATED, DENSE, HELD_BANDS, KINDS, PLAN, SMALLER
+from training.vision.plan import (
+    AS_THERMAL,
+    CALIBRATED,
+    DENSE,
+    GREY,
+    HELD_BANDS,
+    INVERTED,
+    KINDS,
+    PLAN,
+    SMALLER,
+)
 from training.vision.targets import (
     cell_counts,
     class_name,
@@ -164,6 +174,11 @@ class BatchSource:
         names = samples[0].bands2 if member == "image2" else samples[0].bands
         if any((s.bands2 if member == "image2" else s.bands) != names for s in samples):
             names = ("amplitude",)                 # mixed pairs: all as one band
+        as_thermal = training and self.drops_bands and samples[0].set_name in AS_THERMAL and (
+            rng.random() < GREY)
+        if as_thermal:
+            names = ("thermal",)
+        is_thermal = names == ("thermal",)
         keep = np.arange(len(names))
         if training and self.drops_bands and len(names) > 3 and (
                 rng.random() < HELD_BANDS + (len(names) > 50)):
@@ -180,6 +195,8 @@ class BatchSource:
             x = crop.image(self.levels(a, bands).transpose(1, 2, 0)).transpose(2, 0, 1)
             if training and samples[0].set_name not in CALIBRATED:
                 gain, shift = rng.uniform(0.82, 1.2), rng.uniform(-0.12, 0.12)
+                if is_thermal:                     # by day and season things glow or are cold
+                    gain, shift = gain**2 * (-1 if rng.random() < INVERTED else 1), 2 * shift
                 x = x * gain + shift
                 if samples[0].set_name in ("mstar", "sar_ships", "opensarship"):
                     x = x + rng.normal(0, rng.uniform(0, 0.06), x.shape)

@@ -33,18 +33,18 @@ class SetPlan:
 
 
 PLAN = {
-    "eurosat_rgb": SetPlan(10, 128, 32, "eurosat"),
+    "eurosat_rgb": SetPlan(9, 128, 32, "eurosat"),
     "eurosat_ms": SetPlan(5, 128, 24, "eurosat"),
-    "aid_rsicd": SetPlan(15, 224, 16, "aid"),
+    "aid_rsicd": SetPlan(16, 224, 16, "aid"),
     "ucm_multilabel": SetPlan(8, 224, 16, "ucm"),
     "mstar": SetPlan(10, 160, 24, "mstar", (0.95, 1.05)),
     "opensarship": SetPlan(1, 128, 24, "opensarship", (0.95, 1.05)),
-    "objects_rgb": SetPlan(10, 256, 12, zoom=(0.9, 2.0)),
-    "hit_uav": SetPlan(11, 256, 12, zoom=(0.9, 1.3)),
-    "trees": SetPlan(6, 256, 12, zoom=(0.8, 1.2)),
-    "sar_ships": SetPlan(3, 256, 12, zoom=(0.9, 1.3)),
-    "s2_ships": SetPlan(4, 256, 12, zoom=(0.9, 1.5)),
-    "aerial_video": SetPlan(2, 256, 12, zoom=(0.9, 1.3)),
+    "objects_rgb": SetPlan(12, 256, 12, zoom=(0.8, 2.5)),
+    "hit_uav": SetPlan(12, 256, 12, zoom=(0.6, 2.2)),
+    "trees": SetPlan(7, 256, 12, zoom=(0.7, 2.2)),
+    "sar_ships": SetPlan(2, 256, 12, zoom=(0.7, 1.6)),
+    "s2_ships": SetPlan(4, 256, 12, zoom=(0.8, 2.0)),
+    "aerial_video": SetPlan(3, 256, 12, zoom=(0.6, 1.5)),
     "flood_s1": SetPlan(5, 128, 24),
     "change_pairs": SetPlan(6, 128, 12),
     "s1s2_pairs": SetPlan(3, 128, 24),
@@ -52,5 +52,7 @@ PLAN = {
 }
 DENSE = tuple(LABELLED)
 CALIBRATED = ("flood_s1",)   # their values mean something by themselves: no change of gain
+AS_THERMAL = ("objects_rgb", "aerial_video")   # a part of their batches goes as one thermal band:
+GREY, INVERTED = 0.3, 0.35    # few thermal pictures show vehicles; shares of batches, of negatives
 SMALLER = 0.75               # of px for class sets, in the first part of a progressive training
 HELD_BANDS = 0.35         # chance that a multispectral batch goes with a random subset of bands
