@@ -7,7 +7,8 @@ PYTEST := python -m pytest -p no:cacheprovider
 LINT   := ruff check . && mypy eo_nodes sim/eo_sim tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit system test-training train-env bench evaluate gallery clean
+.PHONY: help setup demo test lint unit system test-training train-env bench evaluate gallery \
+        trace study clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -47,6 +48,14 @@ evaluate: setup  ## DATA=DIR: score the models on held-out data; table, build/ev
 
 gallery: setup  ## every mechanism on pictures of this repository: docs/gallery.md
 	@$(ENV) && python -m training.gallery $(ARGS)
+
+trace: setup  ## DATA=DIR: record what the study replays; hours, goes on where it was stopped
+	@test -n "$(DATA)" || { echo "make trace DATA=DIR: the data folder, see training/README.md"; \
+	    exit 2; }
+	@$(ENV) && python -m eo_sim.study.collect --data "$(DATA)" $(ARGS)
+
+study: setup  ## replay all policies from the recorded trace; build/study/table.md
+	@$(ENV) && python -m eo_sim.study $(ARGS)
 
 clean:  ## remove everything that was built, environments included
 	rm -rf build install log .venv .venv-train .mypy_cache .ruff_cache .hypothesis .coverage

@@ -12,7 +12,7 @@ import typer
 
 from eo_nodes import __version__
 
-from . import ask, bags, embed, infer, learn, models, system, watch
+from . import ask, bags, embed, infer, learn, models, study, system, watch
 
 app = typer.Typer(
     name="spaceverse",
@@ -47,6 +47,7 @@ infer.register(app)
 embed.register(app)
 models.register(app)
 learn.register(app)
+study.register(app)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """What each request costs, from trace and configuration, once for all policies.
 
 Compute times are floating-point operations over a stated speed, so that a trace made on any
-machine gives the same replay; coding times are the collecting machine's, scaled.
+machine gives the same replay. Coding has no such count: its seconds are scaled by how much faster
+the collecting machine ran the compact model than the stated computer would.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ class Tables:
         slow = config.workload.thinning
         self.trace, self.config = trace, config
         true_s = trace["compact_flops"] / compute.onboard_flops_per_s
-        code_s = trace["code_s"].astype(np.float64) * compute.coding_scale
+        there_s = float(trace["compact_s"][:, -1].astype(np.float64).sum())
+        speed = float(trace["compact_flops"][:, -1].sum()) / max(there_s, 1e-9)
+        scale = compute.coding_scale * speed / compute.onboard_flops_per_s
+        code_s = trace["code_s"].astype(np.float64) * scale
         ground_s = trace["regular_flops"] / compute.ground_flops_per_s + compute.ground_overhead_s
         self.compact_s, self.code_s, self.regular_s = true_s * slow, code_s * slow, ground_s * slow
         self.compact_j = true_s * compute.onboard_active_w
