@@ -16,7 +16,7 @@ from eo_nodes.contracts.values import View
 
 COMMANDS = {
     "demo", "up", "ask", "watch", "passes", "queue", "health", "infer", "record", "replay", "diff",
-    "models", "embed", "train", "evaluate",
+    "models", "embed", "train", "evaluate", "study",
 }  # fmt: skip
 NOON_NS = 1_791_201_600_000_000_000  # 2026-10-05T12:00:00Z
 

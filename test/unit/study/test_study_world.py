@@ -1,0 +1,120 @@
+"""Contention between satellites, the link's curve, and workloads of real chips only."""
+
+import itertools
+import random
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
+from study_trace import made_trace
+
+from eo_sim.study.assignment import Gaps, Interval, choose, fill
+from eo_sim.study.config import load_config
+from eo_sim.study.workload import make_requests
+from eo_sim.study.world import Contact, Link, make_world
+
+ROOT = Path(__file__).parents[3]
+CONFIG = load_config(ROOT / "config" / "study.yaml")
+GAPS = Gaps(2.0, 5.0)
+
+
+def drawn(seed, count=9):
+    coin = random.Random(seed)
+    return [
+        Interval(f"sat{coin.randrange(3)}", f"st{coin.randrange(2)}", start := coin.uniform(0, 60),
+                 start + coin.uniform(3, 25), coin.uniform(1, 10), i)
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def compete(a, b):
+    gap = GAPS.between(a, b)
+    return gap >= 0 and a.start_s < b.end_s + gap and b.start_s < a.end_s + gap
+
+
+def is_free(some):
+    return not any(compete(a, b) for a, b in itertools.combinations(some, 2))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_assignment_takes_at_least_half_of_the_best(seed):
+    passes = drawn(seed)
+    best = max(
+        sum(p.weight for p in some)
+        for n in range(len(passes) + 1)
+        for some in itertools.combinations(passes, n)
+        if is_free(some)
+    )
+    taken = choose(passes, GAPS)
+    assert is_free(taken)
+    assert sum(p.weight for p in taken) >= best / 2
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_filling_up_only_adds_and_never_overlaps(seed):
+    passes = drawn(seed, 14)
+    taken = choose(passes, GAPS)
+    every = fill(passes, taken, GAPS, 3.0)
+    assert set(taken) <= set(every)
+    added = [p for p in every if p not in taken]
+    assert all(p.end_s - p.start_s >= 3.0 for p in added)
+    for a, b in itertools.combinations(every, 2):
+        gap = GAPS.between(a, b)
+        if gap >= 0:
+            assert a.end_s + gap <= b.start_s + 1e-9 or b.end_s + gap <= a.start_s + 1e-9
+
+
+def test_link_curve_and_its_inverse():
+    times = np.array([100.0, 110.0, 120.0])
+    link = Link([Contact("s", "t", 100, 120, times, np.array([0.0, 800.0, 800.0]))], 200.0)
+    assert [link.bytes_by(t) for t in (0, 100, 110, 120, 150)] == [0, 0, 500, 1500, 1500]
+    assert link.time_of(500) == 110
+    assert link.time_of(1000) == 115
+    assert link.time_of(1501) == float("inf")
+    assert link.times_of(np.array([500.0, 1000.0, 1501.0])).tolist() == [110, 115, float("inf")]
+    assert (link.next_contact_s(0), link.next_contact_s(105)) == (100, 105)
+    assert link.next_contact_s(121) == float("inf")
+
+
+def test_real_orbits_over_real_stations_share_antennas():
+    config = replace(CONFIG.world, satellites=("sentinel_2a", "landsat_8"), drain_hours=0.0)
+    world = make_world(config, ROOT / "config" / "mission", rate_mbps=30, hours=6.0)
+    contacts = [c for link in world.links.values() for c in link.contacts]
+    assert world.facts["contacts"] == len(contacts) > 5
+    assert world.facts["bytes_taken"] <= world.facts["bytes_offered"]
+    for a, b in itertools.combinations(contacts, 2):
+        if a.station == b.station or a.satellite == b.satellite:
+            assert a.end_s <= b.start_s or b.end_s <= a.start_s
+    assert all(60 <= c.end_s - c.start_s <= 120.001 for c in contacts)
+    assert all(c.capacity_bytes == pytest.approx((c.end_s - c.start_s) * 30e6 / 8)
+               for c in contacts)  # fmt: skip
+
+
+def test_the_study_flies_what_it_says():
+    assert len(CONFIG.world.satellites) >= 4
+    assert len(CONFIG.world.stations) == 12
+    assert CONFIG.world.hours >= 24
+
+
+def test_workload_holds_pixels_that_exist_and_one_sensor_a_scene():
+    trace = made_trace(chips=20)
+    config = replace(CONFIG.workload, thinning=1.0, scene_px=500_000)
+    (some,) = make_requests(trace, "test", ["sat"], config, scenes_a_day=40, hours=12.0)
+    assert (np.diff(some.capture_s) >= 0).all()
+    assert some.capture_s.min() >= 0 and some.capture_s.max() < 12 * 3600
+    assert set(trace["split"][some.row]) == {1}
+    for scene in np.unique(some.scene):
+        rows = some.row[some.scene == scene]
+        assert len(set(trace["set"][rows])) == 1
+        chips = np.unique(trace["chip"][rows])
+        pixels = sum(int(trace["asked_px"][rows[trace["chip"][rows] == c][0]]) for c in chips)
+        assert pixels <= 500_000 or len(chips) == 1
+    # Questions with one number ask about one picture, and all of its questions are asked.
+    for chip in np.unique(some.chip)[:20]:
+        rows = some.row[some.chip == chip]
+        assert len(set(trace["chip"][rows])) == 1
+        assert len(rows) == int((trace["chip"] == trace["chip"][rows[0]]).sum())
