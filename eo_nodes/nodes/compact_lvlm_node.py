@@ -157,6 +157,8 @@ class CompactLvlm(EoNode):
         current.is_waiting = False
         if current.timeout is not None:
             current.timeout.cancel()
+        # What was decided by is what is said: heads know more than the tap's own statistics.
+        current.confidences = (*current.confidences[:-1], verdict.score)
         if verdict.decision == Verdict.OFFLOAD:
             if current.stage == 3:
                 self._answer(current, 3)  # provisional: what the ground will improve on
