@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.instruct import layouts_objects, layouts_radar
 from training.instruct.fetch_layout import (
     Member,
     Row,
@@ -315,4 +316,6 @@ MAKERS = {
     "rsvqa_lr": ({"modality": "optical RGB (Sentinel-2)", "gsd_m": 10.0, "bands": _RGB}, rsvqa_lr),
     "rsvqa_hr": ({"modality": "optical RGB (USGS)", "gsd_m": 0.1524, "bands": _RGB}, rsvqa_hr),
     "change_pairs": ({"modality": "bi-temporal pair", "gsd_m": None, "bands": _RGB}, change_pairs),
+    **layouts_objects.MAKERS,
+    **layouts_radar.MAKERS,
 }
