@@ -9,7 +9,8 @@ targets come out: the chance that the answer on board is right, how alike the re
 would be, and what asking the ground adds to the chance of a right one. Each is calibrated on a
 split of its own. Where the input lies farther from what the heads have seen than nearly all of that
 split, they abstain (``is_familiar``): by the mean square of whitened evidence and hidden state, and
-by what the whitening leaves over (a Mahalanobis distance in two parts). Some 50,000
+by what the whitening leaves over (a Mahalanobis distance in two parts). A prompt that is worded in
+a new way is no reason to abstain: it is taken for the mean prompt. Some 50,000
 multiply-accumulates a tap, of 1.4 10^9 of the compact model.
 
 Source: own; calibration by temperature (Guo et al. 2017) or isotonic regression.
@@ -39,6 +40,7 @@ VERSION = 1
 STAGES = (1, 2, 3)
 TARGETS = ("correct", "alike", "gain")
 _CLIP = 6.0
+_PROMPT = "prompt"
 _FAR_BLOCKS = ("evidence", "hidden")
 
 
@@ -80,6 +82,7 @@ class _Link:
 @dataclass(frozen=True, slots=True)
 class _Stage:
     mean: Double
+    limit: float
     projections: tuple[tuple[str, Double, Double], ...]  # name, matrix, its squared norms
     members: tuple[tuple[Double, Double, Double, Double], ...]
     links: tuple[_Link, _Link, _Link]
@@ -133,10 +136,13 @@ class Heads:
             block = centred[begin : begin + size]
             begin += size
             whitened = block @ matrix
+            over = max(float(block @ block - (whitened**2 / norms).sum()), 0.0)
+            if name == _PROMPT and over > own.limit:
+                whitened = np.zeros_like(whitened)
             parts.append(whitened)
             if name in _FAR_BLOCKS and matrix.shape[1]:
                 inside += float((whitened**2).mean())
-                outside += max(float(block @ block - (whitened**2 / norms).sum()), 0.0)
+                outside += over
         distance = max(inside / own.far[0], outside / own.far[1])
         return np.clip(np.concatenate(parts), -_CLIP, _CLIP), distance
 
@@ -211,7 +217,8 @@ def _stage(
         raise ValueError(f"{at}mean is {mean.shape}, members {members}, far {far}")
     if not all(np.isfinite(v).all() for k, v in numbers.items() if k.startswith(at)):
         raise ValueError(f"{at} holds a number that is not finite")
-    return _Stage(mean, tuple(projections), tuple(networks), (correct, alike, gain), far)
+    limit = float(numbers[f"{at}limit"].item())
+    return _Stage(mean, limit, tuple(projections), tuple(networks), (correct, alike, gain), far)
 
 
 def _link(facts: Mapping[str, Any], numbers: Mapping[str, Double], at: str) -> _Link:

@@ -98,8 +98,10 @@ def fit_stage(stage: int, fit: Rows, calibrate: Rows, plan: Plan) -> StageHead:
     parts = _as_stored(fit_projection(x, fit.sizes, plan))
     z, _ = project(x, parts, fit.sizes)
     inner = np.array([zlib.crc32(f"inner:{s}".encode()) % 10 == 0 for s in fit.scene])
-    members = tuple(
-        _as_stored(train_member(z, y, inner, plan, plan.seed + k)) for k in range(plan.members))
+    first = parts["project.facts"].shape[1]
+    prompt = slice(first, first + parts["project.prompt"].shape[1])
+    members = tuple(_as_stored(train_member(z, y, inner, plan, plan.seed + k, prompt))
+                    for k in range(plan.members))
     bare = StageHead(stage, fit.sizes, parts, members, {}, (1.0, 1.0))
     raw, far = bare.raw(calibrate)
     truth = targets_of(calibrate)
@@ -130,7 +132,7 @@ def restored(folder: Path) -> dict[int, StageHead]:
     for stage in STAGES:
         at, entry = f"s{stage}.", facts["stages"][str(stage)]
         parts = {k.removeprefix(at): v for k, v in numbers.items()
-                 if k.startswith((f"{at}project.", f"{at}mean"))}
+                 if k.startswith((f"{at}project.", f"{at}mean", f"{at}limit"))}
         members = tuple({n: numbers[f"{at}m{k}.{n}"] for n in _PARTS}
                         for k in range(facts["members"]))
         links = {t: {**entry["calibration"][t], "x": numbers[f"{at}{t}.x"],

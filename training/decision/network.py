@@ -14,6 +14,8 @@ import numpy as np
 
 TARGETS = ("correct", "alike", "gain")
 Arrays = dict[str, np.ndarray]
+WORDED = 0.995
+"""Share of prompts that count as worded in a known way."""
 _EPS = 1e-6
 
 
@@ -25,7 +27,8 @@ class Plan:
         directions: kept of each block at most; ``facts`` are all kept. Fewer where rows are few.
         hidden: units of a member. members: networks. epochs: at most; the best on inner scenes
             is kept. batch: rows. rate: of Adam, falling to nothing. decay: of weights.
-        drop: share of inputs left out while training.
+        drop: share of inputs left out while training. drop_prompt: share of rows that go without
+            their prompt, so that a head can do without one that is worded in a new way.
     """
 
     directions: Mapping[str, int]
@@ -36,6 +39,7 @@ class Plan:
     rate: float = 3e-3
     decay: float = 3e-2
     drop: float = 0.2
+    drop_prompt: float = 0.2
     seed: int = 0
 
 
@@ -43,7 +47,11 @@ PLAN = Plan({"prompt": 24, "evidence": 24, "hidden": 32})
 
 
 def fit_projection(x: np.ndarray, sizes: Mapping[str, int], plan: Plan) -> Arrays:
-    """Mean (F,) and one matrix a block, ``project.NAME`` (size, directions), to unit variance."""
+    """Mean (F,) and one matrix a block, ``project.NAME`` (size, directions), to unit variance.
+
+    ``limit`` (1,): what the directions may leave over of a prompt; of one that is worded in a new
+    way they leave more, and it is taken for the mean prompt.
+    """
     found: Arrays = {"mean": x.mean(0)}
     begin = 0
     for name, size in sizes.items():
@@ -55,7 +63,16 @@ def fit_projection(x: np.ndarray, sizes: Mapping[str, int], plan: Plan) -> Array
             continue
         most = min(plan.directions.get(name, 0), size, max(1, len(x) // 8))
         found[f"project.{name}"] = _directions(part, most) if size else np.zeros((0, 0))
+        if name == "prompt":
+            over = left_over(part, part @ found[f"project.{name}"], found[f"project.{name}"])
+            found["limit"] = np.array([float(np.quantile(over, WORDED)) * 1.001 + 1e-3])
     return found
+
+
+def left_over(block: np.ndarray, whitened: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """(N,) square of what the directions do not say of a block."""
+    norms = np.maximum((matrix**2).sum(0), _EPS)
+    return np.maximum((block**2).sum(1) - (whitened**2 / norms).sum(1), 0)
 
 
 def _directions(part: np.ndarray, most: int) -> np.ndarray:
@@ -83,12 +100,13 @@ def project(x: np.ndarray, parts: Arrays, sizes: Mapping[str, int]) -> tuple[np.
         block, matrix = centred[:, begin : begin + size], parts[f"project.{name}"]
         begin += size
         whitened = block @ matrix
+        if name == "prompt":
+            known = left_over(block, whitened, matrix) <= parts["limit"]
+            whitened = whitened * known[:, None]
         z.append(whitened)
         if name in ("evidence", "hidden") and matrix.shape[1]:
             inside.append((whitened**2).mean(1))
-            norms = np.maximum((matrix**2).sum(0), _EPS)
-            rest = (block**2).sum(1) - (whitened**2 / norms).sum(1)
-            outside.append(np.maximum(rest, 0))
+            outside.append(left_over(block, whitened, matrix))
     clipped = np.clip(np.concatenate(z, 1), -6, 6)
     far = [np.sum(v, 0) if v else np.zeros(len(x)) for v in (inside, outside)]
     return clipped, np.stack(far, 1)
@@ -140,11 +158,13 @@ def gradient(z: np.ndarray, y: np.ndarray, w: Arrays, decay: float) -> Arrays:
 
 
 def train_member(
-    z: np.ndarray, y: np.ndarray, inner: np.ndarray, plan: Plan, seed: int
+    z: np.ndarray, y: np.ndarray, inner: np.ndarray, plan: Plan, seed: int,
+    prompt: slice = slice(0, 0),
 ) -> Arrays:
     """One member by Adam; the state of the epoch that is best on the ``inner`` rows is kept.
 
-    inner: (N,) bool of rows kept out, whole scenes; none: the last epoch is kept.
+    prompt: columns of the prompt. inner: (N,) bool of rows kept out, whole scenes; none: the last
+    epoch is kept.
     """
     rng = np.random.default_rng(seed)
     w = start(z.shape[1], plan, rng)
@@ -158,7 +178,9 @@ def train_member(
         for begin in range(0, len(order), plan.batch):
             part = order[begin : begin + plan.batch]
             kept = rng.random((len(part), z.shape[1])) >= plan.drop
-            g = gradient(z[part] * kept / (1 - plan.drop), y[part], w, plan.decay)
+            shown = z[part] * kept / (1 - plan.drop)
+            shown[rng.random(len(part)) < plan.drop_prompt, prompt] = 0
+            g = gradient(shown, y[part], w, plan.decay)
             step += 1
             for k in w:
                 first[k] = 0.9 * first[k] + 0.1 * g[k]

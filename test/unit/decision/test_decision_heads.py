@@ -16,6 +16,7 @@ def numbers_of(seed=0, members=2):
     found = {}
     for stage in (1, 2, 3):
         at = f"s{stage}."
+        found[f"{at}limit"] = np.array([1e6])
         found[f"{at}mean"] = rng.normal(size=18).astype(np.float32)
         for name, size in SIZES.items():
             found[f"{at}project.{name}"] = rng.normal(size=(size, min(size, 4))).astype(np.float32)
@@ -76,6 +77,20 @@ def test_abstains_far_from_what_it_knows(tmp_path):
     assert heads.scores(1, other).is_familiar
 
 
+def test_a_prompt_worded_in_a_new_way_counts_as_the_mean_prompt(tmp_path):
+    numbers = numbers_of()
+    matrix = numbers["s1.project.prompt"]
+    matrix[:, :] = 0
+    matrix[0, 0] = 1.0  # knows one direction of four
+    numbers["s1.limit"] = np.array([0.5])
+    heads = read_heads(put(tmp_path, numbers))
+    mean = numbers["s1.mean"].astype(float)
+    known, new = mean.copy(), mean.copy()
+    known[3] += 2.0
+    new[3:5] += 2.0
+    assert heads.scores(1, known) != heads.scores(1, mean) == heads.scores(1, new)
+
+
 def test_isotonic_calibration_is_monotone_and_bounded(tmp_path):
     link = {"kind": "isotonic", "scale": 1.0, "shift": 0.0}
     facts = facts_of()
@@ -123,7 +138,8 @@ def without(name):
 @pytest.mark.parametrize(
     ("numbers", "facts"),
     [
-        (without("s2.mean"), None), (without("s3.m1.out"), None), (without("s1.gain.x"), None),
+        (without("s2.mean"), None), (without("s2.limit"), None),
+        (without("s3.m1.out"), None), (without("s1.gain.x"), None),
         (changed(**{"s1.mean": np.zeros(17)}), None),
         (changed(**{"s1.mean": np.full(18, np.inf)}), None),
         (changed(**{"s1.project.hidden": np.zeros((5, 4))}), None),
