@@ -47,7 +47,8 @@ class WorkloadConfig:
     onboard_share: float
     loads: Mapping[str, float]
     nominal: str
-    thinning: float
+    reference_mbps: float
+    replayed_a_day: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class ComputeConfig:
     onboard_active_w: float
     onboard_idle_w: float
     coding_scale: float
+    coding_cores: int
     ground_flops_per_s: float
     ground_active_w: float
     ground_servers: int
@@ -197,7 +199,8 @@ def _workload(keys: Keys) -> WorkloadConfig:
         onboard_share=keys.number("onboard_share", 0, 1),
         loads=loads,
         nominal=keys.text("nominal"),
-        thinning=keys.number("thinning", 1, 1000),
+        reference_mbps=keys.number("reference_mbps", 1e-3, 1e5),
+        replayed_a_day=keys.number("replayed_a_day", 1, 1e9),
     )
     keys.done()
     return workload
@@ -210,6 +213,7 @@ def _compute(keys: Keys) -> ComputeConfig:
         onboard_active_w=board.number("active_w", 0, 1e6),
         onboard_idle_w=board.number("idle_w", 0, 1e6),
         coding_scale=coding.number("scale", 0, 1e6),
+        coding_cores=int(coding.number("cores", 1, 1000)),
         ground_flops_per_s=ground.number("flops_per_s", 1, _BIG),
         ground_active_w=ground.number("active_w", 0, 1e7),
         ground_servers=int(ground.number("servers", 1, 1e5)),

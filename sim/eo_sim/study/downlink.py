@@ -8,6 +8,7 @@ A product that LOS cuts goes on first in the next contact, as CFDP class 2 does.
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 
 from .policy import LAST_RANK, RANKS
@@ -32,6 +33,7 @@ class Downlink:
         self._total = 0.0
         self._lowest = RANKS
         self._current, self._left = -1, 0.0
+        self._coming: list[tuple[float, int, int]] = []  # ready at, number, rank
         self.position = 0.0
         self.now_s = 0.0
         self.sizes: list[float] = []
@@ -39,7 +41,15 @@ class Downlink:
         self.ends: list[float] = []
 
     def advance(self, time_s: float) -> None:
-        """Send until a time, not before the last one."""
+        """Send until a time, not before the last; what is ready by then is queued on the way."""
+        coming = self._coming
+        while coming and coming[0][0] <= time_s:
+            ready_s, number, rank = heapq.heappop(coming)
+            self._send_until(ready_s)
+            self._enqueue(number, rank)
+        self._send_until(time_s)
+
+    def _send_until(self, time_s: float) -> None:
         self.now_s = time_s
         limit = self._bytes_by(time_s)
         while True:
@@ -61,17 +71,23 @@ class Downlink:
             self._current, self._left = -1, 0.0
 
     def add(self, time_s: float, size_bytes: float, rank: int) -> int:
-        """Queue a product at a time; returns its number."""
-        self.advance(time_s)
+        """Queue a product at a time, now or later; returns its number."""
         number = len(self.sizes)
         self.sizes.append(size_bytes)
         self.starts.append(-1.0)
         self.ends.append(-1.0)
+        if time_s > self.now_s:
+            heapq.heappush(self._coming, (time_s, number, rank))
+        else:
+            self._enqueue(number, rank)
+        return number
+
+    def _enqueue(self, number: int, rank: int) -> None:
+        size_bytes = self.sizes[number]
         self._queues[rank].append(number)
         self._queued[rank] += size_bytes
         self._total += size_bytes
         self._lowest = min(self._lowest, rank)
-        return number
 
     def _pop(self) -> int:
         while self._lowest < RANKS:

@@ -71,7 +71,7 @@ def summary(replay: Replay, tables: Tables, deadlines_min: tuple[float, ...]) ->
         accuracy[str(name)] = _accuracies(replay, modality == name, deadlines_min)
     idle_j = (
         tables.config.compute.onboard_idle_w * replay.end_s * len(np.unique(replay.satellite))
-        / tables.config.workload.thinning
+        / tables.thinning
     )  # fmt: skip
     answered = max(int((replay.origin != MISSED).sum()), 1)
     energy = {

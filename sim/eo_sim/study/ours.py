@@ -76,7 +76,8 @@ class Ours:
         }
         self._correct = fits.correct.tolist()
         self._gain = fits.gains[variant.target].tolist()
-        self._levels = [i for i, x in enumerate(trace.levels) if x.kind in variant.kinds]
+        kinds = [k for k in variant.kinds if k != "regions" or setting["regions"]]
+        self._levels = [i for i, x in enumerate(trace.levels) if x.kind in kinds]
         self._keeps = dict(zip(SIZES, fits.retention.tolist(), strict=True))
         self._bar = fits.novelty_bar
         self._ground_s = float(tables.regular_s.mean())
@@ -176,13 +177,15 @@ _SPACE: Mapping[str, Sequence[Any]] = {
     "delay_price": (0.0, 0.01, 0.05),
     "joule_price": (0.0, 0.01, 0.05),
     "needs_delivery": (True, False),
+    # Choosing regions costs processor time; whether it is worth that, the search says.
+    "regions": (True, False),
     "order": ORDERS,
 }
 _GATE: Mapping[str, Sequence[Any]] = {
     "accept": (0.6, 0.7, 0.8, 0.9, 0.95),
     "reject": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
     "hurdle": (0.0, 0.01, 0.03, 0.06, 0.12, 0.2),
-    "mb_price": (0.0,),
+    "regions": (True, False),
     "order": ORDERS,
 }
 

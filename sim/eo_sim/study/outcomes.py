@@ -183,7 +183,7 @@ class Cores:
     def _levels(
         self, image: ImageInput, relevance: Array, prompt: str
     ) -> list[tuple[Array, int, float]]:
-        """(pixels on the ground, bytes of the product, seconds of choosing and coding) a level."""
+        """(pixels on the ground, bytes of the product, processor seconds) of each level."""
         frames, height, width, bands = image.values.shape
         modality = image.modality if image.modality in MODALITIES else "optical"
         raw = _raw_bytes(image.values)
@@ -196,9 +196,9 @@ class Cores:
         for level in LEVELS:
             # A coder of its own for each level: what one has coded costs the next nothing.
             coder = RegionCoder(image.values, header)
-            begun = time.perf_counter()
+            begun = time.process_time()
             data = self._product(level, coder, (0, 0, width, height), relevance, raw)
-            seconds = time.perf_counter() - begun
+            seconds = time.process_time() - begun
             if level.kind == "raw":
                 # The same samples uncoded: a head of a container, and every byte as stored.
                 found.append((compose(read_container(data)), raw + 300, 0.0))

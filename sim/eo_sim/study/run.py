@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from .simulator import Replayer
 from .tables import Tables
 from .trace import Trace
 from .tune import curve, replay, search
-from .workload import Requests, make_requests
+from .workload import Load, Requests, make_load, make_requests
 from .world import World, make_world
 
 Tell = Callable[[str], None]
@@ -51,9 +51,9 @@ class Study:
         self.trace, self.config, self._mission, self._tell = trace, config, mission, tell
         self._reference = trace.level(level_of(trace, "lossless"))
         self._fits = fit(trace, self._reference)
-        self._tables = Tables(trace, config)
-        self._replayer = Replayer(self._tables)
-        self._worlds: dict[float, World] = {}
+        self._replayers: dict[float, Replayer] = {}
+        self._worlds: dict[tuple[float, float], World] = {}
+        self._loads: dict[tuple[str, str], Load] = {}
         self._requests: dict[str, list[Requests]] = {}
 
     def table(self, extra: Sequence[Policy] = (), *, with_ablations: bool = True) -> dict[str, Any]:
@@ -88,7 +88,11 @@ class Study:
                 "test": len(test), "scenes": len(self.trace.names["scenes"]),
                 "meta": dict(self.trace.meta),
             },
-            "worlds": {f"{rate:g}": dict(w.facts) for rate, w in self._worlds.items()},
+            "worlds": {
+                f"{rate:g} Mbit/s, 1 in {thinning:.4g}": dict(w.facts)
+                for (rate, thinning), w in self._worlds.items()
+            },
+            "loads": {f"{split} {name}": asdict(x) for (split, name), x in self._loads.items()},
             "machine": {"seconds": time.monotonic() - begun, "python": platform.python_version()},
         }  # fmt: skip
 
@@ -96,20 +100,22 @@ class Study:
 
     def _tune(self, policies: Sequence[Policy]) -> list[Kept]:
         tune = self.config.tune
+        load = self.load("val", tune.load)
+        replayer = self._replayer(load.thinning)
         world = make_world(
             self.config.world, self._mission, rate_mbps=tune.rate_mbps,
-            satellites=tune.satellites, hours=tune.hours, thinning=self.config.workload.thinning,
+            satellites=tune.satellites, hours=tune.hours, thinning=load.thinning,
         )
         requests = make_requests(
             self.trace, "val", tune.satellites, self.config.workload,
-            scenes_a_day=self.config.workload.loads[tune.load], hours=tune.hours,
+            scenes_a_day=load.scenes_a_day / load.thinning, hours=tune.hours,
         )
-        context = Context(self.trace, self._fits, self._tables, world.links)
+        context = Context(self.trace, self._fits, replayer.tables, world.links)
         kept = []
         for policy in policies:
             self._tell(f"tune {policy.name}")
             trials = search(
-                policy, self._replayer, requests, world, context, trials=tune.trials,
+                policy, replayer, requests, world, context, trials=tune.trials,
                 seed=tune.seed, deadlines_min=self.config.figures.deadlines_min,
             )
             settings = tuple(curve(trials, tune.curve_points))
@@ -162,37 +168,56 @@ class Study:
         self, policy: Policy, setting: Setting, rate: float, load: str, offloaded: float | None
     ) -> dict[str, Any]:
         self._tell(f"replay {policy.name}, {rate:g} Mbit/s, {load}")
-        world, requests = self.world(rate), self._load(load)
-        context = Context(self.trace, self._fits, self._tables, world.links)
+        flown = self.load("test", load)
+        world, requests = self.world(rate, flown.thinning), self._asked(flown)
+        replayer = self._replayer(flown.thinning)
+        context = Context(self.trace, self._fits, replayer.tables, world.links)
         if policy.name == "random_offload" and offloaded is not None:
             context = replace(context, offload_rate=offloaded)
         begun = time.monotonic()
-        done = replay(policy, setting, self._replayer, requests, world, context)
+        done = replay(policy, setting, replayer, requests, world, context)
         deadlines = self.config.figures.deadlines_min
         return {
             "policy": policy.name, "role": policy.role, "rate_mbps": rate, "load": load,
             "setting": dict(setting.values), "label": setting.label(),
-            "figures": summary(done, self._tables, deadlines),
-            "sums": cluster_sums(done, self._tables, deadlines),
+            "figures": summary(done, replayer.tables, deadlines),
+            "sums": cluster_sums(done, replayer.tables, deadlines),
             "replay_s": time.monotonic() - begun,
         }  # fmt: skip
 
-    def world(self, rate_mbps: float) -> World:
+    def world(self, rate_mbps: float, thinning: float) -> World:
         """World of one rate rule, computed once."""
-        if rate_mbps not in self._worlds:
-            self._worlds[rate_mbps] = make_world(
-                self.config.world, self._mission, rate_mbps=rate_mbps,
-                thinning=self.config.workload.thinning,
+        key = (rate_mbps, thinning)
+        if key not in self._worlds:
+            self._worlds[key] = make_world(
+                self.config.world, self._mission, rate_mbps=rate_mbps, thinning=thinning
             )
-        return self._worlds[rate_mbps]
+        return self._worlds[key]
 
-    def _load(self, load: str) -> list[Requests]:
-        if load not in self._requests:
-            self._requests[load] = make_requests(
-                self.trace, "test", self.config.world.satellites, self.config.workload,
-                scenes_a_day=self.config.workload.loads[load], hours=self.config.world.hours,
+    def load(self, split: str, name: str) -> Load:
+        """How much a load is in one split, by what the contacts carry at the reference rate."""
+        if (split, name) not in self._loads:
+            world = self.world(self.config.workload.reference_mbps, 1.0)
+            window_h = world.end_s / 3600
+            carried = sum(link.sent_bytes[-1] for link in world.links.values())
+            a_day = carried / len(world.links) / window_h * 24
+            self._loads[split, name] = make_load(
+                self.trace, split, name, self.config.workload, a_day
             )
-        return self._requests[load]
+        return self._loads[split, name]
+
+    def _replayer(self, thinning: float) -> Replayer:
+        if thinning not in self._replayers:
+            self._replayers[thinning] = Replayer(Tables(self.trace, self.config, thinning))
+        return self._replayers[thinning]
+
+    def _asked(self, load: Load) -> list[Requests]:
+        if load.name not in self._requests:
+            self._requests[load.name] = make_requests(
+                self.trace, "test", self.config.world.satellites, self.config.workload,
+                scenes_a_day=load.scenes_a_day / load.thinning, hours=self.config.world.hours,
+            )
+        return self._requests[load.name]
 
     # -- what else the table says ----------------------------------------------------------------
 

@@ -1,10 +1,11 @@
 """Replay one policy over one world: captures, on-board computing, downlink, ground, answers.
 
-Theory of operation: a satellite has one computer, first come first served, and one downlink
-(``downlink``). Requests are taken in order of capture; the policy is asked at each stage with the
-satellite's own knowledge at that moment. Decisions of one satellite come in order of time, so its
-queue is advanced once along them. What reaches the ground is served there by all servers, first
-come first served, over all satellites. Everything after the decisions is array arithmetic.
+Theory of operation: a satellite has one computer, first come first served, cores beside it that
+choose and code regions, and one downlink (``downlink``). Requests are taken in order of capture;
+the policy is asked at each stage with the satellite's own knowledge at that moment. Decisions of
+one satellite come in order of time, so its queue is advanced once along them. What reaches the
+ground is served there by all servers, first come first served, over all satellites. Everything
+after the decisions is array arithmetic.
 
 Conservation: each request gets one final answer, from on board or from the ground, or is a stated
 miss; a provisional answer whose pixels never come is final.
@@ -158,6 +159,7 @@ class Replayer:
         chips = int(some.chip.max()) + 1 if n else 0
         shared_level, shared_product = [-1] * chips, [-1] * chips
         cpu_s = 0.0
+        self._cores = [0.0] * self.tables.config.compute.coding_cores
         rows, captures = some.row.tolist(), some.capture_s.tolist()
         consumers, chip_of = some.is_onboard.tolist(), some.chip.tolist()
         for i, row in enumerate(rows):
@@ -171,11 +173,12 @@ class Replayer:
                 log.answered_s[i] = now
                 if not consumers[i]:
                     log.answer[i] = down.add(now, self._answer[row], ANSWER_RANK)
+            done = now
             if action >= OFFLOAD:
-                now = self._offload(
+                done = self._offload(
                     log, i, row, choice, now, down, shared_level, shared_product, chip_of[i]
                 )
-            log.start_s[i], log.done_s[i], log.stage[i] = start, now, stage
+            log.start_s[i], log.done_s[i], log.stage[i] = start, done, stage
             cpu_s = now
         return log
 
@@ -217,7 +220,10 @@ class Replayer:
             log.note[i] = down.add(now, self._note[row], ANSWER_RANK)
             log.pixels[i], log.level[i] = shared_product[chip], have
             return now
-        now += self._code[row][level]
+        cost = self._code[row][level]
+        if cost > 0:
+            now = max(self._cores[0], now) + cost
+            heapq.heapreplace(self._cores, now)
         product = down.add(now, self._wire[row][level], choice.rank)
         log.pixels[i], log.level[i], log.owns[i] = product, level, True
         if self._shares[level]:
@@ -338,7 +344,7 @@ class Replayer:
         code_j = np.where(every["owns"].astype(bool), tables.code_j[row, level], 0.0)
         contact_s = sum(link.contact_s[-1] for link in world.links.values())
         carried = sum(link.sent_bytes[-1] for link in world.links.values())
-        rate = carried / contact_s * tables.config.workload.thinning if contact_s else 1.0
+        rate = carried / contact_s * tables.thinning if contact_s else 1.0
         sending_s = every["down_bytes"].astype(np.float64) / rate
         return {
             "onboard_j": compute_j + code_j,

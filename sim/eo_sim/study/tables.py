@@ -1,8 +1,8 @@
 """What each request costs, from trace and configuration, once for all policies.
 
 Compute times are floating-point operations over a stated speed, so that a trace made on any
-machine gives the same replay. Coding has no such count: its seconds are scaled by how much faster
-the collecting machine ran the compact model than the stated computer would.
+machine gives the same replay. Coding has no such count: its seconds are the collecting machine's
+processor time, scaled.
 """
 
 from __future__ import annotations
@@ -25,18 +25,15 @@ class Tables:
         compact_s: (N, 3) cumulative to tap 1, tap 2, end. code_s, regular_s: (N, L).
         wire: (N, L) bytes on the link with frames and repeats. answer_wire, note_wire: (N,).
         compact_j: (N, 3), code_j, regular_j: (N, L), of a single request.
-        deadline_s: (N,) after capture.
+        deadline_s: (N,) after capture. thinning: see config/study.yaml.
     """
 
-    def __init__(self, trace: Trace, config: StudyConfig) -> None:
+    def __init__(self, trace: Trace, config: StudyConfig, thinning: float = 1.0) -> None:
         compute, world = config.compute, config.world
-        slow = config.workload.thinning
-        self.trace, self.config = trace, config
+        self.trace, self.config, self.thinning = trace, config, thinning
+        slow = thinning
         true_s = trace["compact_flops"] / compute.onboard_flops_per_s
-        there_s = float(trace["compact_s"][:, -1].astype(np.float64).sum())
-        speed = float(trace["compact_flops"][:, -1].sum()) / max(there_s, 1e-9)
-        scale = compute.coding_scale * speed / compute.onboard_flops_per_s
-        code_s = trace["code_s"].astype(np.float64) * scale
+        code_s = trace["code_s"].astype(np.float64) * compute.coding_scale
         ground_s = trace["regular_flops"] / compute.ground_flops_per_s + compute.ground_overhead_s
         self.compact_s, self.code_s, self.regular_s = true_s * slow, code_s * slow, ground_s * slow
         self.compact_j = true_s * compute.onboard_active_w

@@ -17,6 +17,7 @@ from .errors import StudyError
 from .trace import Trace
 
 Int = NDArray[np.int64]
+_PROBED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,58 @@ class _Sensor:
         return [self.rows[i] for i in order[:fits]]
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much is captured.
+
+    Attributes:
+        name: in the table. raw_over_capacity: see config/study.yaml.
+        scenes_a_day: study scenes a satellite and day, of which one in ``thinning`` is replayed.
+        requests_a_day, raw_bytes_a_day: what they ask and hold, expected.
+    """
+
+    name: str
+    raw_over_capacity: float
+    scenes_a_day: float
+    requests_a_day: float
+    raw_bytes_a_day: float
+    thinning: float
+
+
+def make_load(
+    trace: Trace, split: str, name: str, config: WorkloadConfig, capacity_bytes_a_day: float
+) -> Load:
+    """Find how many scenes make a load, by a draw of some.
+
+    Args:
+        capacity_bytes_a_day: what the contacts of a satellite carry at the reference rate.
+    """
+    sensors, weights = _sensors(trace, split)
+    random = np.random.default_rng([config.seed, 999])
+    picked = random.choice(len(sensors), _PROBED, p=weights)
+    raw, count = 0.0, 0
+    for sensor in picked:
+        chips = sensors[sensor].scene(config.scene_px, random)
+        raw += float(sum(trace["raw_bytes"][rows].max() for rows in chips))
+        count += sum(map(len, chips))
+    ratio = config.loads[name]
+    scenes = ratio * capacity_bytes_a_day / (raw / _PROBED)
+    requests = scenes * count / _PROBED
+    return Load(name, ratio, scenes, requests, scenes * raw / _PROBED,
+                max(1.0, requests / config.replayed_a_day))  # fmt: skip
+
+
+def _sensors(trace: Trace, split: str) -> tuple[list[_Sensor], NDArray[np.float64]]:
+    """Sensors of a split, and how often a scene is of each: by its number of chips."""
+    rows = trace.rows(split)
+    if not len(rows):
+        raise StudyError(f"the trace has no request of split {split}")
+    sets = trace["set"][rows]
+    sensors = [_Sensor(trace, rows[sets == code]) for code in np.unique(sets)]
+    weights = np.array([sensor.count for sensor in sensors], float)
+    return sensors, weights / weights.sum()
+
+
 def make_requests(
     trace: Trace, split: str, satellites: Sequence[str], config: WorkloadConfig,
     *, scenes_a_day: float, hours: float,
@@ -66,24 +119,19 @@ def make_requests(
 
     Args:
         split: val or test; chips of the other one never appear.
-        scenes_a_day: study scenes a satellite and day, before thinning.
+        scenes_a_day: study scenes a satellite and day that are replayed.
         hours: captures fall evenly, with a jitter, into these.
     Raises:
         StudyError: the trace has no request of the split.
     """
-    rows = trace.rows(split)
-    if not len(rows):
-        raise StudyError(f"the trace has no request of split {split}")
-    sets = trace["set"][rows]
-    sensors = [_Sensor(trace, rows[sets == code]) for code in np.unique(sets)]
-    weights = np.array([sensor.count for sensor in sensors], float)
-    count = max(1, round(scenes_a_day * hours / 24 / config.thinning))
+    sensors, weights = _sensors(trace, split)
+    count = max(1, round(scenes_a_day * hours / 24))
     made = []
     for index, satellite in enumerate(satellites):
         random = np.random.default_rng([config.seed, index])
         step_s = hours * 3600 / count
         times_s = (np.arange(count) + random.uniform(0, 1, count)) * step_s
-        picked = random.choice(len(sensors), count, p=weights / weights.sum())
+        picked = random.choice(len(sensors), count, p=weights)
         made.append(_requests(satellite, sensors, picked, times_s, config, random))
     return made
 

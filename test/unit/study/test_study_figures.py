@@ -173,7 +173,8 @@ SMALL = replace(
     CONFIG,
     world=replace(CONFIG.world, satellites=("sentinel_2a",), hours=4.0, drain_hours=2.0,
                   rates_mbps=(30.0,)),
-    workload=replace(CONFIG.workload, loads={"idle": 100.0, "busy": 1200.0}, scene_px=300_000),
+    workload=replace(CONFIG.workload, loads={"idle": 0.02, "busy": 2.0}, scene_px=300_000,
+                     replayed_a_day=2500.0),
     tune=replace(CONFIG.tune, trials=2, hours=2.0, satellites=("sentinel_2a",), curve_points=2),
     figures=replace(CONFIG.figures, bootstrap=40),
 )  # fmt: skip

@@ -35,9 +35,9 @@ CONFIG = load_config(ROOT / "config" / "study.yaml")
 PLAIN = replace(
     CONFIG,
     world=replace(CONFIG.world, loss=0.0, frame_bytes=1000, frame_payload_bytes=1000, delay_s=0.0),
-    workload=replace(CONFIG.workload, thinning=1.0, onboard_share=0.0),
+    workload=replace(CONFIG.workload, onboard_share=0.0),
     compute=replace(CONFIG.compute, coding_scale=0.0, ground_overhead_s=0.0, ground_servers=1,
-                    onboard_flops_per_s=1e9, ground_flops_per_s=1e9),
+                    onboard_flops_per_s=1e9, onboard_active_w=10.0, ground_flops_per_s=1e9),
 )  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def busy(rate_bps=2e5, seed=0):
     one = Link([Contact("sat", "st", t, t + 120.0, np.array([t, t + 120.0]), np.full(2, rate_bps))
                 for t in range(600, 20_000, 2400)], 25_000.0)  # fmt: skip
     flown = World({"sat": one}, 18_000.0, 25_000.0, {})
-    config = replace(CONFIG.workload, seed=seed, thinning=1.0, scene_px=300_000)
+    config = replace(CONFIG.workload, seed=seed, scene_px=300_000)
     return flown, make_requests(BIG, "test", ["sat"], config, scenes_a_day=120, hours=5.0)
 
 

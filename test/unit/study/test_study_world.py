@@ -102,7 +102,7 @@ def test_the_study_flies_what_it_says():
 
 def test_workload_holds_pixels_that_exist_and_one_sensor_a_scene():
     trace = made_trace(chips=20)
-    config = replace(CONFIG.workload, thinning=1.0, scene_px=500_000)
+    config = replace(CONFIG.workload, scene_px=500_000)
     (some,) = make_requests(trace, "test", ["sat"], config, scenes_a_day=40, hours=12.0)
     assert (np.diff(some.capture_s) >= 0).all()
     assert some.capture_s.min() >= 0 and some.capture_s.max() < 12 * 3600
