@@ -1,9 +1,11 @@
 """Answer the questions of the gallery and write its page and pictures.
 
     python -m training.gallery [--model compact --model regular] [--out docs/gallery.md]
+        [--readme README.md]
 
 Needs neither torch nor a data folder: pictures are the test chips of this repository and scenes of
-the procedural world. Questions are drawn by a hash, whatever the models say to them.
+the procedural world. Questions are drawn by a hash, whatever the models say to them. The first
+question of each row also goes into the readme, between the marks of its block ``gallery``.
 """
 
 import argparse
@@ -12,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from eo_nodes.contracts.errors import EoError
+from eo_nodes.contracts.errors import ConfigError, EoError
 from eo_nodes.lvlm import load_model
 from training.evaluation.fixtures import CHIPS, PROJECT
 from training.evaluation.sets import open_library
@@ -59,11 +61,11 @@ def answered(models, shot):
 
 
 def write_row(row, models, folder, link):
-    """Pictures of a row into a folder; returns (markdown, marks per model)."""
+    """Pictures of a row into a folder; returns (markdown, marks per model, lines of the table)."""
     lines = [f"## {row.name} {row.title}", "", row.text, "",
              "| | question | label | " + " | ".join(models) + " |",
              "|---|---|---|" + "---|" * len(models)]
-    marks = []
+    marks, table = [], []
     first = next(iter(models.values()))
     for number, shot in enumerate(row.shots, 1):
         said = answered(models, shot)
@@ -72,10 +74,30 @@ def write_row(row, models, folder, link):
         name = f"{row.name}_{number}.png"
         (folder / name).write_bytes(drawing.png(picture))
         asked = code(shot.prompt) + (f" ({shot.remark})" if shot.remark else "")
-        lines.append(f"| ![{row.name}]({link}/{name}) | {asked} | {code(shot.truth)} | "
+        table.append(f"| ![{row.name}]({link}/{name}) | {asked} | {code(shot.truth)} | "
                      + " | ".join(cell for cell, *_ in said) + " |")
         marks.append([right for _, right, _ in said])
-    return "\n".join(lines), marks
+    return "\n".join(lines + table), marks, table
+
+
+def write_readme(path, models, firsts, told, link):
+    """Put one line of each row between the readme's marks.
+
+    firsts: (row, first line of its table) pairs.
+    Raises:
+        ConfigError: the readme has no such marks.
+    """
+    text = path.read_text(encoding="utf-8")
+    block = re.compile(r"(<!-- gallery -->\n).*?(<!-- /gallery -->)", re.DOTALL)
+    if not block.search(text):
+        raise ConfigError(f"{path}: no block <!-- gallery --> ... <!-- /gallery -->")
+    lines = ["| | | question | label | " + " | ".join(models) + " |",
+             "|---|---|---|---|" + "---|" * len(models)]
+    for row, line in firsts:
+        lines.append(f"| {row.name} {row.title} {line.replace('](', f']({link}', 1)}")
+    lines += ["", f"All questions of the gallery: {told}"]
+    path.write_text(block.sub(lambda m: m[1] + "\n".join(lines) + "\n" + m[2], text),
+                    encoding="utf-8")
 
 
 def summary(models, marks):
@@ -95,6 +117,7 @@ def main(argv=None):
     p.add_argument("--model", action="append", help="name below models/ or folder; default: both")
     p.add_argument("--out", type=Path, default=PROJECT / "docs" / "gallery.md")
     p.add_argument("--chips", type=Path, default=CHIPS)
+    p.add_argument("--readme", type=Path, help="default: the project's, with the default --out")
     p.add_argument("--rows", nargs="*", help="only these, e.g. E1 X4")
     p.add_argument("--threads", type=int, default=1)
     a = p.parse_args(argv)
@@ -112,15 +135,21 @@ def main(argv=None):
     if not a.rows:
         for old in folder.glob("*.png"):
             old.unlink()
-    texts, marks = [], {}
+    texts, marks, firsts = [], {}, []
     for row in every:
         if not a.rows or row.name in a.rows:
-            text, marks[row.name] = write_row(row, models, folder, folder.name)
+            text, marks[row.name], table = write_row(row, models, folder, folder.name)
             texts.append(text)
+            firsts.append((row, table[0]))
             print(row.name, marks[row.name], flush=True)
     told = summary(models, marks)
     head = HEAD.format(first=next(iter(models)), summary=told)
     a.out.write_text("\n\n".join([head.rstrip(), *texts]) + "\n", encoding="utf-8")
+    is_default = a.out == p.get_default("out") and not a.rows
+    if readme := a.readme or (PROJECT / "README.md" if is_default else None):
+        # Links of the page are from its own folder, those of the readme from the readme's.
+        link = a.out.resolve().parent.relative_to(readme.resolve().parent).as_posix()
+        write_readme(readme, models, firsts, told, "" if link == "." else f"{link}/")
     size = sum(f.stat().st_size for f in folder.glob("*.png"))
     print(f"{told} {size / 1e3:.0f} kB of pictures in {folder}")
     return 0

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from eo_nodes.contracts.errors import ModelError
+from eo_nodes.contracts.errors import ConfigError, ModelError
 from eo_nodes.lvlm import slis
 from eo_nodes.lvlm.infer import ImageInput
 from training.evaluation.fixtures import CHIPS
@@ -108,14 +108,28 @@ class Wrong:
 
 def test_failures_and_refusals_are_shown(every, tmp_path):
     (e5,) = (r for r in every if r.name == "E5")
-    text, marks = gallery.write_row(e5, {"wrong": Wrong()}, tmp_path, "gallery")
+    text, marks, table = gallery.write_row(e5, {"wrong": Wrong()}, tmp_path, "gallery")
     assert len(marks) == len(e5.shots) == text.count("![E5]") == len(list(tmp_path.iterdir()))
     assert [False] in marks and [None] in marks
     assert "**wrong**" in text and "refused: one image" in text
     # One table: every line of it has as many cells as the first.
     cells = {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines()[4:]}
     assert cells == {5}
+    assert table == text.splitlines()[-len(table):] and len(table) == len(marks)
     assert gallery.summary({"wrong": None}, {"E5": marks}).startswith("wrong: 0 of ")
+
+
+def test_the_readme_gets_one_line_a_row(every, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- gallery -->\nold\n<!-- /gallery -->\nb\n")
+    line = "| ![E1](gallery/E1_1.png) | `q` | `l` | `x` right |"
+    gallery.write_readme(readme, {"m": None}, [(every[0], line)], "m: 1 of 1 right.", "docs/")
+    text = readme.read_text()
+    assert "old" not in text and text.startswith("a\n") and text.endswith("/gallery -->\nb\n")
+    assert "| E1 One autoregressive model | ![E1](docs/gallery/E1_1.png) | `q` |" in text
+    with pytest.raises(ConfigError, match="no block"):
+        readme.write_text("nothing")
+        gallery.write_readme(readme, {"m": None}, [], "", "")
 
 
 def test_bands_without_names_are_refused_in_the_row_of_bands(every):
