@@ -104,7 +104,8 @@ def test_confidence_knows_a_bounded_number_of_requests_and_the_latest(bench, mon
     bench.hear("verdict")
     for number in range(8):
         bench.say("request", request_of(bench, f"r{number}", consumer="onboard", deadline_ns=S))
-    bench.until(lambda: "r7" in node._wanted, "the last request")
-    assert node._wanted == {f"r{number}": (S, "onboard") for number in (5, 6, 7)}
+    bench.until(lambda: "r7" in node._requests, "the last request")
+    kept = {key: (r.deadline_ns, r.consumer) for key, r in node._requests.items()}
+    assert kept == {f"r{number}": (S, "onboard") for number in (5, 6, 7)}
     bench.say("tap", Tap(request_id="r7", attempt=1, stage=1))
     bench.only("verdict", "request_id", "r7")

@@ -1,6 +1,5 @@
 """Heads in the live graph: taps carry what they take, verdicts follow them, commands move them."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +12,6 @@ from eo_nodes.contracts.values import (
     Command,
     Contact,
     ContactPlan,
-    Request,
     Tap,
     Verdict,
     View,
@@ -135,15 +133,6 @@ def test_m30_heads_that_the_manifest_does_not_vouch_for_are_refused(bench, folde
     node = bench.make(Confidence, model_dir=str(broken))
     with pytest.raises(ModelError):
         node.configure()
-
-
-def test_requests_known_are_bounded(bench, folder):
-    from eo_nodes.nodes.confidence_node import Confidence
-
-    gate = bench.start(Confidence, model_dir=folder)
-    for number in range(1_200):
-        gate._on_request(dataclasses.replace(Request(), id=f"req-{number}"))
-    assert len(gate._requests) == 1_000
 
 
 def test_health_monitor_leaves_thresholds_to_their_node(bench):
