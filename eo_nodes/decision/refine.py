@@ -4,9 +4,14 @@ Purpose: the region that the model on the ground wants before its answer counts,
 it may wait for it. Non-purpose: how the region gets here (``tasking``, ``downlink``).
 
 A product says of each region how relevant the model on board found it for the prompt, relative
-to the most relevant one, and what became of it. What counts for the prompt and came reduced or
-not at all is what a second look can add. One box around all of it is asked for: the model
-answers on all regions together, and blocks of their own cost a head each.
+to the most relevant one, and what became of it: kept exactly, in a coarser quality, downsampled,
+dropped. What counts for the prompt and did not come whole is what a second look can add. One box
+around all of it is asked for: the model answers on all regions together, and blocks of their own
+cost a head each.
+
+A look that could not change the answer is not worth its bytes. An answer changes at most as often
+as it is wrong, and only by what is missing, so ``(1 - confidence) * missing share`` bounds what the
+look can bring; below `least_change` nothing is asked for.
 
 Source: own.
 """
@@ -20,6 +25,7 @@ from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import ContactPlan, Region
 
 Window = tuple[int, int, int, int]
+_COARSE = 0.9  # of a region in full size that came in a coarser quality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +36,16 @@ class RefineConfig:
         unsure_below: calibrated confidence of the answer in [0, 1] below which it is unsure;
             0 asks for nothing.
         needed_at: relevance in [0, 1] from which the prompt needs a region.
+        least_change: what a look must be able to bring, [0, 1].
     """
 
     unsure_below: float
     needed_at: float
+    least_change: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.unsure_below <= 1 and 0 <= self.needed_at <= 1):
-            raise ConfigError("refine: both thresholds lie in [0, 1]")
+        if not all(0 <= v <= 1 for v in (self.unsure_below, self.needed_at, self.least_change)):
+            raise ConfigError("refine: the thresholds lie in [0, 1]")
 
 
 def wanted_region(
@@ -57,20 +65,41 @@ def wanted_region(
         plan: coming contacts, or None when no plan is known.
         deadline_ns: of the request, 0 for none.
     """
-    if confidence >= config.unsure_below:
+    regions = tuple(regions)
+    could_change = (1 - confidence) * missing_share(regions)
+    if confidence >= config.unsure_below or could_change < config.least_change:
         return None
     box = missing_box(regions, config.needed_at)
     return box if box is not None and wait_until_ns(plan, now_ns, deadline_ns) else None
 
 
 def missing_box(regions: Iterable[Region], needed_at: float) -> Window | None:
-    """Smallest box around the needed regions that were downsampled or dropped, if there are any."""
-    boxes = [r.window for r in regions if r.action != "keep" and r.relevance >= needed_at]
+    """Smallest box around the needed regions that did not come exactly, if there are any."""
+    boxes = [r.window for r in regions if not _is_exact(r) and r.relevance >= needed_at]
     if not boxes:
         return None
     left, top = min(x for x, _, _, _ in boxes), min(y for _, y, _, _ in boxes)
     right, bottom = max(x + w for x, _, w, _ in boxes), max(y + h for _, y, _, h in boxes)
     return left, top, right - left, bottom - top
+
+
+def _is_exact(region: Region) -> bool:
+    """Whether a region came in full size and without a quality step behind its codec's name."""
+    return region.action == "keep" and "/" not in region.codec
+
+
+def missing_share(regions: Iterable[Region]) -> float:
+    """Share of what is relevant that did not come, [0, 1]: by relevance and area.
+
+    A region counts by its scale; one in a coarser quality lacks little.
+    """
+    whole = missing = 0.0
+    for region in regions:
+        weight = region.relevance * region.window[2] * region.window[3]
+        came = region.scale if region.action != "drop" else 0.0
+        whole += weight
+        missing += weight * (1 - came * (1.0 if _is_exact(region) or came < 1 else _COARSE))
+    return missing / whole if whole > 0 else 0.0
 
 
 def wait_until_ns(plan: ContactPlan | None, now_ns: int, deadline_ns: int = 0) -> int:

@@ -29,6 +29,7 @@ from .value import DROPPED, Floats, Option, Rung, Shown, choice, gains, ladder, 
 Window = tuple[int, int, int, int]
 Base = tuple[float, float]
 _DIGITS = 9
+_LEAST_SUM = 1e-9
 _TRIED = 2
 """Overviews whose ladders are really climbed: those that gain most by estimate."""
 
@@ -109,7 +110,8 @@ class Plan:
     Attributes:
         regions: tile the window, those sent first, best first; ``codec`` names the quality.
         base: the overview, as ``Coder.size`` takes it.
-        gain: over sending nothing. next_gain: of the first rung that did not fit, 0 if all did.
+        gain: over sending nothing, 1 for all of it exactly.
+        next_gain: of the first rung that did not fit, 0 if all did.
         rungs, climbed: length of the ladder, and how much of it.
     """
 
@@ -136,10 +138,10 @@ def plan(
         relevance: (rows, columns) in [0, 1] over the window, any size; NaN counts as 0.
         window: x, y, w, h in scene pixels.
         budget_bytes: of the product file, head and overview included; None for no limit.
-        least_gain_per_byte: price of a byte.
+        least_gain_per_byte: price of a byte, in gains of whole windows.
     Returns:
-        The plan that gains most, its file within the budget; or one of nothing but head and
-        smallest overview where even these are not.
+        The plan that gains most, its file within the budget; or one of nothing but head and the
+        overview of fewest bytes where even these are not.
     Raises:
         ConfigError: relevance, window or configuration break their contract.
     """
@@ -152,17 +154,19 @@ def plan(
         tuple(scale for scale, _ in offers))
     levels = seen(shown, sizes, config.needed_px)
     costs = np.stack([f.bytes for f in found])[:, : len(options)]
-    dropped = merge([Region(window=place, action="drop") for place in places])
+    dropped = _regions(places, shares, choice((), 0, len(places)), options)
+    # Of one window: all of it exactly gains 1, so that a price means the same for any window.
+    weights = shares / max(float(shares.sum()), _LEAST_SUM)
     starts: list[_Start] = []
     for number, base in enumerate((None, *bases)):
         size = coder.size(dropped, base)
-        if base and budget_bytes is not None and size > budget_bytes:
-            continue
         known = levels[:, len(options) + number - 1] if base else np.zeros(len(places))
-        rungs = ladder(costs, gains(shares, levels[:, : len(options)], known),
+        rungs = ladder(costs, gains(weights, levels[:, : len(options)], known),
                        least_gain_per_byte=least_gain_per_byte)
-        starts.append(_Start(base, size, float((shares * known).sum()), rungs))
+        starts.append(_Start(base, size, float((weights * known).sum()), rungs))
     limit = np.inf if budget_bytes is None else budget_bytes
+    # Where no overview fits, the smallest goes all the same: it always goes first.
+    starts = [s for s in starts if s.size <= limit] or [min(starts, key=lambda s: s.size)]
     starts.sort(key=lambda s: -s.guess(limit, least_gain_per_byte))  # stable: the smallest first
     made = [_climb(places, shares, options, start, coder, budget_bytes)
             for start in starts[:_TRIED]]
@@ -218,7 +222,7 @@ def _offers(coder: Coder, config: SendingConfig) -> tuple[list[Option], list[Bas
     steps = sorted({_rounded(q * coder.contrast) for q in qualities}, reverse=True)
     options = [Option(scale, step) for scale in sorted(config.scales) for step in steps]
     bases = [(scale, _rounded(q * coder.contrast)) for scale, q in config.bases
-             if scale > coder.overview_scale > 0]
+             if scale >= coder.overview_scale > 0]
     return options, bases
 
 
@@ -232,7 +236,7 @@ def _regions(
 ) -> tuple[Region, ...]:
     made = []
     for place, share, index in zip(places, shares, chosen.tolist(), strict=True):
-        relevance = float(share)
+        relevance = round(float(share), 3)  # digits cost bytes in the product's head
         if index == DROPPED:
             made.append(Region(window=place, action="drop", relevance=relevance))
             continue

@@ -49,6 +49,13 @@ class GroundLvlm(EoNode):
             0.0,
             1.0,
         ),
+        Parameter(
+            "least_change",
+            0.02,
+            "chance of another answer that a region must offer: wrong, and what is missing",
+            0.0,
+            1.0,
+        ),
     )
 
     def __init__(self, name: str = "ground_lvlm", **options: Any) -> None:
@@ -58,7 +65,9 @@ class GroundLvlm(EoNode):
         """Load the model: digest and self test (M30)."""
         self._model = load_checked(self, self.param("model_dir"), self.param("threads"))
         self._refine = RefineConfig(
-            unsure_below=self.param("unsure_below"), needed_at=self.param("needed_at")
+            unsure_below=self.param("unsure_below"),
+            needed_at=self.param("needed_at"),
+            least_change=self.param("least_change"),
         )
         self._plan: ContactPlan | None = None
         self.speak("answer", "notice")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.contracts.values import Tap, View, Views
+from eo_nodes.decision.relevance import Cues, RelevanceConfig, relevance_of
 from eo_nodes.graph.paths import project_file
 from eo_nodes.imaging.prepare import view_array
 from eo_nodes.lvlm import ViewTensor, load_model
+from eo_nodes.lvlm.cues import seen_of
 from eo_nodes.lvlm.infer import AnswersImages
 from eo_nodes.lvlm.interface import Session, VisionLanguageModel
 from eo_nodes.lvlm.question import plain_words
@@ -75,7 +78,8 @@ def tap_of(
         prompt: as the model got it; "" where nobody scores the tap: it then carries no features.
     """
     state, text = session.tap(), session.text
-    relevance = np.asarray(state.relevance, np.float32)
+    relevance = _relevance(session, model, prompt) if prompt else state.relevance
+    relevance = np.asarray(relevance, np.float32)
     rows, columns = relevance.shape if relevance.ndim == 2 else (0, 0)
     return Tap(
         request_id=request_id,
@@ -95,6 +99,20 @@ def tap_of(
         model_id=model.id,
         model_digest=model.digest,
     )
+
+
+def _relevance(session: Session, model: VisionLanguageModel, prompt: str) -> NDArray[np.float64]:
+    """Return where the prompt looks: attention, and what the vision heads propose of its kind.
+
+    The language space is left out: a sentence's vector costs more on board than it tells.
+    """
+    kinds = getattr(getattr(model, "config", None), "kinds", ())
+    seen = seen_of(session, prompt, kinds)
+    if seen.attention.ndim != 2 or 0 in seen.attention.shape or not len(seen.boxes):
+        return seen.attention
+    height, width = seen.attention.shape  # only their ratio counts
+    cues = Cues(seen.attention, seen.boxes, seen.chances)
+    return relevance_of(cues, height, width, RelevanceConfig())
 
 
 def _features(session: Session, state: TapState, prompt: str, text: str) -> tuple[float, ...]:

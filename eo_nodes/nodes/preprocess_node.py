@@ -7,15 +7,21 @@ and codes them; `refine` codes a region that the ground wants too. All run as jo
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eo_nodes.contracts import ids
-from eo_nodes.contracts.errors import EoError, FrameStoreError, ImageError, StorageError
+from eo_nodes.contracts.errors import (
+    ConfigError,
+    EoError,
+    FrameStoreError,
+    ImageError,
+    StorageError,
+)
 from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN
 from eo_nodes.contracts.values import (
     Answer,
@@ -28,14 +34,9 @@ from eo_nodes.contracts.values import (
     Views,
 )
 from eo_nodes.decision.regions import allocate, grid_for, merge, relative
-from eo_nodes.imaging.container import (
-    CodedRegion,
-    ProductHeader,
-    code_overview,
-    code_region,
-    read_container,
-    write_container,
-)
+from eo_nodes.decision.sending import SendingConfig, plan
+from eo_nodes.imaging.coder import RegionCoder
+from eo_nodes.imaging.container import ProductHeader, read_container, write_container
 from eo_nodes.imaging.prepare import prepare_views
 from eo_nodes.lvlm.question import question_about
 from eo_nodes.store.frame_store import FrameStore
@@ -65,13 +66,17 @@ class Preprocess(EoNode):
         Parameter("sent_overview_px", 32, "longest side of the overview sent down", 8, 1024),
         Parameter("cell_px", 32, "regions are about this wide, pixels", 4, 1024),
         Parameter("grid", 8, "regions a side of the window at most", 1, 64),
-        Parameter("keep_at", 0.6, "keep at or above this share of the highest relevance", 0.0, 1.0),
-        Parameter("drop_below", 0.2, "drop below this share of the highest relevance", 0.0, 1.0),
-        Parameter("downsample_scale", 0.5, "side length after downsampling", 0.05, 0.95),
+        Parameter("choice", "value", "of regions: value (per byte), or fixed (two cut-offs)"),
+        Parameter("lossless", False, "by value: samples that are sent are exact, or averages"),
+        Parameter("needed_px", 12.0, "by value: side at which a thing is seen, pixels", 1.0, 1e3),
+        Parameter("mb_price", 0.2, "by value: gain a MB must bring on a full link", 0.0, 1e6),
+        Parameter("keep_at", 0.6, "fixed: keep from this share of the highest relevance", 0.0, 1.0),
+        Parameter("drop_below", 0.2, "fixed: drop below this share of the highest", 0.0, 1.0),
+        Parameter("downsample_scale", 0.5, "fixed: side length after downsampling", 0.05, 0.95),
         Parameter("max_product_bytes", 400_000, "regions of one product at most", 1000, 2**31),
         Parameter("max_refinement_bytes", 200_000, "a region wanted again at most", 1000, 2**31),
         Parameter("max_error", 0.0, "coding error allowed per sample, sample units", 0.0, 1e4),
-        Parameter("codec", "htj2k", "htj2k, jpeg2000, png or raw"),
+        Parameter("codec", "htj2k", "htj2k, jpeg2000, jpeg2000_layers, png or raw"),
         Parameter("frame_store_mb", 512, "limit of the frame store, MB", 1, 1_000_000),
         Parameter("product_store_mb", 256, "limit of the product store, MB", 1, 1_000_000),
     )
@@ -86,6 +91,7 @@ class Preprocess(EoNode):
         self._products = ProductStore(folder / "products", self.param("product_store_mb") << 20)
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._budget: ByteBudget | None = None
+        self._sending = sending_of(self)
         self.speak("views", "product", "answer")
         self.listen("request", self._on_request)
         self.listen("refine", self._on_refine)
@@ -201,6 +207,7 @@ class Preprocess(EoNode):
         limit = self.param("max_product_bytes")
         if budget is not None and budget.contact_id:
             limit = min(limit, budget.budget_bytes)
+        price = self.param("mb_price") / 1e6 * load_of(budget)
         steps = (
             ("captured", request.capture_ns),
             ("matched", request.stamp_ns),
@@ -209,49 +216,75 @@ class Preprocess(EoNode):
         self.compute(
             "reduce",
             f"{request.id}/{verdict.attempt}",
-            lambda: self._reduce(request, tap, limit, steps),
+            lambda: self._reduce(request, tap, limit, steps, price),
             lambda product: self.publish("product", product),
             lambda error: self._failed(request, error),
         )
 
     def _reduce(
-        self, request: Request, tap: Tap, limit_bytes: int, steps: tuple[tuple[str, int], ...]
+        self,
+        request: Request,
+        tap: Tap,
+        limit_bytes: int,
+        steps: tuple[tuple[str, int], ...],
+        price: float,
     ) -> Product:
         product_id = ids.product_id(request.id, "regions")
         known = self._products.find(product_id)
         if known is not None:  # made before a kill: the link may be sending it, it must not change
             regions = read_container(self._products.read(product_id)).regions
             return self._product(request, tap, known, tuple(part.region for part in regions))
-        frame = self._open(request)
-        codec, max_error = self.param("codec"), self.param("max_error")
-        overview = code_overview(frame, request.window, longest_px=self.param("sent_overview_px"))
-        relevance = np.ones((1, 1), np.float32)  # a model without relevance: everything counts
-        if tap.rows and tap.columns:
-            relevance = np.asarray(tap.relevance, np.float32).reshape(tap.rows, tap.columns)
-
-        def cost(region: Region) -> int:
-            return len(code_region(frame, region, codec=codec, max_error=max_error).data)
-
-        chosen = allocate(
-            relative(relevance),
-            request.window,
-            grid_for(request.window, cell_px=self.param("cell_px"), most=self.param("grid")),
-            keep_at=self.param("keep_at"),
-            drop_below=self.param("drop_below"),
-            bytes_budget=max(limit_bytes - len(overview), 0),
-            estimate=cost,
-            downsample_scale=self.param("downsample_scale"),
-        )
-        coded = [
-            code_region(frame, region, codec=codec, max_error=max_error) for region in merge(chosen)
-        ]
-        if all(part.region.action == "keep" for part in coded):
-            overview = b""  # nothing of it would be seen
         header = replace(
             _header(request), provisional=tap.text, confidence=tap.confidence, steps=steps
         )
-        file = self._products.write(product_id, write_container(header, overview, coded))
-        return self._product(request, tap, file, tuple(part.region for part in coded))
+        coder = self._coder(request, header, self.param("sent_overview_px"))
+        relevance = np.ones((1, 1), np.float32)  # a model without relevance: everything counts
+        if tap.rows and tap.columns:
+            relevance = np.asarray(tap.relevance, np.float32).reshape(tap.rows, tap.columns)
+        chosen, base = self._choose(relative(relevance), request.window, coder, limit_bytes, price)
+        file = self._products.write(product_id, coder.product(chosen, base))
+        coded = tuple(coder.code(region).region for region in chosen)
+        return self._product(request, tap, file, coded)
+
+    def _choose(
+        self,
+        relevance: NDArray[np.float64],
+        window: tuple[int, ...],
+        coder: RegionCoder,
+        limit_bytes: int,
+        price: float,
+    ) -> tuple[tuple[Region, ...], tuple[float, float] | None]:
+        """Return the regions that are sent, and over which overview."""
+        if self.param("choice") == "value":
+            made = plan(
+                relevance,
+                window,
+                coder,
+                budget_bytes=limit_bytes,
+                config=self._sending,
+                least_gain_per_byte=price,
+            )
+            return made.regions, made.base
+        cut = allocate(
+            relevance,
+            window,
+            grid_for(window, cell_px=self.param("cell_px"), most=self.param("grid")),
+            keep_at=self.param("keep_at"),
+            drop_below=self.param("drop_below"),
+            bytes_budget=max(limit_bytes - len(coder.overview(None)), 0),
+            estimate=lambda region: len(coder.code(region).data),
+            downsample_scale=self.param("downsample_scale"),
+        )
+        return merge(cut), None
+
+    def _coder(self, request: Request, header: ProductHeader, overview_px: int) -> RegionCoder:
+        return RegionCoder(
+            self._open(request),
+            header,
+            overview_px=overview_px,
+            codec=self.param("codec"),
+            max_error=self.param("max_error"),
+        )
 
     def _product(
         self, request: Request, tap: Tap, file: ProductFile, regions: tuple[Region, ...]
@@ -271,7 +304,7 @@ class Preprocess(EoNode):
                 self._failed(request, error)
                 return
             self.emit("REGION_REFUSED", str(error), request=request.id)
-            self.publish("product", self._refinement(request, ()))
+            self.publish("product", self._refinement(request))
 
         self.compute(
             "refine",
@@ -285,12 +318,7 @@ class Preprocess(EoNode):
         known = self._products.find(ids.product_id(request.id, "refinement"))
         if known is not None:  # the link may be sending it, it must not change
             return _product(request, "refinement", 1.0, known, ())
-        frame = self._open(request)
-        codec, max_error = self.param("codec"), self.param("max_error")
-
-        def code(region: Region) -> CodedRegion:
-            return code_region(frame, region, codec=codec, max_error=max_error)
-
+        coder = self._coder(request, _header(request), 0)
         chosen = allocate(
             np.ones((1, 1), np.float32),
             request.window,
@@ -298,16 +326,19 @@ class Preprocess(EoNode):
             keep_at=0.0,
             drop_below=0.0,
             bytes_budget=limit_bytes,
-            estimate=lambda region: len(code(region).data),
+            estimate=lambda region: len(coder.code(region).data),
             downsample_scale=self.param("downsample_scale"),
         )
-        return self._refinement(request, [code(region) for region in merge(chosen)])
+        joined = merge(chosen)
+        coded = tuple(coder.code(region).region for region in joined)
+        return self._refinement(request, coder.product(joined), coded)
 
-    def _refinement(self, request: Request, coded: Sequence[CodedRegion]) -> Product:
+    def _refinement(
+        self, request: Request, data: bytes = b"", regions: tuple[Region, ...] = ()
+    ) -> Product:
         """Write the product; without any region it says that there is nothing to send."""
         product_id = ids.product_id(request.id, "refinement")
-        file = self._products.write(product_id, write_container(_header(request), b"", coded))
-        regions = tuple(part.region for part in coded)
+        file = self._products.write(product_id, data or write_container(_header(request), b"", ()))
         return _product(request, "refinement", 1.0, file, regions)
 
 
@@ -363,6 +394,27 @@ def _raw_bytes(request: Request) -> int:
     scene = request.scene
     pixels = scene.width * scene.height
     return scene.raw_bytes * request.window[2] * request.window[3] // pixels
+
+
+def sending_of(node: EoNode) -> SendingConfig:
+    """Return how regions are chosen by value, as the parameters say."""
+    if node.param("choice") not in ("value", "fixed"):
+        raise ConfigError(f"choice {node.param('choice')!r}: value or fixed")
+    told = SendingConfig(
+        # Half as many cells as by cut-offs: those with small things are cut again.
+        cell_px=2 * node.param("cell_px"),
+        most=2 * node.param("grid"),
+        fine_px=node.param("cell_px"),
+        needed_px=node.param("needed_px"),
+    )
+    return replace(told, qualities=(0.0,), bases=()) if node.param("lossless") else told
+
+
+def load_of(budget: ByteBudget | None) -> float:
+    """Share of the coming contact that is promised already, [0, 1]; 0 while none is known."""
+    if budget is None or not budget.contact_id or budget.capacity_bytes <= 0:
+        return 0.0
+    return min(1.0, budget.queued_bytes / budget.capacity_bytes)
 
 
 main = main_of(Preprocess)

@@ -96,7 +96,8 @@ class Flight:
             DownlinkSchedulerNode, modem_port=ports["space"], listen_port=ports["space_node"],
             **FAST, **on_board,
         )  # fmt: skip
-        self.space.start(Preprocess, cell_px=16, **on_board)
+        # By cut-offs: by value an idle link would bring everything at once.
+        self.space.start(Preprocess, choice="fixed", cell_px=16, **on_board)
         self.space.start(Tasking, **on_board)
         self.ground.start(GroundLvlm, **{"model_dir": TINY, "unsure_below": 1.0,
                                          **ground_parameters, **on_ground})  # fmt: skip

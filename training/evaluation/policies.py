@@ -126,7 +126,10 @@ def send(
     policy: str, scene: Mosaic, coder: RegionCoder, relevance: Array | None, budget: float,
     config: SendingConfig,
 ) -> tuple[Array, tuple[Region, ...], int]:
-    """What comes down: pixels of the window, regions, bytes of the product file."""
+    """What comes down: pixels of the window, regions, bytes of the product file.
+
+    An overview that is better than the smallest counts as a region of the whole window.
+    """
     height, width = scene.pixels.shape[1:3]
     window = (0, 0, width, height)
     base = None
@@ -143,6 +146,8 @@ def send(
         made = plan(relevance, window, coder, budget_bytes=budget, config=config)
         regions, base = made.regions, made.base
     data = coder.product(regions, base)
+    if base:
+        regions = (*regions, Region(window=window, action="downsample", scale=base[0]))
     return compose(read_container(data)), regions, len(data)
 
 

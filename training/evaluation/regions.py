@@ -10,11 +10,12 @@ the figure is stated on; and ``exact``, the whole scene coded without loss, whic
 times stricter: good lossy coding gets a whole scene of 8-bit samples into 1/20 of its raw bytes,
 and then there is little left to choose.
 
-An instance is **held** when its centre lies in a region that was sent, and what came down shows it:
-over its box and a quarter of its side around, the samples that came correlate with the scene's by
-at least 0.9 (bands together, each without its mean). That covers downsampling and quantisation by
-one rule that does not know the policy. ``inside`` leaves the second condition out: then a policy
-can win by sending everything badly.
+An instance is **held** when its centre lies in a region that was sent (an overview better than the
+smallest is a region of the whole window), and what came down shows it: over its box and a quarter
+of its side around, the samples that came correlate with the scene's by at least 0.9 (bands
+together, each without its mean). That covers downsampling and quantisation by one rule that does
+not know the policy. ``inside`` leaves the second condition out: then a policy can win by sending
+everything badly.
 
 With ``--answers`` the regular model is asked whether there is any of the kind, and how many, on
 what came down and on the whole scene; lost points are of the first minus the second. A count is
@@ -303,6 +304,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--scenes", type=int, default=12, help="of a set and kind at most")
     p.add_argument("--sets", default=",".join(NAMES))
     p.add_argument("--policies", default=",".join(POLICIES))
+    p.add_argument("--weights", default="", help="attention,marks,language,floor; tune on val")
     p.add_argument("--answers", action="store_true", help="ask the regular model too")
     p.add_argument("--out", type=Path, default=PROJECT / "build" / "eval" / "regions.json")
     a = p.parse_args(argv)
@@ -315,6 +317,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             regular = load_model(a.regular, threads=1) if a.regular else model
         library = open_library(a.data)
         run = Run(model, regular, a.share, policies=tuple(a.policies.split(",")))
+        if a.weights:
+            attention, marks, language, floor = map(float, a.weights.split(","))
+            run.relevance = RelevanceConfig(attention=attention, marks=marks, language=language)
+            run.sending = SendingConfig(floor=floor)
         rows = measure(run, library, a.split, a.sets.split(","), a.scenes)
     except EoError as fault:
         print(f"regions: {fault}", file=sys.stderr)

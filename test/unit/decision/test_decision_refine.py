@@ -6,7 +6,13 @@ import pytest
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import Contact, ContactPlan, Region
-from eo_nodes.decision.refine import RefineConfig, missing_box, wait_until_ns, wanted_region
+from eo_nodes.decision.refine import (
+    RefineConfig,
+    missing_box,
+    missing_share,
+    wait_until_ns,
+    wanted_region,
+)
 
 S = 1_000_000_000
 CONFIG = RefineConfig(unsure_below=0.6, needed_at=0.2)
@@ -65,6 +71,28 @@ def test_the_wait_ends_with_the_later_contact_or_at_the_deadline() -> None:
     assert wait_until_ns(NOW_AND_LATER, 15 * S, 70 * S) == 60 * S
     assert wait_until_ns(NOW_AND_LATER, 95 * S) == 0
     assert wait_until_ns(None, 15 * S) == 0
+
+
+def test_a_coarser_quality_is_not_the_whole_region() -> None:
+    coarse = Region(window=(0, 0, 32, 32), action="keep", scale=1.0, relevance=1.0,
+                    codec="htj2k/12.5")  # fmt: skip
+    assert _wanted(regions=(coarse,)) == (0, 0, 32, 32)
+    exact = Region(window=(0, 0, 32, 32), action="keep", scale=1.0, relevance=1.0, codec="htj2k")
+    assert _wanted(regions=(exact,)) is None
+
+
+def test_what_could_not_change_the_answer_is_not_asked_for() -> None:
+    share = missing_share(REGIONS)
+    assert share == pytest.approx((0.4 * 0.5 + 0.1) / 1.5)
+    for least, wanted in ((0.5 * share - 1e-6, True), (0.5 * share + 1e-6, False)):
+        config = RefineConfig(unsure_below=0.6, needed_at=0.2, least_change=least)
+        found = wanted_region(REGIONS, 0.5, NOW_AND_LATER, 15 * S, config=config)
+        assert (found is not None) == wanted
+
+
+def test_nothing_relevant_misses_nothing() -> None:
+    assert missing_share(()) == 0.0
+    assert missing_share((Region(window=(0, 0, 8, 8), action="drop"),)) == 0.0
 
 
 def test_thresholds_outside_their_range_are_refused() -> None:
