@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import Region
 
-from .regions import cells, merge
+from .regions import cells, merge, relative
 from .value import DROPPED, Floats, Option, Rung, Shown, choice, gains, ladder, seen, within
 
 Window = tuple[int, int, int, int]
@@ -135,7 +135,8 @@ def plan(
     """Choose overview and regions of a window.
 
     Args:
-        relevance: (rows, columns) in [0, 1] over the window, any size; NaN counts as 0.
+        relevance: (rows, columns) in [0, 1] over the window, any size; NaN counts as 0. Only what
+            cells have relative to each other counts; without any, all count alike.
         window: x, y, w, h in scene pixels.
         budget_bytes: of the product file, head and overview included; None for no limit.
         least_gain_per_byte: price of a byte, in gains of whole windows.
@@ -145,7 +146,7 @@ def plan(
     Raises:
         ConfigError: relevance, window or configuration break their contract.
     """
-    places, shares, sizes = score(np.asarray(relevance, np.float64), window, config)
+    places, shares, sizes = score(relative(relevance), window, config)
     options, bases = _offers(coder, config)
     offers = [*((o.scale, o.step) for o in options), *bases]
     found = [coder.estimate(place, offers) for place in places]

@@ -161,6 +161,11 @@ class UnifiedSession(GreedySession):
         return self._scene.evidence
 
     @property
+    def scene(self) -> Scene:
+        """What the pictures gave; see ``cues``."""
+        return self._scene
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates so far."""
         return self._macs

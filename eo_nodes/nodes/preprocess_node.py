@@ -241,14 +241,14 @@ class Preprocess(EoNode):
         relevance = np.ones((1, 1), np.float32)  # a model without relevance: everything counts
         if tap.rows and tap.columns:
             relevance = np.asarray(tap.relevance, np.float32).reshape(tap.rows, tap.columns)
-        chosen, base = self._choose(relative(relevance), request.window, coder, limit_bytes, price)
+        chosen, base = self._choose(relevance, request.window, coder, limit_bytes, price)
         file = self._products.write(product_id, coder.product(chosen, base))
         coded = tuple(coder.code(region).region for region in chosen)
         return self._product(request, tap, file, coded)
 
     def _choose(
         self,
-        relevance: NDArray[np.float64],
+        relevance: NDArray[np.floating],
         window: tuple[int, ...],
         coder: RegionCoder,
         limit_bytes: int,
@@ -266,7 +266,7 @@ class Preprocess(EoNode):
             )
             return made.regions, made.base
         cut = allocate(
-            relevance,
+            relative(relevance),
             window,
             grid_for(window, cell_px=self.param("cell_px"), most=self.param("grid")),
             keep_at=self.param("keep_at"),

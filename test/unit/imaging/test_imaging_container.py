@@ -13,6 +13,7 @@ from eo_nodes.imaging.container import (
     code_overview,
     code_region,
     compose,
+    is_exact,
     read_container,
     views_from,
     write_container,
@@ -97,6 +98,47 @@ def test_every_cut_is_refused():
     for length in range(len(data)):
         with pytest.raises(ImageError):
             read_container(data[:length])
+
+
+def test_a_file_that_a_pass_broke_off_shows_what_came_best_first():
+    pixels = np.cumsum(frame() // 100, axis=1).astype(np.int16)
+    windows = [(16, 8, 32, 48), (48, 8, 32, 48)]
+    parts = [code_region(pixels, Region(window=w, action="keep", scale=1.0),
+                         codec="jpeg2000_layers") for w in windows]  # fmt: skip
+    overview = codecs.encode(resize(crop(pixels, WINDOW), 12, 16))
+    data = write_container(HEADER, overview, parts)
+    window = crop(pixels, WINDOW).astype(float)
+    second = len(data) - len(parts[1].data)
+    errors = []
+    for length in (second, second + len(parts[1].data) // 2, len(data)):
+        content = read_container(data[:length], is_cut=True)
+        mosaic = compose(content)
+        assert np.array_equal(mosaic[:, :, :32], window[:, :, :32])
+        errors.append(np.abs(mosaic - window).mean())
+    assert errors[0] > errors[1] > errors[2] == 0
+    gone = read_container(data[:second], is_cut=True).regions[1].region
+    assert (gone.action, gone.coded_bytes) == ("drop", 0)
+
+
+def test_a_cut_in_the_head_or_without_layers_is_no_content_made_up():
+    data, parts = product()
+    with pytest.raises(ImageError):
+        read_container(data[:40], is_cut=True)
+    content = read_container(data[:-1], is_cut=True)
+    assert [bool(part.data) for part in content.regions] == [True, False, False]
+    assert len(parts[1].data) > 0
+    with pytest.raises(ImageError):
+        read_container(data + b"x", is_cut=True)
+
+
+def test_a_quality_step_is_in_the_codecs_name():
+    region = Region(window=(16, 8, 64, 48), action="keep", scale=1.0)
+    part = code_region(frame(), region, wavelet_step=120.0)
+    assert part.region.codec == "htj2k/120" and not is_exact(part.region)
+    assert is_exact(code_region(frame(), region).region)
+    content = read_container(write_container(HEADER, b"", [part]))
+    assert content.regions[0].region.codec == "htj2k/120"
+    assert np.abs(compose(content) - crop(frame(), WINDOW).astype(float)).mean() < 240
 
 
 def test_every_flipped_byte_is_refused():
