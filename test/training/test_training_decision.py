@@ -77,6 +77,20 @@ def test_brier_of_the_base_rate_is_the_variance():
     assert figures.base_brier([1, 1, 0, 0]) == pytest.approx(figures.brier([0.5] * 4, [1, 1, 0, 0]))
 
 
+def test_interval_is_drawn_over_scenes():
+    rng = np.random.default_rng(6)
+    truth = (rng.random(300) < 0.5).astype(float)
+    score = truth + rng.normal(0, 1, 300)
+    single = [f"s{i}" for i in range(300)]
+    low, high = figures.interval(figures.auroc, score, truth, single)
+    assert low < figures.auroc(score, truth) < high < 1
+    # The same rows in ten scenes say less.
+    few = figures.interval(figures.auroc, np.repeat(score[:30], 10), np.repeat(truth[:30], 10),
+                           [f"s{i // 10}" for i in range(300)])
+    assert few[1] - few[0] > high - low
+    assert np.isnan(figures.interval(figures.auroc, [0.1, 0.2], [1, 1], ["a", "b"])[0])
+
+
 def test_routed_asks_the_least_sure_first():
     found = figures.routed([0.9, 0.1, 0.8, 0.2], [1, 0, 1, 0], [1, 1, 1, 1], (0.0, 0.25, 0.5))
     assert found == {0.0: 0.5, 0.25: 0.75, 0.5: 1.0}
@@ -212,6 +226,8 @@ def test_report_holds_each_tap_by_sensor_and_type(found):
     last = next(r for r in found["calibration"] if (r["tap"], r["group"]) == (3, "all"))
     assert last["brier"] < last["base_brier"] and last["aurc"] > last["best_aurc"]
     assert found["cost"]["heads_macs"] > 1000
+    assert last["risk"][-1] == pytest.approx(1 - last["right"]) and len(last["coverage"]) == 10
+    assert last["auroc_ci95"][0] < last["auroc"] < last["auroc_ci95"][1]
 
 
 def test_trained_targets_lie_between_random_and_oracle(found):

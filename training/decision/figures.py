@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from training.evaluation.metrics import ece_equal_mass
@@ -57,6 +59,26 @@ def aurc(score, truth) -> float:
 def best_aurc(truth) -> float:
     """AURC of the order that knows the truth."""
     return aurc(truth, truth)
+
+
+def interval(
+    figure: Callable[[np.ndarray, np.ndarray], float], score, truth, scenes: Sequence[str],
+    draws: int = 400, seed: int = 0,
+) -> tuple[float, float]:
+    """95 % interval of a figure of (score, truth) by bootstrap over scenes; NaN draws left out."""
+    score, truth = np.asarray(score, float), np.asarray(truth, float)
+    _, scene = np.unique(np.asarray(scenes), return_inverse=True)
+    rows = [np.flatnonzero(scene == k) for k in range(scene.max() + 1)]
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        drawn = np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
+        found.append(figure(score[drawn], truth[drawn]))
+    kept = [v for v in found if np.isfinite(v)]
+    if not kept:
+        return float("nan"), float("nan")
+    low, high = np.quantile(kept, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def routed(score, here, there, shares=(0.1, 0.2, 0.3, 0.4, 0.5)) -> dict[float, float]:

@@ -59,7 +59,10 @@ def calibration(heads: Heads, rows: Rows) -> list[dict]:
         said, distance = heads[stage].scores(own)
         chance, familiar = said[:, 0], distance <= 1
         entry = {"tap": stage, "group": "all", **row_of(chance, own),
-                 "abstains": _round(1 - familiar.mean())}
+                 "abstains": _round(1 - familiar.mean()), **curve(chance, own)}
+        for name, figure in (("ece", figures.ece), ("auroc", figures.auroc)):
+            drawn = figures.interval(figure, chance, own.right, own.scene)
+            entry[f"{name}_ci95"] = [_round(v) for v in drawn]
         if familiar.any() and not familiar.all():
             entry["right_where_abstaining"] = _round(own.right[~familiar].mean())
         made.append(entry)
@@ -70,6 +73,13 @@ def calibration(heads: Heads, rows: Rows) -> list[dict]:
                 made.append({"tap": stage, "group": f"{field} {value}",
                              **row_of(chance[mask], own.where(mask))})
     return made
+
+
+def curve(chance: np.ndarray, rows: Rows) -> dict:
+    """Risk where the surest share of the answers is given, in steps of a tenth."""
+    coverage, risk = figures.risk_coverage(chance, rows.right)
+    at = [max(round(k / 10 * len(rows)) - 1, 0) for k in range(1, 11)]
+    return {"coverage": [_round(coverage[i]) for i in at], "risk": [_round(risk[i]) for i in at]}
 
 
 def stay(said: np.ndarray, target: str) -> np.ndarray:
@@ -181,9 +191,10 @@ def table(found: dict, say: Callable[[str], None]) -> None:
         f"regular {found['regular']}; alike {found['alike']}; heads {found['cost']}")
     for r in found["calibration"]:
         mark = " (few)" if r["few"] else ""
+        drawn = f" {r['auroc_ci95']}" if "auroc_ci95" in r else ""
         say(f"tap {r['tap']} {r['group']:<28} n {r['n']:>5}  right {r['right']}  ECE {r['ece']}  "
-            f"AUROC {r['auroc']}  Brier {r['brier']} / {r['base_brier']}  AURC {r['aurc']} / "
-            f"{r['best_aurc']}{mark}")
+            f"AUROC {r['auroc']}{drawn}  Brier {r['brier']} / {r['base_brier']}  "
+            f"AURC {r['aurc']} / {r['best_aurc']}{mark}")
     for r in found["targets"]:
         say(f"tap {r['tap']} by {r['target']:<8} routed {r['routed']}  of the gain at half "
             f"{r['gain_share_at_half']}  AUROC of gain {r['auroc_of_gain']}")
