@@ -7,9 +7,10 @@ import numpy as np
 
 from eo_nodes.contracts.errors import EoError
 from eo_nodes.lvlm import slis, spatial_metrics
-from eo_nodes.lvlm.infer import EmbedsImages, answer
+from eo_nodes.lvlm.infer import EmbedsImages, ImageInput, answer
 from eo_nodes.lvlm.sight import Picture
 from eo_nodes.lvlm.text_space import TextEncoder
+from training.evaluation.fixtures import PROJECT
 from training.evaluation.readers import plain
 from training.evaluation.sets import draw, samples
 from training.evaluation.spaces import TEMPLATE
@@ -17,7 +18,10 @@ from training.gallery.drawing import feature_colours
 from training.gallery.judge import values
 from training.gallery.shots import WORLD, Pool, Shot
 from training.instruct import phrases
+from training.instruct.fetch_layout import read_bands
 from training.instruct.nouns import CLASS_NAMES
+
+TERRAIN = PROJECT / "sim" / "assets" / "scenes" / "aster_dem__exploradores_dem.tif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,14 @@ def _coarse(mask, cells=12):
         (1, 3)) > 0.5
 
 
+def elevation():
+    """A terrain model of the demo's scenes; what it shows no label says."""
+    height = read_bands(TERRAIN)[0, :256, :256]
+    image = ImageInput(height[None, ..., None].astype(np.float32), ("elevation",), "elevation")
+    return [Shot((image,), "What does this image show?", "", lambda said: None,
+                 remark="metres above the sea; no label")]
+
+
 def zoomed(pool):
     """Small objects of a large picture: the overview alone, and four parts seen again."""
     def small(i):
@@ -283,9 +295,9 @@ def rows(library):
             "have their own specialists:",
             s("opensarship", "classification", "class") + s("rsvqa_lr", "vqa", "rsvqa_count")),
         Row("G5", "Sensors of many kinds",
-            "Elevation, panchromatic and 120 bands from the world; ship length from radar.",
-            s(WORLD, "vqa", "presence", 1, bands_are("elevation"))
-            + s(WORLD, "count", "detect", 1, bands_are("panchromatic"))
+            "Elevation (no set labels it), panchromatic and 120 bands from the world, ship length "
+            "from radar.",
+            elevation() + s(WORLD, "count", "detect", 1, bands_are("panchromatic"))
             + s(WORLD, "vqa", "presence", 1, lambda i: len(i.bands[0]) > 100)
             + s("opensarship", "vqa", "length")),
         Row("G6", "Classes by their names",
