@@ -31,7 +31,7 @@ better worth with regions less that of the answer alone. Rules, the first that f
 5. go on; at the end answer on board.
 
 A fixed threshold is the special case with infinite hurdles (``fixed``): rules 1, 2, 3 and 5 are
-then those of ``gate.Gate``, contact for contact.
+then those of a gate, contact for contact (test/support/plain_gate.py has them written out).
 
 Units: times int ns of orbital time, durations s, sizes bytes, energies J, chances [0, 1], worth in
 chance of a right answer. ``route`` has no state and takes some microseconds; ``explain`` makes the

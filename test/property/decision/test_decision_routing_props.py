@@ -1,12 +1,14 @@
 """What holds for every case: reach, monotony, barriers, the fixed special case."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eo_nodes.contracts.values import ByteBudget, Contact, ContactPlan, Tap
-from eo_nodes.decision.gate import Gate, GateConfig
+from eo_nodes.decision.gate import GateConfig
 from eo_nodes.decision.reach import NEVER_NS, reach_of, reach_of_contacts
 from eo_nodes.decision.routing import (
     ANSWER,
@@ -18,6 +20,10 @@ from eo_nodes.decision.routing import (
     fixed,
     route,
 )
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
+
+from plain_gate import decide
 
 MINUTE = 60 * 10**9
 UNIT = st.floats(0, 1, allow_nan=False)
@@ -142,12 +148,12 @@ def test_fixed_thresholds_are_the_gate(case, plan, accept, shares, budget, has_p
     case = replace(case, is_familiar=True, budget_bytes=-1 if budget is None else budget)
     tap = Tap(request_id="r", stage=case.stage, confidence=case.score)
     known = ContactPlan(contacts=plan) if has_plan else None
-    verdict = Gate(config).decide(
-        tap, known, None if budget is None else ByteBudget(budget_bytes=budget),
+    decision, _, _ = decide(
+        config, tap, known, None if budget is None else ByteBudget(budget_bytes=budget),
         "safe" if case.is_safe_mode else "nominal", case.now_ns, deadline_ns=case.deadline_ns,
         consumer="onboard" if case.is_onboard else "ground")
     found = route(case, reach_of_contacts(plan) if has_plan else None, fixed(config))
-    assert found.decision == verdict.decision
+    assert found.decision == decision
 
 
 def test_an_idle_link_sends_all_that_gains():

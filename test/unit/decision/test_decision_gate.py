@@ -1,21 +1,32 @@
-"""The gate: thresholds per stage, and what stands above them."""
+"""Routing by fixed thresholds: per stage, and what stands above them."""
 
 import pytest
 
 from eo_nodes.contracts.errors import ConfigError
-from eo_nodes.contracts.values import ByteBudget, Contact, ContactPlan, Tap, Verdict, validate
-from eo_nodes.decision.gate import Gate, GateConfig
+from eo_nodes.contracts.values import (
+    ByteBudget,
+    Contact,
+    ContactPlan,
+    Request,
+    Tap,
+    Verdict,
+    validate,
+)
+from eo_nodes.decision.gate import GateConfig
+from eo_nodes.decision.router import Outlook, Router, RouterConfig
 
 NOW = 1_000_000_000_000
 CONFIG = GateConfig(accept=(0.9, 0.8, 0.7), reject=(0.1, 0.3), min_budget_bytes=1000)
-PLAN = ContactPlan(contacts=(Contact(id="c1", aos_ns=NOW + 50, los_ns=NOW + 90),))
+PLAN = ContactPlan(contacts=(Contact(id="c1", aos_ns=NOW + 50, los_ns=NOW + 90, capacity_bytes=9),))
 FULL = ByteBudget(budget_bytes=999)
 FREE = ByteBudget(budget_bytes=1000)
 
 
 def decide(stage, confidence, plan=PLAN, budget=FREE, mode="nominal", **more):
     tap = Tap(request_id="req-1", stage=stage, confidence=confidence, attempt=2)
-    return Gate(CONFIG).decide(tap, plan, budget, mode, NOW, **more)
+    outlook = Outlook(plan=plan, budget=budget, mode=mode)
+    router = Router(RouterConfig(policy="fixed", gate=CONFIG))
+    return router.decide(tap, Request(id="req-1", **more), outlook, NOW)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +79,11 @@ def test_offload_where_nothing_stands_against_it(facts):
 
 
 def test_contact_that_is_over_does_not_count():
-    past = ContactPlan(contacts=(Contact(id="c0", aos_ns=NOW - 90, los_ns=NOW),))
-    running = ContactPlan(contacts=(Contact(id="c0", aos_ns=NOW - 90, los_ns=NOW + 1),))
+    def plan(los_ns):
+        over = Contact(id="c0", aos_ns=NOW - 90, los_ns=los_ns, capacity_bytes=9)
+        return ContactPlan(contacts=(over,))
+
+    past, running = plan(NOW), plan(NOW + 1)
     assert decide(3, 0.2, plan=past).decision == Verdict.ANSWER
     assert decide(3, 0.2, plan=running).decision == Verdict.OFFLOAD
 

@@ -16,7 +16,6 @@ from eo_nodes.contracts.values import (
     Verdict,
     validate,
 )
-from eo_nodes.decision.gate import Gate, GateConfig
 from eo_nodes.decision.heads import Scores
 from eo_nodes.decision.router import (
     Estimates,
@@ -74,15 +73,11 @@ def test_taps_of_another_model_are_decided_by_thresholds(tap, lacks):
     assert score == (pytest.approx(0.9) if lacks else 0.5)
 
 
-@pytest.mark.parametrize("confidence", [0.0, 0.2, 0.35, 0.5, 0.75, 0.95, 1.0])
-@pytest.mark.parametrize("stage", [1, 2, 3])
-@pytest.mark.parametrize("mode", ["nominal", "safe"])
-def test_without_heads_it_is_the_gate(confidence, stage, mode):
-    gate = GateConfig()
-    tap = replace(TAP, confidence=confidence, stage=stage)
-    own = Router(RouterConfig(gate=gate)).decide(tap, REQUEST, replace(OUTLOOK, mode=mode), 0)
-    old = Gate(gate).decide(tap, PLAN, None, mode, 0)
-    assert replace(own, reason="") == replace(old, reason="")
+def test_without_heads_or_by_choice_the_thresholds_decide():
+    for own in (Router(RouterConfig()), router(RouterConfig(policy="fixed"))):
+        assert not own.weighs(TAP)
+        verdict = own.decide(TAP, REQUEST, OUTLOOK, 0)
+        assert (verdict.decision, verdict.accept) == (Verdict.ANSWER, 0.75)
 
 
 def test_an_answer_that_nobody_vouches_for_scores_below_what_it_needed():
