@@ -90,7 +90,7 @@ def _equal_bytes(mine: Point, others: Sequence[Point], draws: Float) -> dict[str
 
 
 def _within(mine: Point, others: Sequence[Point], key: str, draws: Float) -> dict[str, Any]:
-    best = max(others, key=lambda p: p.mean(key))
+    best = max((p for p in others if p.is_tuned), key=lambda p: p.mean(key))
     return _figure(lambda w: 100 * (mine.mean(key, w) - best.mean(key, w)), draws, best)
 
 

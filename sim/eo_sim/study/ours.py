@@ -8,7 +8,7 @@ gain at this tap, the level whose pixels are worth most, what waits before them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -24,6 +24,7 @@ from .policy import (
     END,
     OFFLOAD,
     ORDERS,
+    REFINE_RANK,
     Choice,
     Decide,
     LinkView,
@@ -35,6 +36,9 @@ from .policy import (
 )
 from .trace import SIZES
 from .world import Link
+
+# How far ahead the queue is held against what contacts carry, for the price of a byte.
+_AHEAD_NS = 3 * 3600 * S_NS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +102,31 @@ class Ours:
         rank = density_rank(expected / size)
         case = self._case(view, link, expected, level, size, rank)
         reach = self._reaches[id(link.link)] if self._variant.knows_contacts else None
+        if reach is not None:
+            case = self._softened(case, reach)
         found = route(case, reach, self._config)
-        self._load = found.load
-        if found.decision == routing.ANSWER:
-            return answer()
         if found.decision == routing.OFFLOAD:
             return Choice(BOTH if stage == END else OFFLOAD, level, rank)
+        if found.barrier and stage == END and reach is not None and case.deadline_ns:
+            # Too late for the deadline, not for the asker: behind all that can still be in time.
+            late = replace(case, deadline_ns=0, ahead_bytes=int(link.ahead_bytes(REFINE_RANK)))
+            if route(late, reach, self._config).decision == routing.OFFLOAD:
+                return Choice(BOTH, level, REFINE_RANK)
+        if found.decision == routing.ANSWER:
+            return answer()
         if reach is None and stage == END and expected > self._setting["hurdle"]:
             return Choice(BOTH, level, rank)  # blind to contacts: by gain alone
         return proceed()
+
+    def _softened(self, case: Case, reach: Reach) -> Case:
+        """Set the link's price, and drop a deadline that nothing at all can meet."""
+        room = reach.bytes_until(case.now_ns, case.now_ns + _AHEAD_NS)
+        self._load = min(case.queued_bytes / room, 1.0) if room > 0 else 1.0
+        if case.deadline_ns and not case.is_onboard and (
+            reach.open_ns(case.now_ns) >= case.deadline_ns
+        ):
+            return replace(case, deadline_ns=0)
+        return case
 
     def _best_level(self, view: View, gain: float) -> tuple[int, float, float]:
         """(level, share of the gain it keeps, bytes): worth most after its price."""
@@ -164,19 +184,17 @@ def routing_config(setting: Setting, variant: Variant) -> RoutingConfig:
         accept=(setting["accept"],) * 3, reject=(0.0, 0.0, 0.0),
         hurdle=(hurdle + setting["early"], hurdle + setting["early"] / 2, hurdle),
         mb_price=setting["mb_price"], delay_price=setting["delay_price"],
-        joule_price=setting["joule_price"], needs_delivery=setting["needs_delivery"],
-        returns_answers=True,
+        joule_price=setting["joule_price"], returns_answers=True,
     )  # fmt: skip
 
 
 _SPACE: Mapping[str, Sequence[Any]] = {
-    "accept": (0.9, 0.95, 0.98, 1.01),
-    "hurdle": (0.0, 0.01, 0.03, 0.06, 0.12),
-    "early": (0.02, 0.05, 0.1, 0.2),
-    "mb_price": (0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
-    "delay_price": (0.0, 0.01, 0.05),
-    "joule_price": (0.0, 0.01, 0.05),
-    "needs_delivery": (True, False),
+    "accept": (0.95, 1.01),
+    "hurdle": (0.0, 0.01, 0.03),
+    "early": (0.0, 0.05, 0.15),
+    "mb_price": (5.0, 20.0, 80.0, 320.0),
+    "delay_price": (0.0, 0.01),
+    "joule_price": (0.0, 0.002),
     # Choosing regions costs processor time; whether it is worth that, the search says.
     "regions": (True, False),
     "order": ORDERS,

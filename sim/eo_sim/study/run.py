@@ -108,7 +108,7 @@ class Study:
         )
         requests = make_requests(
             self.trace, "val", tune.satellites, self.config.workload,
-            scenes_a_day=load.scenes_a_day / load.thinning, hours=tune.hours,
+            scenes_a_day=load.scenes_a_day, hours=tune.hours, thinning=load.thinning,
         )
         context = Context(self.trace, self._fits, replayer.tables, world.links)
         kept = []
@@ -215,7 +215,8 @@ class Study:
         if load.name not in self._requests:
             self._requests[load.name] = make_requests(
                 self.trace, "test", self.config.world.satellites, self.config.workload,
-                scenes_a_day=load.scenes_a_day / load.thinning, hours=self.config.world.hours,
+                scenes_a_day=load.scenes_a_day, hours=self.config.world.hours,
+                thinning=load.thinning,
             )
         return self._requests[load.name]
 

@@ -51,12 +51,22 @@ class _Sensor:
         self.pixels = np.array([int(trace["asked_px"][part].max()) for part in self.rows])
         self.count = len(chips)
 
-    def scene(self, most_px: int, random: np.random.Generator) -> list[Int]:
-        """Rows of each chip of one mosaic."""
+    def scene(
+        self, most_px: int, random: np.random.Generator, thinning: float = 1.0
+    ) -> list[Int]:
+        """Rows of each chip of one mosaic, of which one chip in ``thinning`` is kept."""
+        if thinning > 1.0:
+            # Which chips a mosaic holds is a draw: so is which of them are kept.
+            kept = random.binomial(self.fitting(most_px), 1 / thinning)
+            return [self.rows[i] for i in random.permutation(self.count)[:kept]] if kept else []
         order = random.permutation(self.count)
         total = np.cumsum(self.pixels[order])
         fits = max(1, int(np.searchsorted(total, most_px, side="right")))
         return [self.rows[i] for i in order[:fits]]
+
+    def fitting(self, most_px: int) -> int:
+        """How many of its chips a mosaic holds, on average."""
+        return max(1, min(self.count, int(most_px / self.pixels.mean())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +123,13 @@ def _sensors(trace: Trace, split: str) -> tuple[list[_Sensor], NDArray[np.float6
 
 def make_requests(
     trace: Trace, split: str, satellites: Sequence[str], config: WorkloadConfig,
-    *, scenes_a_day: float, hours: float,
+    *, scenes_a_day: float, hours: float, thinning: float = 1.0,
 ) -> list[Requests]:
     """Draw the captures of each satellite; the same seed gives the same ones for every policy.
 
     Args:
         split: val or test; chips of the other one never appear.
-        scenes_a_day: study scenes a satellite and day that are replayed.
+        scenes_a_day: study scenes a satellite and day. thinning: one chip in so many is kept.
         hours: captures fall evenly, with a jitter, into these.
     Raises:
         StudyError: the trace has no request of the split.
@@ -132,22 +142,24 @@ def make_requests(
         step_s = hours * 3600 / count
         times_s = (np.arange(count) + random.uniform(0, 1, count)) * step_s
         picked = random.choice(len(sensors), count, p=weights)
-        made.append(_requests(satellite, sensors, picked, times_s, config, random))
+        made.append(_requests(satellite, sensors, picked, times_s, config, random, thinning))
     return made
 
 
 def _requests(
     satellite: str, sensors: list[_Sensor], picked: Int, times_s: NDArray[np.float64],
-    config: WorkloadConfig, random: np.random.Generator,
+    config: WorkloadConfig, random: np.random.Generator, thinning: float,
 ) -> Requests:
-    parts, lengths, scenes = [], [], []
+    parts: list[Int] = []
+    lengths: list[int] = []
+    scenes: list[int] = []
     for scene, sensor in enumerate(picked):
-        chips = sensors[sensor].scene(config.scene_px, random)
+        chips = sensors[sensor].scene(config.scene_px, random, thinning)
         parts += chips
         lengths += [len(chip) for chip in chips]
         scenes += [scene] * len(chips)
-    row = np.concatenate(parts)
-    scene_of = np.repeat(np.array(scenes), lengths)
+    row = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    scene_of = np.repeat(np.array(scenes, np.int64), lengths)
     return Requests(
         satellite=satellite, row=row, capture_s=times_s[scene_of], scene=scene_of,
         chip=np.repeat(np.arange(len(parts)), lengths),
