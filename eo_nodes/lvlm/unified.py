@@ -74,7 +74,8 @@ class UnifiedModel:
         # Folders that were exported for one picture a run are taken as well.
         pictures = next(i.shape[0] for i in self._vision.get_inputs() if i.name == "pixels")
         self._takes_many = not isinstance(pictures, int)
-        self.decoder = CachedDecoder(decoder, {"past": "present"})
+        names = [i.name for i in decoder.get_inputs() if i.name.startswith("past")]
+        self.decoder = CachedDecoder(decoder, {n: n.replace("past", "present", 1) for n in names})
         self.record: RunRecord = run_record(decoder, options)
 
     @property
@@ -239,7 +240,10 @@ class UnifiedModel:
     def new_cache(self) -> Cache:
         """Return an empty KV cache."""
         c = self.config
-        return self.decoder.empty({"past": (c.layers, 2, 1, c.kv_heads, 0, c.head_dim)})
+        one = (1, c.kv_heads, 0, c.head_dim)
+        # Folders whose graph takes the cache in one piece are taken as well.
+        return self.decoder.empty({
+            name: (c.layers, 2, *one) if name == "past" else one for name in self.decoder.pairs})
 
     def _request_bytes(self, scene: Scene, prompt: int, max_tokens: int) -> int:
         """Estimate of what a request allocates: activations, attention, two caches, maps."""

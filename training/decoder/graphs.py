@@ -117,42 +117,66 @@ class PairGraph(nn.Module):
         return change, self.projector.change(pooled)
 
 
+def cache_names(layers):
+    """(past inputs, present outputs): keys and values of each layer apart, (1, heads, P, d), so
+    that a step copies each of them once and not to cut and stack them as well."""
+    parts = [f"{i}.{part}" for i in range(layers) for part in ("key", "value")]
+    return [f"past.{p}" for p in parts], [f"present.{p}" for p in parts]
+
+
+def blocked(queries, past, visual):
+    """(n, P + n) added to scores: causal for text; in the first run all see the visual tokens."""
+    keys = torch.arange(past + queries)[None]
+    allow = (keys <= torch.arange(queries)[:, None] + past) | (keys < visual)
+    return torch.where(allow, 0.0, -1e9)
+
+
 class DecoderGraph(nn.Module):
     """One step with a cache: prompt with visual tokens, or one decoded token without any.
 
-    tokens (1, T), places (1, T), visual (1, V, width), past (L, 2, 1, heads, P, head_dim) ->
+    tokens (1, T), places (1, T), visual (1, V, width), past as `cache_names` has it ->
     logits (1, K), hidden (1, width), query (1, depth) of the last token, relevance (1, V), present.
+    Queries, keys and values are one product; the scale of the scores lies in its weights.
     """
 
     def __init__(self, model):
         super().__init__()
         self.model = model
-        c = model.config
         self.table_in = nn.Parameter(model.table(model.place_in).detach())
         self.table_out = nn.Parameter(model.table(model.place_out).detach())
-        self.scale = c.head_dim**0.5
+        scale = model.config.head_dim**-0.5
+        self.products = nn.ModuleList(_joined(layer, scale) for layer in model.layers)
 
-    def forward(self, tokens, places, visual, past):
-        m = self.model
+    def forward(self, tokens, places, visual, *past):
+        m, c = self.model, self.model.config
         text = m.text_norm(functional.embedding(tokens, self.table_in) + m.positions(places))
         x = torch.cat([visual, text], 1)
-        v, p, n = visual.shape[1], past.shape[4], x.shape[1]
-        keys = torch.arange(p + n)[None]
-        # Causal for text; in the first run everything sees the visual tokens.
-        allow = (keys <= torch.arange(n)[:, None] + p) | (keys < v)
-        blocked = torch.where(allow, 0.0, -1e9)
+        v, n = visual.shape[1], x.shape[1]
+        unseen = blocked(n, past[0].shape[2], v)
         present = []
         for i, layer in enumerate(m.layers):
-            q, k, w = layer.project(x)
-            k = torch.cat([past[i, 0], k], 2)
-            w = torch.cat([past[i, 1], w], 2)
-            present.append(torch.stack([k, w]))
-            scores = q @ k.transpose(2, 3) / self.scale + blocked
-            x = layer.finish(x, scores.softmax(-1) @ w, 0.0)
+            split = self.products[i](x).reshape(1, -1, 3 * c.heads, c.head_dim).transpose(1, 2)
+            q, k, w = split.split(c.heads, 1)
+            k, w = torch.cat([past[2 * i], k], 2), torch.cat([past[2 * i + 1], w], 2)
+            present += [k, w]
+            mixed = (q @ k.transpose(2, 3) + unseen).softmax(-1) @ w
+            mixed = mixed.transpose(1, 2).reshape(1, -1, c.width)
+            x = layer.norm1(x + layer.out(mixed))
+            x = layer.norm2(x + layer.down(functional.gelu(layer.up(x))))
         last = x[:, -1]
         seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
         logits = functional.linear(last, self.table_out, m.bias)
-        return logits, last, m.query(last), seen, torch.stack(present)
+        return logits, last, m.query(last), seen, *present
+
+
+def _joined(layer, scale):
+    """Query (times ``scale``), key and value of a layer as one product."""
+    parts = (layer.query, layer.key, layer.value)
+    joined = nn.Linear(layer.query.in_features, sum(p.out_features for p in parts))
+    for leaf in ("weight", "bias"):
+        values = [getattr(p, leaf).detach() for p in parts]
+        getattr(joined, leaf).data = torch.cat([values[0] * scale, *values[1:]])
+    return joined
 
 
 def _export(graph, feed, path, inputs, outputs, free):
@@ -198,12 +222,20 @@ def export_pair(network, projector, depth, path):
             {"first": size, "last": size, "pixel": size})
 
 
+def decoder_axes(config):
+    """(example cache, inputs, outputs, free axes) that every decoder graph has."""
+    past, present = cache_names(config.layers)
+    free = {"tokens": {1: "text"}, "places": {1: "text"}, "visual": {1: "visual"},
+            "relevance": {1: "visual"}}
+    free |= {name: {2: "past"} for name in past} | {name: {2: "total"} for name in present}
+    cache = [torch.zeros(1, config.kv_heads, 3, config.head_dim) for _ in past]
+    return (cache, ["tokens", "places", "visual", *past],
+            ["logits", "hidden", "query", "relevance", *present], free)
+
+
 def export_decoder(model, path):
     """Free text, visual and cache lengths."""
-    c = model.config
+    cache, inputs, outputs, free = decoder_axes(model.config)
     feed = (torch.zeros(1, 5, dtype=torch.long), torch.arange(5)[None],
-            torch.zeros(1, 7, c.width), torch.zeros(c.layers, 2, 1, c.heads, 3, c.head_dim))
-    _export(DecoderGraph(model), feed, path, ["tokens", "places", "visual", "past"],
-            ["logits", "hidden", "query", "relevance", "present"],
-            {"tokens": {1: "text"}, "places": {1: "text"}, "visual": {1: "visual"},
-             "past": {4: "past"}, "relevance": {1: "visual"}, "present": {4: "total"}})
+            torch.zeros(1, 7, model.config.width), *cache)
+    _export(DecoderGraph(model), feed, path, inputs, outputs, free)

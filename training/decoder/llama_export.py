@@ -18,11 +18,9 @@ from eo_nodes.lvlm.assemble import GgufFile, Recipe
 from eo_nodes.lvlm.assemble import folder as assembly
 from eo_nodes.lvlm.manifest import sha256_of
 from eo_nodes.lvlm.unified_config import WEIGHTS
+from training.decoder.graphs import blocked, decoder_axes
 from training.decoder.llama import STORAGE
 from training.llama_graph import FILE, PACKAGE, TYPES, VERSION
-
-INPUTS = ("tokens", "places", "visual", "past")
-OUTPUTS = ("logits", "hidden", "query", "relevance", "present")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,57 +42,94 @@ class Source:
         return GgufFile(self.path)
 
 
+READERS = ("qkv", "o", ("gate", "up"), ("down",))
+
+
 class LlamaDecoderGraph(nn.Module):
-    """As `graphs.DecoderGraph`; the frozen weights follow as inputs, in the order of the plan."""
+    """As `graphs.DecoderGraph`; the frozen weights follow as inputs, in the order of the plan.
+
+    Matrices that read the same share one product with their adapters. The frozen ones stay apart
+    and as they are: each joining or adding of theirs would be worked out when the runtime loads
+    the graph, and held a second time meanwhile.
+    """
 
     def __init__(self, model):
         super().__init__()
         self.model = model
-        rows = model.config.words
+        c, rows = model.config, model.config.words
         self.new_in = nn.Parameter(model.table(model.place_in)[rows:].detach().clone())
         self.new_out = nn.Parameter(model.table(model.place_out)[rows:].detach().clone())
+        half = c.head_dim // 2
+        self.register_buffer("turned", torch.arange(c.head_dim).roll(half), persistent=False)
+        self.register_buffer("sign", torch.ones(c.head_dim), persistent=False)
+        self.sign[:half] = -1
 
-    def forward(self, tokens, places, visual, past, *weights):
+        self.enter, self.leave = nn.ParameterDict(), nn.ParameterDict()
+        for i, adapters in enumerate(model.adapters):
+            for names in READERS:
+                key = f"{i}_{names[0]}"
+                self.enter[key] = nn.Parameter(
+                    torch.cat([adapters.enter[k].detach() for k in names], 1))
+                self.leave[key] = nn.Parameter(
+                    torch.block_diag(*(adapters.leave[k].detach() for k in names)))
+
+    def times(self, x, n, names, frozen):
+        """(1, T, sum of outs): products with matrices of a layer and their adapters."""
+        key = f"{n}_{names[0]}"
+        apart = [x @ frozen[f"{n}.{k}"] for k in names]
+        whole = torch.cat(apart, -1) if len(apart) > 1 else apart[0]
+        return whole + x @ self.enter[key] @ self.leave[key]
+
+    def norm(self, x, gain):
+        """Root-mean-square norm, in the form that the runtime knows as one operator."""
+        return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + self.model.config.eps) * gain
+
+    def forward(self, tokens, places, visual, *rest):
         m, c = self.model, self.model.config
-        frozen = dict(zip(m.names, weights, strict=True))
+        past = rest[:2 * c.layers]
+        frozen = dict(zip(m.names, rest[2 * c.layers:], strict=True))
         table = torch.cat([frozen["embedding"], self.new_in])
         x = torch.cat([visual, functional.embedding(tokens, table)], 1)
-        v, p, n = visual.shape[1], past.shape[4], x.shape[1]
-        keys = torch.arange(p + n)[None]
-        # Causal for text; in the first run everything sees the visual tokens.
-        allow = (keys <= torch.arange(n)[:, None] + p) | (keys < v)
-        blocked = torch.where(allow, 0.0, -1e9)
+        v, n = visual.shape[1], x.shape[1]
+        unseen = blocked(n, past[0].shape[2], v)
         cos, sin = m.turns(torch.cat([torch.zeros_like(visual[:, :, 0]).long(), places + 1], 1))
-        present, group = [], c.heads // c.kv_heads
+        sin = sin * self.sign
+        present, turning = [], c.heads + c.kv_heads
         for i in range(c.layers):
-            q, k, w = m.project(i, x, cos, sin, frozen)
-            k = torch.cat([past[i, 0], k], 2)
-            w = torch.cat([past[i, 1], w], 2)
-            present.append(torch.stack([k, w]))
-            # Queries of a group share a key head: fold the group instead of copying keys.
-            q = q.reshape(1, c.kv_heads, group, -1, c.head_dim)
-            scores = q @ k[:, :, None].transpose(3, 4) / c.head_dim**0.5 + blocked
-            mixed = (scores.softmax(-1) @ w[:, :, None]).reshape(1, c.heads, -1, c.head_dim)
-            x = m.finish(i, x, mixed, frozen)
+            y = self.times(self.norm(x, frozen[f"{i}.attn_norm"]), i, "qkv", frozen)
+            y = y.reshape(1, -1, turning + c.kv_heads, c.head_dim).transpose(1, 2)
+            both, w = y.split([turning, c.kv_heads], 1)
+            both = both * cos + both[..., self.turned] * sin
+            q, k = both.split([c.heads, c.kv_heads], 1)
+            k, w = torch.cat([past[2 * i], k], 2), torch.cat([past[2 * i + 1], w], 2)
+            present += [k, w]
+            # Queries of a group share a key head: they stand below each other, no key is copied.
+            q = (q * c.head_dim**-0.5).reshape(1, c.kv_heads, -1, c.head_dim)
+            scores = (q @ k.transpose(2, 3)).reshape(1, c.heads, n, -1) + unseen
+            mixed = scores.softmax(-1).reshape(1, c.kv_heads, -1, k.shape[2]) @ w
+            mixed = mixed.reshape(1, c.heads, n, c.head_dim).transpose(1, 2)
+            x = x + self.times(mixed.reshape(1, -1, c.width), i, "o", frozen)
+            y = self.norm(x, frozen[f"{i}.ffn_norm"])
+            y = self.times(y, i, ("gate", "up"), frozen)
+            gate, up = y.split(c.inner, -1)
+            x = x + self.times(functional.silu(gate) * up, i, ("down",), frozen)
         x = m.last(x)
         last = x[:, -1]
         seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
         logits = functional.linear(last * frozen["norm"] * m.gain,
                                    torch.cat([frozen["embedding"], self.new_out]), m.bias)
-        return logits, last, m.query(last), seen, torch.stack(present)
+        return logits, last, m.query(last), seen, *present
 
 
 def export_llama(model, path):
     """Free text, visual and cache lengths; the frozen weights are inputs until `attach`."""
-    c = model.config
-    feed = (torch.zeros(1, 5, dtype=torch.long), torch.arange(5)[None], torch.zeros(1, 7, c.width),
-            torch.zeros(c.layers, 2, 1, c.kv_heads, 3, c.head_dim))
+    cache, inputs, outputs, free = decoder_axes(model.config)
+    feed = (torch.zeros(1, 5, dtype=torch.long), torch.arange(5)[None],
+            torch.zeros(1, 7, model.config.width), *cache)
     torch.onnx.export(
         LlamaDecoderGraph(model).eval(), (*feed, *model.frozen.values()), str(path), dynamo=False,
-        opset_version=17, do_constant_folding=False, input_names=[*INPUTS, *model.names],
-        output_names=list(OUTPUTS),
-        dynamic_axes={"tokens": {1: "text"}, "places": {1: "text"}, "visual": {1: "visual"},
-                      "past": {4: "past"}, "relevance": {1: "visual"}, "present": {4: "total"}})
+        opset_version=17, do_constant_folding=False, input_names=[*inputs, *model.names],
+        output_names=outputs, dynamic_axes=free)
 
 
 def attach(path, slots):
