@@ -35,7 +35,17 @@ def test_accuracy_and_allowance_by_hand():
     assert zero_shot.accuracy(scores[:2], true[:2], 0.11, seen) == 50.0
     # Both seen pictures stay right up to a tenth.
     assert zero_shot.allowance_of(scores[:2], true[:2], seen) == pytest.approx(0.1, abs=0.006)
-    assert zero_shot.allowance_of(scores[:2], true[:2], seen, 60) > 0.6
+    # A tenth of what they had is never given up, whatever the points.
+    assert zero_shot.allowance_of(scores[:2], true[:2], seen, 60) == pytest.approx(0.1, abs=0.006)
+
+
+def test_a_name_said_of_everything_is_no_zero_shot():
+    # All four pictures are called the third name: right on the held-out one, by no merit.
+    scores, true = np.tile([0.1, 0.2, 0.9], (4, 1)), np.array([0, 1, 1, 2])
+    seen = np.array([True, True, False])
+    assert zero_shot.said_anyway(scores, true, ~seen[true], seen, 0.0) == 100.0
+    row = zero_shot.judge("s", scores, true, ~seen[true], seen, 0.0)
+    assert row["plain"]["held_out"] == 100.0 and not row["plain"]["reached"]
 
 
 def test_harmonic_mean_by_hand():

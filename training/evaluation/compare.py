@@ -19,9 +19,14 @@ from training.evaluation.rows import Row
 LEAST_DIFFERENCE, LEAST_LOW, LEAST_SHARE = 5.0, 2.0, 60.0
 
 
+# Rows made of the questions of other rows, and those that ask how a model works, not what is right.
+_APART = ("harmonic mean", "all questions", "answers differ", "fewer in it", "relevance hits")
+
+
 def is_compared(row: Row) -> bool:
-    """Percent-valued, and neither a part of another row (``x: part``) nor made of others."""
-    return row.metric.is_percent and ": " not in row.type and "harmonic mean" not in row.type
+    """Percent-valued, and neither a part of another row (``x: part``) nor counted elsewhere."""
+    return (row.metric.is_percent and ": " not in row.type
+            and not any(word in row.type for word in _APART))
 
 
 def _common(a: Row, b: Row) -> tuple[Row, Row, list[int], list[int]]:

@@ -83,7 +83,8 @@ def show_zero_shot(runs: Sequence[dict[str, Any]], console: Console) -> None:
                     f"zero-shot, seed {run['seed']}, {row['set']}, {kind.replace('_', ' ')}: "
                     f"{f['held_out']} % of {row['n_held_out']} pictures of "
                     f"{', '.join(run['held_out'][row['set']])} among {row['names']} names "
-                    f"(chance {row['chance']}, {f['times_chance']} times), seen classes "
+                    f"(chance {row['chance']}, {f['times_chance']} times; said anyway "
+                    f"{f['said_anyway']}), seen classes "
                     f"{f['seen']} %, harmonic mean {f['harmonic_mean']}")
 
 

@@ -120,5 +120,5 @@ def marked(row: Row) -> tuple[str, ...]:
     if row.n < FEW:
         found.append("n < 50")
     if row.clusters < min(FEW_CLUSTERS, row.n):
-        found.append(f"{row.clusters} clusters")
+        found.append(f"clusters: {row.clusters}")
     return (*row.marks, *(m for m in found if m not in row.marks))

@@ -19,7 +19,7 @@ from eo_nodes.lvlm.infer import ImageInput
 from eo_nodes.lvlm.journal import Journal
 from training.evaluation.asks import Ask
 from training.evaluation.cells import Cell
-from training.evaluation.probes import CONTROLS, Control
+from training.evaluation.probes import CONTROLS, SENSORS, Control
 from training.evaluation.rows import Row
 from training.evaluation.scoring import Answers, rows_of
 from training.evaluation.sets import draw
@@ -38,7 +38,8 @@ class Plan:
 
     Attributes:
         limit: asks a cell, a quarter of them where answers may be long; 0 for all.
-        blind_limit: asks a cell on grey or altered pictures; 0 for as many as there are.
+        blind_limit: asks a cell on grey or altered pictures, but for each of several sensors
+            alone; 0 for as many as there are.
     """
 
     split: str
@@ -90,7 +91,8 @@ class Runner:
         variants = ["", BLIND, *cell.controls] if self._plan.with_controls else [""]
         for variant in variants:
             asks = job.asks
-            if variant and blind and len(asks) > blind:
+            # Two sensors and each alone are compared on the same questions.
+            if variant and variant not in SENSORS and blind and len(asks) > blind:
                 asks = sorted(asks, key=lambda a: draw(a.key))[:blind]
             with Journal(self._path(cell, variant)) as journal:
                 kept = {r["key"]: r for r in journal}

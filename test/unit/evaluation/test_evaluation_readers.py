@@ -98,7 +98,7 @@ def test_small_rows_are_marked():
 def test_rows_that_hang_on_few_scenes_are_marked():
     clustered = row(50.0, (0, 100), None, marks=("clustered",))
     clustered.clusters = 4
-    assert marked(clustered) == ("clustered", "4 clusters")
+    assert marked(clustered) == ("clustered", "clusters: 4")
 
 
 def test_plain_row_has_the_fields_of_scores_json():

@@ -103,7 +103,10 @@ def test_limit_draws_the_same_questions_whatever_the_order(library, tmp_path):
     asked = cell("rsvqa_hr.questions", library)
     made, subject = runner(library, tmp_path, lambda *_: "no", limit=6, with_controls=False)
     first = made.rows(asked)
-    assert subject.calls == 6 == sum(r.n for r in first)
+    *types, whole = first
+    assert subject.calls == 6 == sum(r.n for r in types) == whole.n
+    assert whole.type == "all questions"
+    assert whole.value == pytest.approx(sum(r.value * r.n for r in types) / 6)
     assert all(r.reached is None for r in first)
 
 

@@ -45,7 +45,8 @@ def test_only_questions_that_both_answered_are_compared():
 
 
 @pytest.mark.parametrize("more", [{"metric": MAE}, {"kind": "t: part"},
-                                  {"kind": "zero-shot, harmonic mean"}])
+                                  {"kind": "zero-shot, harmonic mean"},
+                                  {"kind": "all questions"}])
 def test_parts_and_other_units_are_left_out(more):
     assert compare([row("r", [1], **more)], [row("c", [0], **more)]) == {"cells": 0}
 
@@ -121,6 +122,7 @@ def test_the_summary_is_printed():
 
 def test_runs_with_held_out_classes_stand_beside_the_table(tmp_path):
     figures = {"held_out": 45.0, "seen": 80.0, "harmonic_mean": 57.6, "times_chance": 4.5,
+               "said_anyway": 8.0,
                "ci95": [40.0, 50.0], "reached": True}
     run = {"seed": 0, "held_out": {"eurosat_rgb": ["Forest", "River"]}, "rows": [
         {"set": "eurosat_rgb", "names": 10, "chance": 10.0, "n_held_out": 300,
