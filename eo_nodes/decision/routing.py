@@ -277,7 +277,9 @@ def explain(case: Case, route_: Route, reach: Reach | None, config: RoutingConfi
     if not case.is_familiar:
         sure = "the input is unlike what the scores know"
     else:
-        sure = f"confidence {case.score:.3f}, the ground adds {case.gain:+.3f}"
+        sure = f"confidence {case.score:.3f}"
+        if config.hurdle[stage] < inf:
+            sure += f", the ground adds {case.gain:+.3f}"
     why = {
         1: f"reaches {config.accept[stage]:.3f}",
         2: f"best effort, {route_.barrier}" if route_.decision == ANSWER
