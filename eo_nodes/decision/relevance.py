@@ -75,11 +75,11 @@ def relevance_of(cues: Cues, height: int, width: int, config: RelevanceConfig) -
     """Join the cues of a window of ``height`` x ``width`` pixels.
 
     Returns:
-        (rows, columns) in [0, 1], the longer side ``config.grid`` cells; ones without any cue: a
-        model that knows nothing must not make anything less relevant.
+        (rows, columns) in [0, 1], the longer side at most ``config.grid`` cells, whole parts of
+        the cells of attention where there are any; ones without any cue: a model that knows
+        nothing must not make anything less relevant.
     """
-    longest = max(height, width)
-    rows, cols = (max(1, round(config.grid * side / longest)) for side in (height, width))
+    rows, cols = _fine(cues.attention, height, width, config.grid)
     parts = [
         config.attention * on_grid(cues.attention, rows, cols),
         config.marks * marks(cues.boxes, cues.chances, rows, cols, margin=config.margin),
@@ -88,6 +88,15 @@ def relevance_of(cues: Cues, height: int, width: int, config: RelevanceConfig) -
     if not any(p.any() for p in parts):
         return np.ones((rows, cols))
     return np.asarray(1 - np.prod([1 - p for p in parts], axis=0))
+
+
+def _fine(attention: Floats, height: int, width: int, most: int) -> tuple[int, int]:
+    """Rows and columns of the fine grid."""
+    if attention.ndim == 2 and 0 not in attention.shape:
+        parts = max(1, most // max(attention.shape))
+        return attention.shape[0] * parts, attention.shape[1] * parts
+    longest = max(height, width)
+    return max(1, round(most * height / longest)), max(1, round(most * width / longest))
 
 
 def on_grid(values: Floats, rows: int, cols: int) -> Floats:

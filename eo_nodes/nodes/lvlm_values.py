@@ -108,11 +108,10 @@ def _relevance(session: Session, model: VisionLanguageModel, prompt: str) -> NDA
     """
     kinds = getattr(getattr(model, "config", None), "kinds", ())
     seen = seen_of(session, prompt, kinds)
-    if seen.attention.ndim != 2 or 0 in seen.attention.shape or not len(seen.boxes):
+    if seen.attention.ndim != 2 or 0 in seen.attention.shape:
         return seen.attention
-    height, width = seen.attention.shape  # only their ratio counts
     cues = Cues(seen.attention, seen.boxes, seen.chances)
-    return relevance_of(cues, height, width, RelevanceConfig())
+    return relevance_of(cues, *seen.attention.shape, RelevanceConfig())
 
 
 def _features(session: Session, state: TapState, prompt: str, text: str) -> tuple[float, ...]:

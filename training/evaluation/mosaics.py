@@ -176,8 +176,14 @@ def _lay(
     source = f".{_source(first)}" if _source(first) else ""
     return Mosaic(
         f"{first.set_name}{source}.{kind}.{number}", first.set_name, kind, values[None],
-        first.bands, modality_of(first.set_name, first.bands), np.array(boxes, np.float64),
+        first.bands, _modality(first), np.array(boxes, np.float64),
         tuple(sorted(others)), tuple(keys))
+
+
+def _modality(sample: Sample) -> str:
+    """As the set's; one frame of a video is an optical picture."""
+    found = modality_of(sample.set_name, sample.bands)
+    return "optical" if found == "video" else found
 
 
 def _filled(

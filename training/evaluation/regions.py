@@ -277,18 +277,23 @@ def show(found: dict[str, Any], console: Console) -> None:
         console.print(view)
 
 
-def measure(run: Run, library: Library, split: str, names: Sequence[str], most: int) -> list[Held]:
-    """Rows of all scenes of these sets."""
-    rows: list[Held] = []
-    for name in names:
-        if name not in library.names:
-            continue
-        scenes = mosaics(library, name, split, most=most)
-        texts = sorted({p for scene in scenes for p in prompts(scene)})
-        vectors = sentences(texts) if texts else {}
-        for scene in scenes:
-            rows += run.scene(scene, vectors)
-    return rows
+def measure(run: Run, library: Library, split: str, name: str, most: int) -> list[Held]:
+    """Rows of all scenes of a set; none where the data folder lacks it."""
+    scenes = mosaics(library, name, split, most=most) if name in library.names else []
+    texts = sorted({p for scene in scenes for p in prompts(scene)})
+    vectors = sentences(texts) if texts and "language" in run.policies else {}
+    return [row for scene in scenes for row in run.scene(scene, vectors)]
+
+
+def write(path: Path, rows: Sequence[Held], facts: dict[str, Any]) -> dict[str, Any]:
+    """Write JSON and return its tables."""
+    found = summary(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = [{name: getattr(r, name) for name in Held.__slots__} for r in rows]
+    scenes = len({r.scene for r in rows})
+    path.write_text(json.dumps({**facts, "scenes": scenes, "tables": found, "rows": plain},
+                               indent=1), encoding="utf-8")
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -321,22 +326,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             attention, marks, language, floor = map(float, a.weights.split(","))
             run.relevance = RelevanceConfig(attention=attention, marks=marks, language=language)
             run.sending = SendingConfig(floor=floor)
-        rows = measure(run, library, a.split, a.sets.split(","), a.scenes)
+        facts = {"split": a.split, "share": a.share, "model": model.digest, "target": TARGET}
+        rows: list[Held] = []
+        found: dict[str, Any] = {}
+        for name in a.sets.split(","):
+            rows += measure(run, library, a.split, name, a.scenes)
+            if rows:  # what a stopped run has measured is not lost
+                found = write(a.out, rows, {**facts, "seconds": round(time.monotonic() - start)})
     except EoError as fault:
         print(f"regions: {fault}", file=sys.stderr)
         return 1
     if not rows:
         print("regions: no scene of these sets", file=sys.stderr)
         return 1
-    found = summary(rows)
     show(found, console)
     scenes = len({r.scene for r in rows})
-    facts = {"split": a.split, "share": a.share, "model": model.digest, "scenes": scenes,
-             "target_percent": TARGET, "seconds": round(time.monotonic() - start, 1)}
-    a.out.parent.mkdir(parents=True, exist_ok=True)
-    rows_out = [{name: getattr(r, name) for name in Held.__slots__} for r in rows]
-    a.out.write_text(json.dumps({**facts, "tables": found, "rows": rows_out}, indent=1),
-                     encoding="utf-8")
     console.print(f"{scenes} scenes, {a.split}, share {a.share:g}, in {a.out}")
     return 0
 

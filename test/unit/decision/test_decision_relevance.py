@@ -33,6 +33,13 @@ def test_another_kind_leaves_attention_alone() -> None:
     assert set(relevance_of(cues, 100, 100, CONFIG).ravel().round(6)) == {0.1, 0.4}
 
 
+def test_fine_cells_are_whole_parts_of_the_cells_of_attention() -> None:
+    attention = np.arange(15.0).reshape(3, 5) / 15
+    found = relevance_of(Cues(attention), 300, 500, CONFIG)
+    assert found.shape == (9, 15)
+    assert np.allclose(found, 0.5 * np.kron(attention, np.ones((3, 3))))
+
+
 def test_without_any_cue_everything_counts() -> None:
     assert (relevance_of(Cues(), 64, 128, CONFIG) == 1).all()
     assert relevance_of(Cues(), 64, 128, CONFIG).shape == (8, 16)

@@ -1,0 +1,145 @@
+"""The regions measurement: scenes, the rule of what is held, policies at equal bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eo_nodes.contracts.values import Region
+from eo_nodes.decision.relevance import Cues, RelevanceConfig
+from eo_nodes.decision.sending import SendingConfig
+from training.evaluation.mosaics import Mosaic, mosaics
+from training.evaluation.policies import (
+    ORACLE,
+    OURS,
+    WRONG,
+    Told,
+    coder_of,
+    relevance_map,
+    send,
+)
+from training.evaluation.regions import (
+    POLICIES,
+    Held,
+    count_held,
+    interval,
+    is_inside,
+    likeness,
+    patch,
+    prompts,
+    recall,
+)
+from training.instruct.sources import Library
+
+CHIPS = Path(__file__).parents[2] / "data" / "chips"
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return Library(CHIPS, 64 << 20)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Mosaic:
+    """Two kinds of small bright things on rough ground, apart."""
+    rng = np.random.default_rng(2)
+    ground = np.kron(rng.integers(20, 140, (30, 30)), np.ones((8, 8)))
+    pixels = (ground + rng.normal(0, 5, ground.shape)).clip(0, 150)
+    boxes = []
+    for x, y in ((40, 40), (60, 44), (48, 70)):
+        pixels[y : y + 8, x : x + 10] = 250
+        boxes.append((x, y, x + 10, y + 8))
+    return Mosaic("made.vehicle.0", "made", "vehicle", pixels.astype(np.uint8)[None, :, :, None],
+                  ("lwir",), "thermal", np.array(boxes, float), ("person",), ("a", "b"))
+
+
+def told(scene: Mosaic, boxes: np.ndarray) -> Told:
+    return Told(Cues(np.full((4, 4), 0.1), boxes, np.full(len(boxes), 0.9)), 0)
+
+
+def test_scenes_hold_the_kind_in_a_third_and_are_the_same_each_time(library: Library) -> None:
+    scenes = mosaics(library, "hit_uav", "test", most=2)
+    again = mosaics(library, "hit_uav", "test", most=2)
+    assert [s.name for s in scenes] == [s.name for s in again] and scenes
+    for one, other in zip(scenes, again, strict=True):
+        assert np.array_equal(one.pixels, other.pixels)
+        assert len(one.boxes) and len(one.chips) == 9
+        height, width = one.pixels.shape[1:3]
+        assert (one.boxes[:, :2] >= 0).all() and (one.boxes[:, 2:] <= [width, height]).all()
+        chip = (height // 3, width // 3)
+        full = {(int(b[1] // chip[0]), int(b[0] // chip[1])) for b in one.boxes}
+        assert len(full) <= 3
+
+
+def test_pixels_of_a_scene_are_those_of_the_chips(library: Library) -> None:
+    (scene, *_) = mosaics(library, "hit_uav", "test", most=1)
+    height, width = (side // 3 for side in scene.pixels.shape[1:3])
+    for place, key in enumerate(scene.chips):
+        y, x = place // 3 * height, place % 3 * width
+        chip = library.pixels(library.sample(*key.split("/", 1)))[:height, :width]
+        assert np.array_equal(scene.pixels[0, y : y + height, x : x + width], chip)
+
+
+def test_a_question_names_the_kind_and_a_wrong_one_another(scene: Mosaic) -> None:
+    asked, wrong = prompts(scene)
+    assert "vehicles" in asked and "people" in wrong
+
+
+def test_likeness_falls_with_what_is_lost(scene: Mosaic) -> None:
+    whole = patch(scene.pixels, scene.boxes[0])
+    noisy = whole + np.random.default_rng(1).normal(0, 60, whole.shape)
+    assert likeness(whole, whole) == pytest.approx(1)
+    assert likeness(whole * 0.5 + 30, whole) == pytest.approx(1)  # brightness is no detail
+    assert likeness(noisy, whole) < 0.9
+    assert likeness(np.full_like(whole, 9), whole) == 0
+
+
+def test_what_was_not_sent_or_not_shown_is_not_held(scene: Mosaic) -> None:
+    height, width = scene.pixels.shape[1:3]
+    all_of_it = (Region(window=(0, 0, width, height), action="keep", scale=1.0),)
+    assert sum(count_held(scene, scene.pixels, all_of_it)[0]) == 3
+    flat = np.full_like(scene.pixels, 80)
+    held, inside, n = (sum(c) for c in count_held(scene, flat, all_of_it))
+    assert (held, inside, n) == (0, 3, 3)
+    west = (Region(window=(0, 0, 55, height), action="keep", scale=1.0),
+            Region(window=(55, 0, width - 55, height), action="drop"))  # fmt: skip
+    assert [is_inside(b, west) for b in scene.boxes] == [True, False, True]
+
+
+def test_all_policies_keep_to_the_same_bytes(scene: Mosaic) -> None:
+    coder, config = coder_of(scene), SendingConfig()
+    found, budget = told(scene, scene.boxes / 240), 0.06 * scene.pixels.nbytes
+    for policy in POLICIES:
+        map_ = None if policy == "uniform" else relevance_map(
+            OURS if policy == "fixed" else policy, scene, found, found, RelevanceConfig())
+        came, regions, sent = send(policy, scene, coder, map_, budget, config)
+        assert sent <= budget, policy
+        assert came.shape == scene.pixels.shape and regions
+
+
+def test_the_right_prompt_holds_more_than_a_wrong_one_and_no_more_than_the_oracle(
+    scene: Mosaic,
+) -> None:
+    coder, config, budget = coder_of(scene), SendingConfig(), 0.045 * scene.pixels.nbytes
+    right = told(scene, scene.boxes / 240)
+    wrong = told(scene, np.array([[0.7, 0.7, 0.75, 0.75], [0.8, 0.8, 0.85, 0.85]]))
+    held = {}
+    for policy in (OURS, WRONG, ORACLE):
+        map_ = relevance_map(policy, scene, right, wrong, RelevanceConfig())
+        came, regions, _ = send(policy, scene, coder, map_, budget, config)
+        held[policy] = sum(count_held(scene, came, regions)[0])
+    assert held[WRONG] < held[OURS] <= held[ORACLE] == 3
+
+
+def test_recall_is_a_mean_over_kinds_with_an_interval_over_scenes() -> None:
+    def row(cell: str, number: int, held: int, n: int) -> Held:
+        held4, n4 = (held, 0, 0, 0), (n, 0, 0, 0)
+        return Held(f"{cell}.{number}", cell, OURS, "raw", 1, 1.0, held4, held4, n4)
+
+    rows = [row("a", 0, 5, 10), row("a", 1, 0, 90), row("b", 0, 1, 1)]
+    assert recall(rows) == pytest.approx(100 * (0.05 + 1) / 2)
+    low, high = interval(rows)
+    assert low <= recall(rows) <= high and high - low > 10
+    assert np.isnan(recall(rows, sizes=[1]))
