@@ -97,7 +97,7 @@ class Cores:
         session, taps = self._taps(images, prompt, most_tokens)
         here = session.text
         relevance = self._relevance_of(session, images[0], prompt)
-        sent = [self._levels(image, relevance, prompt) for image in images]
+        sent = [levels_of(image, relevance, prompt, self._sending) for image in images]
         answers: dict[bytes, tuple[str, int, float]] = {}
         said = []
         for level in range(len(LEVELS)):
@@ -180,57 +180,64 @@ class Cores:
         height, width = image.values.shape[1:3]
         return relevance_of(cues, height, width, self._relevance)
 
-    def _levels(
-        self, image: ImageInput, relevance: Array, prompt: str
-    ) -> list[tuple[Array, int, float]]:
-        """(pixels on the ground, bytes of the product, processor seconds) of each level."""
-        frames, height, width, bands = image.values.shape
-        modality = image.modality if image.modality in MODALITIES else "optical"
-        raw = _raw_bytes(image.values)
-        header = ProductHeader(
-            request_id="study", prompt=prompt, modality=modality, window=(0, 0, width, height),
-            frames=frames, dtype=image.values.dtype.name, raw_bytes=raw,
-            band_names=tuple(image.bands) if len(image.bands) == bands else ("?",) * bands,
-        )
-        found: list[tuple[Array, int, float]] = []
-        for level in LEVELS:
-            # A coder of its own for each level: what one has coded costs the next nothing.
-            coder = RegionCoder(image.values, header)
-            begun = time.process_time()
-            data = self._product(level, coder, (0, 0, width, height), relevance, raw)
-            seconds = time.process_time() - begun
-            if level.kind == "raw":
-                # The same samples uncoded: a head of a container, and every byte as stored.
-                found.append((compose(read_container(data)), raw + 300, 0.0))
-                continue
-            found.append((compose(read_container(data)), len(data), seconds))
-        return found
 
-    def _product(
-        self, level: Level, coder: RegionCoder, window: tuple[int, int, int, int],
-        relevance: Array, raw: int,
-    ) -> bytes:
-        step = float(f"{_LOSSY * coder.contrast:.3g}")
-        coarse = f"htj2k/{step:g}" if step > 0 else ""
-        if level.kind in ("raw", "lossless"):
-            return coder.product((Region(window=window, action="keep", scale=1.0),))
-        if level.kind == "lossy":
-            return coder.product((Region(window=window, action="keep", scale=1.0, codec=coarse),))
-        if level.kind == "uniform":
-            return coder.product((Region(
-                window=window, action="downsample", scale=level.share, codec=coarse),))
-        if level.kind == "cutoffs":
-            regions = allocate(
-                relative(relevance), window, grid_for(window), keep_at=KEEP_AT,
-                drop_below=DROP_BELOW, bytes_budget=None,
-                estimate=lambda region: len(coder.code(region).data),
-            )
-            return coder.product(merge(regions))
-        made = plan(
-            relevance, window, coder, budget_bytes=level.share * raw, config=self._sending
-        )
-        return coder.product(made.regions, made.base)
+def levels_of(
+    image: ImageInput, relevance: Array, prompt: str, sending: SendingConfig
+) -> list[tuple[Array, int, float]]:
+    """Send one image at every level of ``LEVELS``.
 
+    Args:
+        image: (F, H, W, C) in a dtype that codecs take. relevance: (rows, columns) in [0, 1].
+    Returns:
+        (pixels on the ground, bytes of the product, processor seconds) of each level.
+    """
+    frames, height, width, bands = image.values.shape
+    modality = image.modality if image.modality in MODALITIES else "optical"
+    raw = _raw_bytes(image.values)
+    header = ProductHeader(
+        request_id="study", prompt=prompt, modality=modality, window=(0, 0, width, height),
+        frames=frames, dtype=image.values.dtype.name, raw_bytes=raw,
+        band_names=tuple(image.bands) if len(image.bands) == bands else ("?",) * bands,
+    )
+    found: list[tuple[Array, int, float]] = []
+    for level in LEVELS:
+        # A coder of its own for each level: what one has coded costs the next nothing.
+        coder = RegionCoder(image.values, header)
+        begun = time.process_time()
+        data = _product(level, coder, (0, 0, width, height), relevance, raw, sending)
+        seconds = time.process_time() - begun
+        if level.kind == "raw":
+            # The same samples uncoded: a head of a container, and every byte as stored.
+            found.append((compose(read_container(data)), raw + 300, 0.0))
+            continue
+        found.append((compose(read_container(data)), len(data), seconds))
+    return found
+
+
+def _product(
+    level: Level, coder: RegionCoder, window: tuple[int, int, int, int], relevance: Array, raw: int,
+    sending: SendingConfig,
+) -> bytes:
+    step = float(f"{_LOSSY * coder.contrast:.3g}")
+    coarse = f"htj2k/{step:g}" if step > 0 else ""
+    if level.kind in ("raw", "lossless"):
+        return coder.product((Region(window=window, action="keep", scale=1.0),))
+    if level.kind == "lossy":
+        return coder.product((Region(window=window, action="keep", scale=1.0, codec=coarse),))
+    if level.kind == "uniform":
+        return coder.product((Region(
+            window=window, action="downsample", scale=level.share, codec=coarse),))
+    if level.kind == "cutoffs":
+        regions = allocate(
+            relative(relevance), window, grid_for(window), keep_at=KEEP_AT,
+            drop_below=DROP_BELOW, bytes_budget=None,
+            estimate=lambda region: len(coder.code(region).data),
+        )
+        return coder.product(merge(regions))
+    made = plan(
+        relevance, window, coder, budget_bytes=level.share * raw, config=sending
+    )
+    return coder.product(made.regions, made.base)
 
 def tensors(model: VisionLanguageModel, images: Sequence[ImageInput]) -> list[ViewTensor]:
     """Overviews of the images as the nodes make them; dates of one sensor as frames of one."""

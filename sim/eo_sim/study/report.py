@@ -186,6 +186,19 @@ def _ranking(table: Mapping[str, Any]) -> list[str]:
 def _notes(table: Mapping[str, Any]) -> list[str]:
     trace = table["trace"]
     notes = [f"- {name}: {x['note']}" for name, x in table["tuned"].items() if x["note"]]
+    for name, load in table["loads"].items():
+        notes.append(
+            f"- load {name}: {load['scenes_a_day']:.0f} scenes, {load['requests_a_day']:.0f} "
+            f"requests, {load['raw_bytes_a_day'] / 1e9:.2f} GB raw a satellite and day, "
+            f"{load['raw_over_capacity']:g} times what its contacts carry; one chip in "
+            f"{load['thinning']:.3g} replayed"
+        )
+    for name, world in table["worlds"].items():
+        notes.append(
+            f"- {name}: {world['contacts']} contacts of {world['passes_offered']} passes, "
+            f"{world['bytes_taken'] / 1e9:.3g} of {world['bytes_offered'] / 1e9:.3g} GB taken; "
+            f"{world['assignment']}"
+        )
     return ["## Notes", "", *notes,
             f"- trace: {trace['requests']} requests, {trace['test']} of test, {trace['scenes']} "
             f"scenes; compact {trace['digests']['compact'][:12]}, regular "
