@@ -30,6 +30,7 @@ NEEDS = {
 MATCH_TYPES = {
     "match_signature": "SAR tile among ten", "match": "SAR tile among ten, asked",
     "match_vectors": "SAR tile among ten, by the language space"}
+ASKED_MOST = 60
 MATCH_TARGETS = {"compact": 83.0, "regular": 88.0}
 NAMES = tuple(NEEDS)
 TASKS = {"eurosat_rgb.names": "classification", "aid_rsicd.names": "classification",
@@ -58,9 +59,11 @@ class Spaces:
             # Of a part of the set some questions lack candidates.
             ids = {s.id for s in chosen}
             chosen = [s for s in chosen if ids.issuperset(s.facts["candidates"])]
-        if self._plan.limit:
+        many = self._plan.limit
+        if kind == "match":
             # Asking takes ten answers a picture.
-            many = max(1, self._plan.limit // 10) if kind == "match" else self._plan.limit
+            many = max(1, many // 10) if many else ASKED_MOST
+        if many:
             chosen = sorted(chosen, key=lambda s: draw(s.id))[:many]
         if not chosen:
             return []
