@@ -24,6 +24,7 @@ from eo_nodes.lvlm.unified import UnifiedModel
 from eo_nodes.lvlm.unified_config import WEIGHTS, UnifiedConfig
 from training import schedule
 from training.decoder.graphs import export_decoder, export_pair, export_scene, export_vision
+from training.decoder.int8 import compute_in_int8
 from training.decoder.llama import LlamaDecoder
 from training.decoder.llama_export import Source, attach, export_llama, write_weights
 from training.decoder.perception import Perception
@@ -56,11 +57,12 @@ def macs_per_cell(network, cells=4, bands=3):
 
 
 def write_folder(folder, *, model_id, network, decoder, words_path, input_size, upscale,
-                 smallest=SMALLEST_QUANTISED, source=None):
+                 smallest=SMALLEST_QUANTISED, source=None, computes_int8=False):
     """Everything but the card; returns the loaded model.
 
     smallest: own weights of at least so many numbers are stored as int8; None: none are.
     source: `llama_export.Source` of a decoder with frozen weights.
+    computes_int8: the decoder without frozen weights computes so too (`int8.compute_in_int8`).
     """
     folder.mkdir(parents=True, exist_ok=True)
     network.eval(), decoder.eval()
@@ -70,6 +72,8 @@ def write_folder(folder, *, model_id, network, decoder, words_path, input_size, 
     export_pair(network, decoder.projector, depth, folder / "pair.onnx")
     is_llama = isinstance(decoder, LlamaDecoder)
     (export_llama if is_llama else export_decoder)(decoder, folder / "decoder.onnx")
+    if computes_int8:
+        compute_in_int8(folder / "decoder.onnx")
     for name in GRAPHS if smallest is not None else ():
         store_weights_as_int8(folder / name, smallest)
     shutil.copyfile(words_path, folder / "tokenizer.json")
@@ -106,13 +110,17 @@ def main():
     p.add_argument("--model", choices=SIZES, required=True)
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--source", type=Path, help="file of the frozen weights")
+    p.add_argument("--int8", action="store_true",
+                   help="the compact decoder computes in int8, not only its file is")
     a = p.parse_args()
+    if a.int8 and SIZES[a.model].is_frozen:
+        p.error("frozen weights are computed with in float32")
     path = PATHS[a.model]
     source = Source.find(a.source) if SIZES[a.model].is_frozen else None
     perception, decoder = load_decoder(a.model, Words(path), source)
     write_folder(a.out, model_id=a.model, network=perception.network, decoder=decoder,
                  words_path=path, input_size=SIZES[a.model].longest, upscale=perception.upscale,
-                 source=source)
+                 source=source, computes_int8=a.int8)
     sizes = {f.name: f.stat().st_size for f in a.out.iterdir()}
     print(sizes, "sum", sum(sizes.values()))
 
