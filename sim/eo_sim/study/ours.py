@@ -39,6 +39,8 @@ from .world import Link
 
 # How far ahead the queue is held against what contacts carry, for the price of a byte.
 _AHEAD_NS = 3 * 3600 * S_NS
+# Worth of a joule: that of an answer's decoding is some tenths, and must not outweigh one.
+_JOULE_PRICE = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +114,11 @@ class Ours:
             late = replace(case, deadline_ns=0, ahead_bytes=int(link.ahead_bytes(REFINE_RANK)))
             if route(late, reach, self._config).decision == routing.OFFLOAD:
                 return Choice(BOTH, level, REFINE_RANK)
-        if found.decision == routing.ANSWER:
-            return answer()
-        if reach is None and stage == END and expected > self._setting["hurdle"]:
+        if reach is None and stage == END and found.rule == 5 and (
+            expected > self._setting["hurdle"]
+        ):
             return Choice(BOTH, level, rank)  # blind to contacts: by gain alone
-        return proceed()
+        return answer() if found.decision == routing.ANSWER else proceed()
 
     def _softened(self, case: Case, reach: Reach) -> Case:
         """Set the link's price, and drop a deadline that nothing at all can meet."""
@@ -184,17 +186,17 @@ def routing_config(setting: Setting, variant: Variant) -> RoutingConfig:
         accept=(setting["accept"],) * 3, reject=(0.0, 0.0, 0.0),
         hurdle=(hurdle + setting["early"], hurdle + setting["early"] / 2, hurdle),
         mb_price=setting["mb_price"], delay_price=setting["delay_price"],
-        joule_price=setting["joule_price"], returns_answers=True,
+        joule_price=_JOULE_PRICE, early_share=setting["early_share"], returns_answers=True,
     )  # fmt: skip
 
 
 _SPACE: Mapping[str, Sequence[Any]] = {
     "accept": (0.95, 1.01),
     "hurdle": (0.0, 0.01, 0.03),
-    "early": (0.0, 0.05, 0.15),
-    "mb_price": (5.0, 20.0, 80.0, 320.0),
+    "early": (0.05, 0.15, 0.5),
+    "mb_price": (2.0, 8.0, 32.0, 128.0),
     "delay_price": (0.0, 0.01),
-    "joule_price": (0.0, 0.002),
+    "early_share": (0.5, 1.0),
     # Choosing regions costs processor time; whether it is worth that, the search says.
     "regions": (True, False),
     "order": ORDERS,
