@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_a_missing_or_unknown_field_is_refused(folder):
     store(folder, content | {"wheels": 4})
     with pytest.raises(ModelError, match="wheels"):
         read_unified(folder)
+
+
+def test_folders_whose_cache_is_one_piece_are_taken_as_well(folder, monkeypatch):
+    model = UnifiedModel(folder, "", RuntimeOptions())
+    whole = SimpleNamespace(pairs={"past": "present"}, empty=dict)
+    monkeypatch.setattr(model, "decoder", whole)
+    c = model.config
+    assert model.new_cache() == {"past": (c.layers, 2, 1, c.kv_heads, 0, c.head_dim)}
 
 
 def test_the_cache_has_the_shared_heads(folder):
