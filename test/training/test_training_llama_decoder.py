@@ -188,7 +188,7 @@ def test_the_folder_is_assembled_again_to_the_same_digest(source, tmp_path):
     answer = model.golden_run(json.loads((folder / "manifest.json").read_text())["golden"])
     recipe = read_recipe(folder)
     (folder / recipe.target).unlink()
-    with pytest.raises(ModelError, match=r"language\.bin is missing"):
+    with pytest.raises(ModelError, match=r"language\.bin is not assembled"):
         load_unified(folder, RuntimeOptions())
     assemble(folder, recipe, source.path)
     assert is_assembled(folder, recipe)
