@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional
 
 _DICE_SMOOTH = 1.0
+_MASKS_A_CELL = 8          # masks lie at stride 4, cells at 32
 
 
 def heat_loss(logits, batch):
@@ -52,6 +53,35 @@ def text_loss(images, texts, text_of, same_class, scale, bias):
     return -(functional.logsigmoid(sign * logits) * weight).sum() / len(images)
 
 
+def cell_loss(network, cells, batch):
+    """Sigmoid loss between vectors of the cells (N, h, w) and the texts of the masks.
+
+    A cell is about a text if the mask reaches into it. Places that are and places that are not
+    count the same, however few there are.
+    """
+    target = functional.max_pool2d(batch["mask"], _MASKS_A_CELL)
+    known = functional.max_pool2d(batch["mask_known"], _MASKS_A_CELL)
+    found = torch.einsum("nhwd,qd->nqhw", network.embed_cells(cells), batch["mask_text"])
+    logits = found.float() * network.text_scale.exp() + network.text_bias
+    wrong = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    parts = [(wrong * w).sum() / w.sum().clamp_min(1.0)
+             for w in (known * target, known * (1 - target))]
+    return sum(parts) / 2
+
+
+def region_loss(network, pixel, batch):
+    """Sigmoid loss between vectors of the masked regions and the texts: each is one of them."""
+    mask, text = batch["mask"] * batch["mask_known"], batch["mask_text"]
+    area = mask.sum((2, 3))
+    mean = torch.einsum("nqhw,ndhw->nqd", mask, pixel) / area.clamp_min(1.0)[..., None]
+    found = torch.einsum("nqd,kd->nqk", network.embed_regions(mean), text)
+    logits = found.float() * network.text_scale.exp() + network.text_bias
+    target = torch.eye(len(text), device=text.device).expand_as(logits)
+    wrong = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    there = (area > 0).float()[..., None]
+    return (wrong * there).sum() / there.sum().clamp_min(1.0)
+
+
 def pair_loss(first, second):
     """InfoNCE both ways between signatures (N, S) of the two sensors of N places."""
     logits = first.float() @ second.float().T * 16
@@ -98,6 +128,9 @@ def total(network, batch, distil=None):
     if "mask" in batch:
         logits = network.mask(pixel, batch["mask_text"])
         losses["mask"] = mask_loss(logits, batch["mask"], batch["mask_known"])
+        losses["region"] = 0.3 * region_loss(network, pixel, batch)
+        if "x2" not in batch:              # what one picture's cells hold is no change
+            losses["cell"] = 0.3 * cell_loss(network, found["cells"], batch)
     if distil is not None:
         losses |= distil(found, pooled, batch)
     return losses

@@ -33,22 +33,22 @@ class SetPlan:
 
 
 PLAN = {
-    "eurosat_rgb": SetPlan(9, 128, 32, "eurosat"),
-    "eurosat_ms": SetPlan(5, 128, 24, "eurosat"),
-    "aid_rsicd": SetPlan(16, 224, 16, "aid"),
-    "ucm_multilabel": SetPlan(8, 224, 16, "ucm"),
-    "mstar": SetPlan(10, 160, 24, "mstar", (0.95, 1.05)),
+    "eurosat_rgb": SetPlan(11, 128, 32, "eurosat"),
+    "eurosat_ms": SetPlan(4, 128, 24, "eurosat"),
+    "aid_rsicd": SetPlan(24, 224, 16, "aid"),
+    "ucm_multilabel": SetPlan(5, 224, 16, "ucm"),
+    "mstar": SetPlan(7, 160, 24, "mstar", (0.95, 1.05)),
     "opensarship": SetPlan(1, 128, 24, "opensarship", (0.95, 1.05)),
     "objects_rgb": SetPlan(12, 256, 12, zoom=(0.8, 2.5)),
     "hit_uav": SetPlan(12, 256, 12, zoom=(0.6, 2.2)),
-    "trees": SetPlan(7, 256, 12, zoom=(0.7, 2.2)),
+    "trees": SetPlan(8, 256, 12, zoom=(0.7, 2.2)),
     "sar_ships": SetPlan(2, 256, 12, zoom=(0.7, 1.6)),
     "s2_ships": SetPlan(4, 256, 12, zoom=(0.8, 2.0)),
     "aerial_video": SetPlan(3, 256, 12, zoom=(0.6, 1.5)),
-    "flood_s1": SetPlan(5, 128, 24),
+    "flood_s1": SetPlan(4, 128, 24),
     "change_pairs": SetPlan(6, 128, 12),
     "s1s2_pairs": SetPlan(3, 128, 24),
-    "indian_pines": SetPlan(2, 96, 4),
+    "indian_pines": SetPlan(1, 96, 4),
 }
 DENSE = tuple(LABELLED)
 CALIBRATED = ("flood_s1",)   # their values mean something by themselves: no change of gain

@@ -93,8 +93,13 @@ def arguments():
                    help="feed class sets at three quarters of their size before this step")
     p.add_argument("--start-from", type=Path, metavar="FILE",
                    help="checkpoint whose weights a new training begins with")
+    p.add_argument("--rate", type=float, default=1.0,
+                   help="factor on the learning rates; less for a network that knows much")
     p.add_argument("--freeze-lower", action="store_true",
                    help="train no block up to stride 4: a step takes a quarter less time")
+    p.add_argument("--only", nargs="*", metavar="PART",
+                   help="train these parts of a finished network, which nothing else reads: what "
+                        "the decoder was trained on stays valid")
     p.add_argument("--teachers", nargs="*", choices=TEACHERS, default=[],
                    help="frozen teachers to distil from")
     p.add_argument("--pcma", type=int, metavar="STEPS",
@@ -127,6 +132,9 @@ def main():
         distil.load_state_dict(state["distil"])
     if a.freeze_lower:
         network.backbone.freeze_lower()
+    if a.only:
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name.split(".")[0] in a.only)
     network.to(a.device, memory_format=torch.channels_last)
     if distil is not None:
         distil.to(a.device)
@@ -134,11 +142,14 @@ def main():
     # With other teachers than before, its moments belong to other parameters.
     if "optimizer" in state and ("distil" in state) == (distil is not None):
         optimizer.load_state_dict(state["optimizer"])
-    budget, steps = schedule.Budget(a.minutes, state["spent_s"]), state["steps"]
+    before = state["spent_s"] if a.only else 0.0
+    budget, steps = schedule.Budget(a.minutes, state["spent_s"] - before), state["steps"]
 
     def store():
-        schedule.save(path, {"network": network.state_dict(), "steps": steps,
-                             "optimizer": optimizer.state_dict(), "spent_s": budget.spent_s,
+        schedule.save(path, {"network": network.state_dict(),
+                             "steps": state["steps"] if a.only else steps,
+                             "optimizer": optimizer.state_dict(),
+                             "spent_s": before + budget.spent_s,
                              "config": network.config.to_dict(), "names": vocabulary.names()}
                       | ({"distil": distil.state_dict()} if distil is not None else {}))
 
@@ -150,11 +161,14 @@ def main():
     for batch in loader:
         if budget.share >= 1:
             break
-        schedule.set_rate(optimizer, budget.rate())
+        schedule.set_rate(optimizer, a.rate * budget.rate())
         batch = to_device(batch, a.device)
         with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
             losses = total(network, batch, distil)
         loss = sum(losses.values())
+        if not loss.requires_grad:         # of this set the parts that train learn nothing
+            steps += 1
+            continue
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
