@@ -123,7 +123,8 @@ class Bench:
     def __init__(self, world, checkpoint, words, seed, is_top_only=False, seen=None,
                  device="cpu"):
         self.world, self.words, self.seed = world, words, seed
-        self.perception = Perception(checkpoint, SIZES["compact"].longest, device=device)
+        self.perception = Perception(checkpoint, SIZES["compact"].longest,
+                                     SIZES["compact"].upscale, device)
         self.memory = Memory(self.perception, seen)
         torch.manual_seed(seed)
         if world.backbone == "tiny":

@@ -276,7 +276,7 @@ def test_the_command_trains_resumes_and_stores_no_frozen_weight(
         data, source, words, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
     monkeypatch.setitem(train.PATHS, "regular", tmp_path / "words.json")
-    monkeypatch.setattr(train, "SIZES", {"regular": train.Size(2, 96, 2, is_frozen=True)})
+    monkeypatch.setattr(train, "SIZES", {"regular": train.Size(2, 96, 1.75, 2, is_frozen=True)})
     (tmp_path / "words.json").write_text(json.dumps(cut_bpe(TEXTS, source.open(), 1)))
     write_vision(tmp_path / "vision" / "regular" / "vision.pt")
     monkeypatch.setattr(schedule, "Budget", Looks)

@@ -100,7 +100,9 @@ def write_folder(folder, *, model_id, network, decoder, words_path, input_size, 
 
 def load_decoder(model, words, source=None):
     """(perception, decoder) of the checkpoints of a model; source: as `write_folder` takes it."""
-    perception = Perception(CHECKPOINTS / "vision" / model / "vision.pt", SIZES[model].longest)
+    size = SIZES[model]
+    perception = Perception(CHECKPOINTS / "vision" / model / "vision.pt", size.longest,
+                            size.upscale)
     state = schedule.restore(CHECKPOINTS / "decoder" / model / "decoder.pt")
     return perception, restored_decoder(state, words, source).eval()
 

@@ -66,7 +66,7 @@ class Perception:
     longest, upscale: of `input_shape`; device: where to compute.
     """
 
-    def __init__(self, checkpoint, longest, upscale=1.75, device="cpu"):
+    def __init__(self, checkpoint, longest, upscale, device="cpu"):
         state = schedule.restore(Path(checkpoint))
         config = state["config"]
         self.network = VisionNetwork(VisionConfig(**config), pretrained=False)
