@@ -216,7 +216,7 @@ class Preprocess(EoNode):
         self.compute(
             "reduce",
             f"{request.id}/{verdict.attempt}",
-            lambda: self._reduce(request, tap, limit, steps, price),
+            lambda: self._reduce(request, tap, verdict.score, limit, steps, price),
             lambda product: self.publish("product", product),
             lambda error: self._failed(request, error),
         )
@@ -225,17 +225,19 @@ class Preprocess(EoNode):
         self,
         request: Request,
         tap: Tap,
+        score: float,
         limit_bytes: int,
         steps: tuple[tuple[str, int], ...],
         price: float,
     ) -> Product:
+        """Make the product; score: what the verdict was decided by, heads or the tap's own."""
         product_id = ids.product_id(request.id, "regions")
         known = self._products.find(product_id)
         if known is not None:  # made before a kill: the link may be sending it, it must not change
             regions = read_container(self._products.read(product_id)).regions
-            return self._product(request, tap, known, tuple(part.region for part in regions))
+            return self._product(request, score, known, tuple(part.region for part in regions))
         header = replace(
-            _header(request), provisional=tap.text, confidence=tap.confidence, steps=steps
+            _header(request), provisional=tap.text, confidence=score, steps=steps
         )
         coder = self._coder(request, header, self.param("sent_overview_px"))
         relevance = np.ones((1, 1), np.float32)  # a model without relevance: everything counts
@@ -244,7 +246,7 @@ class Preprocess(EoNode):
         chosen, base = self._choose(relevance, request.window, coder, limit_bytes, price)
         file = self._products.write(product_id, coder.product(chosen, base))
         coded = tuple(coder.code(region).region for region in chosen)
-        return self._product(request, tap, file, coded)
+        return self._product(request, score, file, coded)
 
     def _choose(
         self,
@@ -287,9 +289,9 @@ class Preprocess(EoNode):
         )
 
     def _product(
-        self, request: Request, tap: Tap, file: ProductFile, regions: tuple[Region, ...]
+        self, request: Request, score: float, file: ProductFile, regions: tuple[Region, ...]
     ) -> Product:
-        value = float(np.clip(1.0 - tap.confidence, 0.0, 1.0))
+        value = float(np.clip(1.0 - score, 0.0, 1.0))
         return _product(request, "regions", value, file, regions)
 
     # -- refinement --------------------------------------------------------------------------

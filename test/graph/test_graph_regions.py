@@ -31,7 +31,7 @@ def board(bench_of):
     return bench
 
 
-def offload(bench, pixels, name, relevance, budget=None):
+def offload(bench, pixels, name, relevance, budget=None, *, confidence=0.0, score=0.0):
     """Ask, offload at tap 1 with this relevance; return the product."""
     store = FrameStore(bench.folder / "test" / "frames", 1 << 22)
     frame = store.put(f"frame-{name}", pixels)
@@ -48,8 +48,10 @@ def offload(bench, pixels, name, relevance, budget=None):
         modality="optical", window=(0, 0, SIDE, SIDE), consumer="ground"))  # fmt: skip
     rows, columns = relevance.shape
     bench.say("tap", Tap(request_id=name, attempt=1, stage=1, rows=rows, columns=columns,
+                         confidence=confidence,
                          relevance=tuple(relevance.ravel().tolist())))  # fmt: skip
-    bench.say("verdict", Verdict(request_id=name, attempt=1, stage=1, decision=Verdict.OFFLOAD))
+    bench.say("verdict", Verdict(
+        request_id=name, attempt=1, stage=1, decision=Verdict.OFFLOAD, score=score))
     return bench.only("product", "request_id", name)
 
 
@@ -76,3 +78,10 @@ def test_what_the_next_contact_leaves_is_the_budget(board, pixels):
     budget = ByteBudget(contact_id="c1", capacity_bytes=10_000, queued_bytes=6_000,
                         budget_bytes=3_000)  # fmt: skip
     assert offload(board, pixels, "r3", np.ones((4, 4)), budget).size_bytes <= 3_000
+
+
+def test_a_product_is_worth_what_the_verdict_was_decided_by(board, pixels):
+    product = offload(board, pixels, "r4", np.ones((4, 4)), confidence=0.9, score=0.25)
+    assert product.value == pytest.approx(0.75)
+    header = read_container(Path(product.path).read_bytes()).header
+    assert header.confidence == pytest.approx(0.25)
