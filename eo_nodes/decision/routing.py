@@ -18,7 +18,8 @@ queued ahead), and in(t) = 1 where that is before the deadline::
             - mb_price * load * MB  -  base_mb_price * MB  -  joule_price * J
 
 ``load`` in [0, 1] is the share of what the coming contacts carry that is promised already, so an
-idle link costs nothing and a full one costs ``mb_price``. A provisional answer saves
+idle link costs nothing and a full one costs ``mb_price``. It is of the link, not of the request: a
+deadline makes no link fuller. A provisional answer saves
 ``early_share`` of the delay that it goes ahead; finishing it costs energy. The advantage is the
 better worth with regions less that of the answer alone. Rules, the first that fits:
 
@@ -66,6 +67,7 @@ class RoutingConfig:
         hurdle: least advantage, stages 1 to 3; inf: rule 4 is off. Earlier stages know less, so
             theirs is higher.
         delay_price: worth of one hour, >= 0. horizon_h: what "not at all" counts as.
+        load_h: hours, from the next contact on, whose contacts the queue is held against.
         mb_price: of 10^6 bytes on a full link; base_mb_price: on an idle one. joule_price: of 1 J.
         priority_step: weight of priority k is 1 + k times this.
         early_share: what a right provisional answer saves of the delay until the ground's, [0, 1].
@@ -80,6 +82,7 @@ class RoutingConfig:
     hurdle: tuple[float, float, float] = (0.10, 0.05, 0.02)
     delay_price: float = 0.02
     horizon_h: float = 24.0
+    load_h: float = 3.0
     mb_price: float = 0.5
     base_mb_price: float = 0.0
     joule_price: float = 0.05
@@ -91,8 +94,9 @@ class RoutingConfig:
 
     def __post_init__(self) -> None:
         stages = (self.accept, self.reject, self.hurdle)
-        prices = (self.delay_price, self.horizon_h, self.mb_price, self.base_mb_price,
-                  self.joule_price, self.priority_step, float(self.min_budget_bytes))
+        prices = (self.delay_price, self.horizon_h, self.load_h, self.mb_price,
+                  self.base_mb_price, self.joule_price, self.priority_step,
+                  float(self.min_budget_bytes))
         if any(len(s) != FINAL_STAGE or any(v != v for v in s) for s in stages):
             raise ConfigError("routing: accept, reject and hurdle have three numbers each")
         if not all(0 <= v < inf for v in prices) or not 0 <= self.early_share <= 1:
@@ -187,7 +191,7 @@ def route(case: Case, reach: Reach | None, config: RoutingConfig) -> Route:
     if reach is not None:
         answer_ns, regions_ns = _times(case, reach, config)
     barrier = _barrier(case, reach, config, regions_ns)
-    load = _load(case, reach, config)
+    load = load_of(case.now_ns, case.queued_bytes, reach, config)
     familiar = case.is_familiar
     if familiar and case.score >= config.accept[stage]:
         return Route(ANSWER, ALONE, 1, 0.0, answer_ns, regions_ns, load, barrier)
@@ -237,13 +241,21 @@ def _barrier(case: Case, reach: Reach | None, config: RoutingConfig, regions_ns:
     return ""
 
 
-def _load(case: Case, reach: Reach | None, config: RoutingConfig) -> float:
-    """Share of what contacts carry until deadline or horizon that is promised already, [0, 1]."""
-    if reach is None or case.queued_bytes <= 0:
+def load_of(
+    now_ns: int, queued_bytes: float, reach: Reach | None, config: RoutingConfig
+) -> float:
+    """Share of what contacts carry in ``load_h`` hours, from the next one on, that is promised.
+
+    Returns:
+        [0, 1]; 0 where no plan is known or nothing waits, 1 where no contact comes.
+    """
+    if reach is None or queued_bytes <= 0:
         return 0.0
-    end_ns = case.now_ns + int(config.horizon_h * _NS_PER_H)
-    room = reach.bytes_until(case.now_ns, min(case.deadline_ns or end_ns, end_ns))
-    return min(case.queued_bytes / room, 1.0) if room > 0 else 1.0
+    begin_ns = reach.open_ns(now_ns)
+    if begin_ns == NEVER_NS:
+        return 1.0
+    room = reach.bytes_until(begin_ns, begin_ns + int(config.load_h * _NS_PER_H))
+    return min(queued_bytes / room, 1.0) if room > 0 else 1.0
 
 
 def _weigh(

@@ -20,6 +20,7 @@ from eo_nodes.decision.routing import (
     RoutingConfig,
     explain,
     fixed,
+    load_of,
     route,
 )
 
@@ -126,6 +127,19 @@ def test_answer_now_with_refinement_in_a_later_contact():
 def test_a_provisional_answer_that_is_surely_wrong_is_not_waited_for():
     case = replace(CASE, stage=1, score=0.0, gain=0.6, ahead_bytes=600_000_000, left_j=0.01)
     assert route(case, REACH, CONFIG).decision == OFFLOAD
+
+
+def test_load_is_of_the_link_whatever_the_deadline():
+    # 600 MB in the contact at one hour, 600 MB two hours later; 240 MB wait.
+    case = replace(CASE, queued_bytes=240_000_000)
+    for minutes in (0, 61, 65, 24 * 60):
+        asked = replace(case, deadline_ns=minutes * MIN)
+        assert route(asked, REACH, CONFIG).load == pytest.approx(0.2)
+    # Contacts farther off than that from the next one carry it later.
+    assert route(case, REACH, replace(CONFIG, load_h=1.0)).load == pytest.approx(0.4)
+    assert load_of(2 * H, 240_000_000, REACH, CONFIG) == pytest.approx(0.4)
+    assert load_of(4 * H, 1, REACH, CONFIG) == 1.0
+    assert load_of(0, 0, REACH, CONFIG) == load_of(0, 1, None, CONFIG) == 0.0
 
 
 def test_an_idle_link_costs_nothing_and_a_full_one_its_price():
