@@ -58,7 +58,7 @@ def made_trace(*, chips=60, questions=3, seed=0):
         "compact_flops": flops, "compact_s": (flops / 4e10).astype(np.float32),
         "compact_j": (flops / 4e9).astype(np.float32),
         "scores": scores, "stats": stats,
-        "novelty": random.uniform(size=n).astype(np.float32),
+        "novelty": random.uniform(size=(n, 3)).astype(np.float32),
         "regular_quality": regular,
         "regular_flops": np.full((n, len(LEVELS)), 2e10),
         "regular_s": np.full((n, len(LEVELS)), 0.2, np.float32),

@@ -43,14 +43,20 @@ def brier(chance: Float, right: Float) -> float:
     return float(np.mean((chance - right) ** 2))
 
 
+def by_score(score: Float, values: Float) -> Float:
+    """Values by falling score; equal scores share their mean: their order would be chance."""
+    _, place = np.unique(-score, return_inverse=True)
+    mean = np.bincount(place, values) / np.bincount(place)
+    return np.asarray(mean[np.sort(place)])
+
+
 def risk_coverage(score: Float, right: Float, points: int = 20) -> dict[str, Any]:
     """Risk (1 - quality) among the surest share of answers, and the area under it."""
-    order = np.argsort(-score, kind="stable")
-    risk = np.cumsum(1 - right[order]) / np.arange(1, len(order) + 1)
-    at = np.maximum(1, np.round(np.linspace(0.05, 1, points) * len(order))).astype(int) - 1
+    risk = np.cumsum(by_score(score, 1 - right)) / np.arange(1, len(score) + 1)
+    at = np.maximum(1, np.round(np.linspace(0.05, 1, points) * len(score))).astype(int) - 1
     return {
         "aurc": float(risk.mean()),
-        "coverage": [float((i + 1) / len(order)) for i in at], "risk": [float(risk[i]) for i in at],
+        "coverage": [float((i + 1) / len(score)) for i in at], "risk": [float(risk[i]) for i in at],
     }  # fmt: skip
 
 
@@ -80,9 +86,9 @@ def scores_table(trace: Trace, fits: Fits, bins: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _offload_curve(order: NDArray[np.int64], gain: Float, here: float) -> Float:
-    """Accuracy after the first k of an order were asked of the ground, k = 0..N."""
-    return here + np.concatenate([[0.0], np.cumsum(gain[order])]) / len(order)
+def _offload_curve(score: Float, gain: Float, here: float) -> Float:
+    """Accuracy after the k of highest score were asked of the ground, k = 0..N."""
+    return here + np.concatenate([[0.0], np.cumsum(by_score(score, gain))]) / len(gain)
 
 
 def ranking(
@@ -100,7 +106,7 @@ def ranking(
     gain = trace["regular_quality"][test, reference].astype(np.float64) - here
     n, always = len(test), float(gain.mean())
     straight = here.mean() + always * np.arange(n + 1) / n
-    best = _offload_curve(np.argsort(-gain, kind="stable"), gain, float(here.mean()))
+    best = _offload_curve(gain, gain, float(here.mean()))
     room = float((best - straight).mean())
     at = np.round(np.linspace(0, n, points)).astype(int)
     rows = [{"target": "oracle", "stage": "", "position": 1.0, "share_at_cap":
@@ -108,7 +114,7 @@ def ranking(
     for target in TARGETS:
         for tap in range(TAPS):
             score = fits.gains[target][test, tap]
-            curve = _offload_curve(np.argsort(-score, kind="stable"), gain, float(here.mean()))
+            curve = _offload_curve(score, gain, float(here.mean()))
             rows.append({
                 "target": target, "stage": TAP_NAMES[tap],
                 "position": float((curve - straight).mean()) / room if room > 0 else float("nan"),

@@ -110,6 +110,11 @@ class Downlink:
         b0, b1 = self._sent[knot - 1], self._sent[knot]
         return b0 + (b1 - b0) * (min(time_s, t1) - t0) / (t1 - t0)
 
+    @property
+    def left_bytes(self) -> float:
+        """Of the product that is being sent, what is not down yet."""
+        return self._left
+
     # -- what a policy may ask (policy.LinkView) -------------------------------------------------
 
     def ahead_bytes(self, rank: int = LAST_RANK) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .trace import SIZES, STATS, TAPS, TARGETS, Trace
+from .trace import STATS, TAPS, TARGETS, Trace
 
 Float = NDArray[np.float64]
 # Blocks of fewer answers say little: neighbours are pooled up to so many first.
@@ -64,8 +64,8 @@ class Fits:
         correct: (N, 3) chance that the answer on board is right, by tap, from the correctness head.
         gains: per target (N, 3): expected gain of asking the ground on lossless pixels.
         token: (N, 3) chance of being right by the mean log-probability alone.
-        retention: (sizes, L) share of the lossless gain that a level keeps, 0 to 1.
-        novelty_bar: quantile of val; above it scores abstain.
+        retention: (modalities, L) share of the lossless gain that a level keeps, 0 to 1. Not by
+            the size of what is asked for: that stands in the labels, and nobody on board knows it.
         quantiles: of raw columns on val, for cut-offs that were published for other scores.
         contexts: (modality, question) -> mean gain and mean raw bytes on val.
     """
@@ -74,12 +74,11 @@ class Fits:
     gains: dict[str, Float]
     token: Float
     retention: Float
-    novelty_bar: float
     quantiles: dict[str, Float]
     contexts: dict[tuple[str, str], tuple[float, float]]
 
 
-def fit(trace: Trace, reference: int, *, familiar_share: float = 0.98) -> Fits:
+def fit(trace: Trace, reference: int) -> Fits:
     """Fit on the val rows of a trace.
 
     Args:
@@ -111,10 +110,9 @@ def fit(trace: Trace, reference: int, *, familiar_share: float = 0.98) -> Fits:
         f"token{tap + 1}": np.quantile(tokens[val, tap], np.linspace(0, 1, 101))
         for tap in range(TAPS)
     }
-    quantiles["novelty"] = np.quantile(trace["novelty"][val], np.linspace(0, 1, 101))
+    quantiles["novelty1"] = np.quantile(trace["novelty"][val, 0], np.linspace(0, 1, 101))
     return Fits(
         correct=correct, gains=gains, token=token, retention=_retention(trace, val, reference),
-        novelty_bar=float(np.quantile(trace["novelty"][val], familiar_share)),
         quantiles=quantiles, contexts=_contexts(trace, val, gain),
     )  # fmt: skip
 
@@ -125,14 +123,14 @@ def quantile(table: Float, share: float) -> float:
 
 
 def _retention(trace: Trace, val: NDArray[np.int64], reference: int) -> Float:
-    """Gain at each level over the gain at the reference, by size; shrunk to that of all sizes."""
+    """Gain at each level over the gain at the reference, by modality; shrunk to that of all."""
     quality = trace["regular_quality"][val].astype(np.float64)
     base = trace["compact_quality"][val].astype(np.float64)[:, None]
-    sizes = trace["size"][val]
+    modality = trace["modality"][val]
     whole = _ratio(quality - base, reference)
     rows = []
-    for code in range(len(SIZES)):
-        mine = sizes == code
+    for code in range(len(trace.names["modalities"])):
+        mine = modality == code
         weight = mine.sum() / (mine.sum() + 200.0)
         own = _ratio((quality - base)[mine], reference) if mine.any() else whole
         rows.append(weight * own + (1 - weight) * whole)

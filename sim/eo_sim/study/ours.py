@@ -14,7 +14,7 @@ from typing import Any
 
 from eo_nodes.decision import routing
 from eo_nodes.decision.reach import Reach, reach_of
-from eo_nodes.decision.routing import Case, RoutingConfig, route
+from eo_nodes.decision.routing import Case, RoutingConfig, load_of, route
 
 from .config import S_NS
 from .policies import Context, density_rank
@@ -34,11 +34,8 @@ from .policy import (
     answer,
     proceed,
 )
-from .trace import SIZES
 from .world import Link
 
-# How far ahead the queue is held against what contacts carry, for the price of a byte.
-_AHEAD_NS = 3 * 3600 * S_NS
 # Worth of a joule: that of an answer's decoding is some tenths, and must not outweigh one.
 _JOULE_PRICE = 0.002
 
@@ -84,14 +81,15 @@ class Ours:
         self._gain = fits.gains[variant.target].tolist()
         kinds = [k for k in variant.kinds if k != "regions" or setting["regions"]]
         self._levels = [i for i, x in enumerate(trace.levels) if x.kind in kinds]
-        self._keeps = dict(zip(SIZES, fits.retention.tolist(), strict=True))
-        self._bar = fits.novelty_bar
-        self._ground_s = float(tables.regular_s.mean())
-        self._answer = tables.answer_wire.tolist()
+        self._keeps = dict(zip(trace.names["modalities"], fits.retention.tolist(), strict=True))
         self._note = tables.note_wire.tolist()
-        self._compact_j, self._code_j = tables.compact_j.tolist(), tables.code_j.tolist()
-        self._code = tables.code_s.tolist()
-        self._load = 0.0
+        # What is not known before it is done is expected as on val.
+        val = trace.rows("val")
+        self._ground_s = float(tables.regular_s[val].mean())
+        self._answer = float(tables.answer_wire[val].mean())
+        self._left_j = tables.to_end_j.tolist()
+        self._code, self._code_j = (x[val].mean(axis=0).tolist()
+                                    for x in (tables.code_s, tables.code_j))
 
     def decide(self, view: View, link: Any) -> Choice:
         """``policy.Decide``."""
@@ -99,13 +97,14 @@ class Ours:
         if stage not in self._variant.taps:
             return proceed()
         gain = self._gain[row][stage - 1]
-        level, kept, size = self._best_level(view, gain)
+        reach = self._reaches[id(link.link)] if self._variant.knows_contacts else None
+        load = load_of(int(view.now_s * S_NS), link.queued_bytes(), reach, self._config)
+        level, kept, size = self._best_level(view, gain, load)
         expected = gain * kept
         rank = density_rank(expected / size)
         case = self._case(view, link, expected, level, size, rank)
-        reach = self._reaches[id(link.link)] if self._variant.knows_contacts else None
         if reach is not None:
-            case = self._softened(case, reach)
+            case = _softened(case, reach)
         found = route(case, reach, self._config)
         if found.decision == routing.OFFLOAD:
             return Choice(BOTH if stage == END else OFFLOAD, level, rank)
@@ -120,23 +119,13 @@ class Ours:
             return Choice(BOTH, level, rank)  # blind to contacts: by gain alone
         return answer() if found.decision == routing.ANSWER else proceed()
 
-    def _softened(self, case: Case, reach: Reach) -> Case:
-        """Set the link's price, and drop a deadline that nothing at all can meet."""
-        room = reach.bytes_until(case.now_ns, case.now_ns + _AHEAD_NS)
-        self._load = min(case.queued_bytes / room, 1.0) if room > 0 else 1.0
-        if case.deadline_ns and not case.is_onboard and (
-            reach.open_ns(case.now_ns) >= case.deadline_ns
-        ):
-            return replace(case, deadline_ns=0)
-        return case
-
-    def _best_level(self, view: View, gain: float) -> tuple[int, float, float]:
+    def _best_level(self, view: View, gain: float, load: float) -> tuple[int, float, float]:
         """(level, share of the gain it keeps, bytes): worth most after its price."""
-        keeps, wire = self._keeps[view.size], view.wire
+        keeps, wire = self._keeps[view.modality], view.wire
         if view.shared >= 0 and keeps[view.shared] > 0:
             return view.shared, keeps[view.shared], self._note[view.row]
         config = self._config
-        price = (config.mb_price * self._load + config.base_mb_price) * 1e-6
+        price = (config.mb_price * load + config.base_mb_price) * 1e-6
         best, worth = self._levels[0], -inf
         for level in self._levels:
             value = gain * keeps[level] - price * wire[level]
@@ -149,7 +138,6 @@ class Ours:
     ) -> Case:
         row, stage = view.row, view.stage
         is_shared = view.shared == level and size < view.wire[level]
-        done_j = self._compact_j[row][stage - 1]
         return Case(
             stage=stage,
             score=self._correct[row][stage - 1],
@@ -157,19 +145,28 @@ class Ours:
             now_ns=int(view.now_s * S_NS),
             deadline_ns=int(view.deadline_s * S_NS),
             regions_bytes=int(size),
-            answer_bytes=int(self._answer[row]),
+            answer_bytes=int(self._answer),
             ahead_bytes=int(link.ahead_bytes(rank)),
             answer_ahead_bytes=int(link.ahead_bytes(ANSWER_RANK)),
             queued_bytes=int(link.queued_bytes()),
             left_s=view.left_compute_s(),
-            reduce_s=0.0 if is_shared else self._code[row][level],
+            reduce_s=0.0 if is_shared else self._code[level],
             ground_s=self._ground_s,
-            left_j=self._compact_j[row][END - 1] - done_j,
-            regions_j=0.0 if is_shared else self._code_j[row][level],
+            left_j=self._left_j[stage],
+            regions_j=0.0 if is_shared else self._code_j[level],
             priority=view.priority,
             is_onboard=view.is_onboard,
-            is_familiar=view.novelty <= self._bar,
+            is_familiar=view.novelty <= 1.0,  # as the heads say it
         )
+
+
+def _softened(case: Case, reach: Reach) -> Case:
+    """Drop a deadline that nothing at all can meet."""
+    if case.deadline_ns and not case.is_onboard and (
+        reach.open_ns(case.now_ns) >= case.deadline_ns
+    ):
+        return replace(case, deadline_ns=0)
+    return case
 
 
 def routing_config(setting: Setting, variant: Variant) -> RoutingConfig:

@@ -115,7 +115,7 @@ class Cores:
             "compact_s": [tap.seconds for tap in taps],
             "scores": [list(tap.scores) for tap in taps],
             "stats": [list(tap.stats) for tap in taps],
-            "novelty": max(tap.distance for tap in taps),
+            "novelty": [tap.distance for tap in taps],
             "regular_text": [text for text, _, _ in said],
             "regular_quality": [judge(text) for text, _, _ in said],
             "regular_flops": [2.0 * macs for _, macs, _ in said],

@@ -96,7 +96,7 @@ def tabi_style(setting: Setting, context: Context) -> Decide:
 
 def grace_style(setting: Setting, context: Context) -> Decide:
     """Before answering by novelty, after it by token probability."""
-    new = quantile(context.fits.quantiles["novelty"], 1 - setting["unlike"])
+    new = quantile(context.fits.quantiles["novelty1"], 1 - setting["unlike"])
     bar = quantile(context.fits.quantiles["token3"], setting["offload"])
 
     def decide(view: View, _: LinkView) -> Choice:
@@ -147,7 +147,8 @@ def spaceverse_style(setting: Setting, context: Context) -> Decide:
     """Similarity to the regular model's answer, two stages, fixed cut-offs on regions."""
     table = context.fits.quantiles
     low1 = quantile(table["similar1"], setting["early"])
-    bar2 = quantile(table["similar2"], setting["offload"])
+    # An answer that is complete at the second stage is scored as complete.
+    bars = {k: quantile(table[f"similar{k}"], setting["offload"]) for k in (2, END)}
     high1 = quantile(table["similar1"], setting["sure"])
     cut = context.trace.level(level_of(context.trace, "cutoffs"))
 
@@ -156,7 +157,7 @@ def spaceverse_style(setting: Setting, context: Context) -> Decide:
             if view.similar >= high1:
                 return answer()
             return offload(view, cut) if view.similar < low1 else proceed()
-        return offload(view, cut) if view.similar < bar2 else answer()
+        return offload(view, cut) if view.similar < bars[view.stage] else answer()
 
     return decide
 

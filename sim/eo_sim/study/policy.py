@@ -10,8 +10,9 @@
         return offload(view, "lossy") if in_time else proceed()
 
 ``view`` is one request at one stage: 0 before any computing, 1 after vision and prompt, 2 after
-some tokens, 3 at the end of the answer. ``link`` is the satellite's own knowledge of its queue and
-contacts. Neither knows what the right answer is.
+some tokens, 3 at the end of the answer (an answer that is complete at stage 2 is at 3). ``link`` is
+the satellite's own knowledge of its queue and contacts. Neither knows what the right answer is, nor
+what is labelled in the picture.
 """
 
 from __future__ import annotations
@@ -41,18 +42,19 @@ class View:
         row: of the trace. stage: 0 to 3. now_s: since the start of the study.
         similar, correct, gain: scores of this stage (none at 0: 0).
         mean_logprob, min_logprob, entropy, margin: of the tokens so far.
-        novelty: how unlike the training inputs are. modality, question, size: names.
+        novelty: of this stage, how unlike the training inputs are; 1 is the limit. modality: name.
+        question: kind of question, for a policy that is told by the asker; ours does not look.
         deadline_s, left_s: moment of the deadline, and time left to it.
         priority: 0 to 7. is_onboard: the answer is used on board.
         raw_bytes: of the asked area. shared: level at which this chip is on its way already, -1.
-        wire: bytes on the link at each level. cumulative_s: computing to tap 1, tap 2, end.
+        wire: bytes on the link at each level. to_end_s: see ``left_compute_s``.
         levels: number of each level by name.
     """
 
     __slots__ = (
-        "correct", "cumulative_s", "deadline_s", "entropy", "gain", "is_onboard", "left_s",
-        "levels", "margin", "mean_logprob", "min_logprob", "modality", "novelty", "now_s",
-        "priority", "question", "raw_bytes", "row", "shared", "similar", "size", "stage", "wire",
+        "correct", "deadline_s", "entropy", "gain", "is_onboard", "left_s", "levels", "margin",
+        "mean_logprob", "min_logprob", "modality", "novelty", "now_s", "priority", "question",
+        "raw_bytes", "row", "shared", "similar", "stage", "to_end_s", "wire",
     )  # fmt: skip
     row: int
     stage: int
@@ -67,7 +69,6 @@ class View:
     novelty: float
     modality: str
     question: str
-    size: str
     deadline_s: float
     left_s: float
     priority: int
@@ -75,7 +76,7 @@ class View:
     raw_bytes: int
     shared: int
     wire: Sequence[float]
-    cumulative_s: Sequence[float]
+    to_end_s: Sequence[float]
     levels: Mapping[str, int]
 
     def bytes(self, level: int | str) -> float:
@@ -83,9 +84,8 @@ class View:
         return self.wire[self.levels[level] if isinstance(level, str) else level]
 
     def left_compute_s(self) -> float:
-        """Computing until the answer is complete."""
-        done = self.cumulative_s[self.stage - 1] if self.stage else 0.0
-        return self.cumulative_s[END - 1] - done
+        """Computing until the answer is complete, as expected at this stage."""
+        return self.to_end_s[self.stage]
 
 
 class LinkView(Protocol):

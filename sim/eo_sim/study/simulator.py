@@ -41,7 +41,7 @@ Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 ONBOARD, GROUND, MISSED = 0, 1, 2
 PARTS = ("compute", "queue", "wait", "transmit", "ground")
-_ZERO = (0.0,) * (3 + len(STATS))
+_ZERO = (0.0,) * (3 + len(STATS) + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Replay:
         capture_s, first_s, final_s: of capture, of the first and of the final answer; inf: none.
         first_quality, final_quality: 0 to 1; 0 where missed.
         parts_s: (N, 5) of the final answer's latency, as PARTS; their sum is final_s - capture_s.
-        down_bytes, up_bytes: of the request on the link.
+        down_bytes, up_bytes: of the request that went over the link; what never did counts nothing.
         onboard_j, radio_j, ground_j: energy.
         world: facts of the world. sent_bytes, capacity_bytes: of all links.
         end_s: of the window.
@@ -113,11 +113,11 @@ class Replayer:
         self._wire = tables.wire.tolist()
         self._answer = tables.answer_wire.tolist()
         self._note = tables.note_wire.tolist()
-        said = np.concatenate([trace["scores"], trace["stats"]], axis=2)
+        said = np.concatenate(
+            [trace["scores"], trace["stats"], trace["novelty"][:, :, None]], axis=2)
         self._said = [[_ZERO, *map(tuple, rows)] for rows in said.tolist()]
         self._facts = list(zip(
-            trace["novelty"].tolist(), trace.names_of("modality").tolist(),
-            trace.names_of("question").tolist(), trace["size"].tolist(),
+            trace.names_of("modality").tolist(), trace.names_of("question").tolist(),
             tables.deadline_s.tolist(), trace["priority"].tolist(), trace["raw_bytes"].tolist(),
             strict=True,
         ))  # fmt: skip
@@ -155,7 +155,7 @@ class Replayer:
         log = _Log([0.0] * n, [0.0] * n, [0] * n, [-1] * n, [-1] * n, [-1] * n, [-1] * n,
                    [float("inf")] * n, [False] * n)  # fmt: skip
         view = View()
-        view.levels = self._names
+        view.levels, view.to_end_s = self._names, self.tables.to_end_s.tolist()
         chips = int(some.chip.max()) + 1 if n else 0
         shared_level, shared_product = [-1] * chips, [-1] * chips
         cpu_s = 0.0
@@ -185,12 +185,10 @@ class Replayer:
     def _show(
         self, view: View, row: int, capture_s: float, is_onboard: bool, shared: int
     ) -> None:
-        (view.novelty, view.modality, view.question, size, deadline, view.priority,
-         view.raw_bytes) = self._facts[row]  # fmt: skip
-        view.size = ("small_object", "whole_scene", "other")[size]
+        view.modality, view.question, deadline, view.priority, view.raw_bytes = self._facts[row]
         view.row, view.deadline_s, view.is_onboard = row, capture_s + deadline, is_onboard
         view.shared = shared
-        view.wire, view.cumulative_s = self._wire[row], self._compact[row]
+        view.wire = self._wire[row]
 
     def _ask(
         self, view: View, down: Downlink, decide: Decide, stage: int, start: float,
@@ -198,9 +196,11 @@ class Replayer:
     ) -> tuple[Choice, float, int]:
         said = self._said[view.row]
         while True:
+            if stage == 2 and cost[1] >= cost[END - 1]:
+                stage = END  # as in the graph: an answer that is complete by then is at its end
             now = start + cost[stage - 1] if stage else start
             (view.similar, view.correct, view.gain, view.mean_logprob, view.min_logprob,
-             view.entropy, view.margin) = said[stage]  # fmt: skip
+             view.entropy, view.margin, view.novelty) = said[stage]  # fmt: skip
             view.stage, view.now_s, view.left_s = stage, now, view.deadline_s - now
             down.advance(now)
             choice = decide(view, down)
@@ -237,7 +237,7 @@ class Replayer:
     ) -> dict[str, NDArray[np.generic]]:
         delay = self.tables.config.world.delay_s
         starts, ends = np.array([*down.starts, -1.0]), np.array([*down.ends, -1.0])
-        sizes = np.array([*down.sizes, 0.0])
+        sizes = np.array([*sent_of(down), 0.0])
         end_times = np.where(ends >= 0, link.times_of(ends) + delay, np.inf)
         active_start, active_end = (
             link.contact_by(link.times_of(np.maximum(x, 0))) for x in (starts, ends)
@@ -272,7 +272,7 @@ class Replayer:
             "queued_s": np.where(uses_link, queued, 0),
             "sending_s": np.where(uses_link, sending, 0),
             "down_bytes": down_bytes,
-            "answered": np.isfinite(alone), "sent": np.array([_sent(down)]),
+            "answered": np.isfinite(alone), "sent": np.array([sizes.sum()]),
         }  # fmt: skip
 
     def _join(
@@ -353,11 +353,12 @@ class Replayer:
         }
 
 
-def _sent(down: Downlink) -> float:
-    """Bytes that went over the link, the begun part of a last product included."""
-    done = sum(size for size, end in zip(down.sizes, down.ends, strict=True) if end >= 0)
-    begun = [i for i, end in enumerate(down.ends) if end < 0 <= down.starts[i]]
-    return done + sum(down.sizes[i] - down._left for i in begun)
+def sent_of(down: Downlink) -> list[float]:
+    """Bytes of each product that went over the link: all, the begun part of the last, or none."""
+    return [
+        size if end >= 0 else size - down.left_bytes if start >= 0 else 0.0
+        for size, start, end in zip(down.sizes, down.starts, down.ends, strict=True)
+    ]
 
 
 def _serve(arrive_s: Float, service_s: Float, servers: int) -> tuple[Float, Float]:

@@ -25,6 +25,8 @@ class Tables:
         compact_s: (N, 3) cumulative to tap 1, tap 2, end. code_s, regular_s: (N, L).
         wire: (N, L) bytes on the link with frames and repeats. answer_wire, note_wire: (N,).
         compact_j: (N, 3), code_j, regular_j: (N, L), of a single request.
+        to_end_s, to_end_j: (4,) what the rest of an answer takes from each stage on, mean of val:
+            how long an answer will be is not known before its end.
         deadline_s: (N,) after capture. thinning: see config/study.yaml.
     """
 
@@ -37,6 +39,8 @@ class Tables:
         ground_s = trace["regular_flops"] / compute.ground_flops_per_s + compute.ground_overhead_s
         self.compact_s, self.code_s, self.regular_s = true_s * slow, code_s * slow, ground_s * slow
         self.compact_j = true_s * compute.onboard_active_w
+        val = trace.rows("val")
+        self.to_end_s, self.to_end_j = _to_end(self.compact_s[val]), _to_end(self.compact_j[val])
         self.code_j = code_s * compute.onboard_active_w
         self.regular_j = ground_s * compute.ground_active_w
         # One draw a row: every policy meets the same losses.
@@ -55,3 +59,11 @@ class Tables:
         heads = frames * (world.frame_bytes - world.frame_payload_bytes)
         again = np.floor(frames * world.loss / (1 - world.loss) + draw)
         return np.asarray(size_bytes + heads + again * world.frame_bytes, np.float64)
+
+
+def _to_end(cumulative: Float) -> Float:
+    """(4,) mean of what is left before tap 1, at tap 1, at tap 2 and at the end; zeros of none."""
+    if not len(cumulative):
+        return np.zeros(cumulative.shape[1] + 1)
+    mean = cumulative.mean(axis=0)
+    return np.concatenate([[mean[-1]], mean[-1] - mean])

@@ -90,7 +90,8 @@ COLUMNS: Mapping[str, Column] = {
     # Per tap: the three targets, as the heads say them before any fit of the study.
     "scores": Column("float32", (TAPS, len(TARGETS)), low=-1.0),
     "stats": Column("float32", (TAPS, len(STATS)), low=-1e4, high=1e4),
-    "novelty": Column("float32", high=1e6),
+    # Distance of each tap from what the heads know; 1 is their limit.
+    "novelty": Column("float32", (TAPS,), high=1e6),
     # Regular model at each level.
     "regular_quality": Column("float32", ("L",)),
     "regular_flops": Column("float64", ("L",), high=_BIG),

@@ -13,7 +13,7 @@ from study_trace import made_trace
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_sim.study import __main__ as command
-from eo_sim.study.calibration import auroc, brier, ece, ranking, risk_coverage
+from eo_sim.study.calibration import auroc, brier, by_score, ece, ranking, risk_coverage
 from eo_sim.study.config import load_config, parse_config
 from eo_sim.study.errors import StudyError
 from eo_sim.study.figures import Point, figures
@@ -51,6 +51,14 @@ def test_risk_coverage_by_hand():
     found = risk_coverage(np.array([0.9, 0.8, 0.1, 0.0]), np.array([1.0, 1.0, 0.0, 0.0]), 2)
     assert found["risk"][-1] == 0.5
     assert found["aurc"] == pytest.approx((0 + 0 + 1 / 3 + 1 / 2) / 4)
+
+
+def test_order_among_equal_scores_says_nothing():
+    score = np.array([0.5, 0.5, 0.5, 0.5])
+    one = risk_coverage(score, np.array([1.0, 1.0, 0.0, 0.0]))
+    two = risk_coverage(score, np.array([0.0, 0.0, 1.0, 1.0]))
+    assert one["aurc"] == two["aurc"] == 0.5
+    assert by_score(np.array([0.1, 0.9, 0.9]), np.array([3.0, 1.0, 2.0])).tolist() == [1.5, 1.5, 3]
 
 
 @pytest.mark.parametrize("rising", [True, False])

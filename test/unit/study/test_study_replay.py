@@ -19,6 +19,7 @@ from eo_sim.study.policy import (
     ANSWER,
     Choice,
     Setting,
+    View,
     answer,
     both,
     offload,
@@ -175,8 +176,46 @@ def test_what_is_not_down_by_the_end_is_a_stated_miss():
     assert done.origin.tolist() == [GROUND, MISSED]
     assert done.final_quality.tolist() == [0.75, 0.0]
     assert done.sent_bytes == pytest.approx(30_000)
+    # Half of the second picture went over the link; what never did is no byte of anybody's.
+    assert done.down_bytes == pytest.approx([20_000, 10_000])
     assert latency_s(done)[1] == 2000
     assert misses(done, REPLAYER.tables).tolist() == [False, True]
+
+
+def test_an_answer_that_is_complete_at_the_second_tap_is_at_its_end():
+    columns = dict(TRACE.columns)
+    columns["compact_flops"] = np.tile([1e9, 4e9, 4e9], (len(TRACE), 1))
+    stages = []
+
+    def decide(view, _):
+        stages.append(view.stage)
+        return proceed()
+
+    short = Replayer(Tables(replace(TRACE, columns=columns), PLAIN))
+    short.run(requests(0), world(link((100, 200))), decide)
+    assert stages == [1, 3]
+
+
+def test_a_policy_sees_neither_labels_nor_how_long_an_answer_will_be():
+    columns = dict(BIG.columns)
+    flops = columns["compact_flops"].copy()
+    test = BIG.rows("test")
+    flops[test, 2] *= 3
+    columns |= {"compact_flops": flops, "size": np.roll(columns["size"], 1)}
+    changed = replace(BIG, columns=columns)
+    seen = []
+    for trace in (BIG, changed):
+        told = []
+
+        def decide(view, _, told=told):
+            told.append([getattr(view, name) for name in View.__slots__ if name != "now_s"])
+            return proceed()
+
+        replayer = Replayer(Tables(trace, CONFIG))
+        replayer.run(requests(0, rows=test[:1]), world(link((100, 200))), decide)
+        seen.append(told[0])
+        assert fit(trace, trace.level("lossless")).retention == pytest.approx(FITS.retention)
+    assert seen[0] == seen[1]
 
 
 def test_newest_first_is_another_order():
