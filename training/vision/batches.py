@@ -30,6 +30,7 @@ CELL = 32
 KIND_TEXTS = {"aircraft": "airplanes", "vehicle": "cars and trucks", "ship": "ships",
               "person": "people", "tree": "trees", "bicycle": "bicycles"}
 WATER, CHANGE = "water", "what changed"
+WORLD_NAME = "world"
 _IGNORED = 255
 
 
@@ -115,26 +116,32 @@ class BatchSource:
 
     library: `training.instruct.sources.Library`; vocabulary: `targets.Vocabulary`; texts: a
     `sentences.TextTable`; larger: factor on every set's px (the regular model's inputs are
-    larger); odds_at: step -> odds of the sets in the order of `names`, where they are to change
+    larger); world: a `made.MadeScenes` whose batches join those of the sets, None for none;
+    odds_at: step -> odds of the sets in the order of `names`, where they are to change
     (`curriculum`).
     """
 
     drops_bands = True         # whether training batches may go with a subset of their bands
 
-    def __init__(self, library, vocabulary, texts, seed=0, larger=1.0, sets=None, small_until=0):
+    def __init__(self, library, vocabulary, texts, seed=0, larger=1.0, sets=None, small_until=0,
+                 world=None):
         self.odds_at, self.small_until = None, small_until
         self.library, self.vocabulary, self.texts = library, vocabulary, texts
         self.seed, self.larger = seed, larger
         self.samples = {n: training_samples(library, n) for n in PLAN if sets is None or n in sets}
         self.samples = {n: v for n, v in self.samples.items() if v}
-        self.names = list(self.samples)
-        shares = np.array([PLAN[n].share for n in self.names], float)
-        self.odds = shares / shares.sum()
+        self.names, shares = list(self.samples), [PLAN[n].share for n in self.samples]
+        self.world = world
+        if world is not None:
+            self.names, shares = [*self.names, WORLD_NAME], [*shares, world.share]
+        self.odds = np.array(shares, float) / np.sum(shares)
 
     def batch(self, step, name=None):
         rng = np.random.default_rng([self.seed, step])
         odds = self.odds if self.odds_at is None else self.odds_at(step)
         name = name or str(rng.choice(self.names, p=odds))
+        if name == WORLD_NAME:
+            return self.world.batch(step)
         plan, pool = PLAN[name], self.samples[name]
         picked = [pool[i] for i in rng.choice(len(pool), min(plan.batch, len(pool)), False)]
         is_small = step < self.small_until and plan.group

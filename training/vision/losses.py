@@ -100,7 +100,7 @@ def total(network, batch, distil=None):
         losses["pair"] = 0.5 * pair_loss(network.signature(found["pixel"]),
                                          network.signature(second["pixel"]))
     pixel = found["pixel"]
-    if batch["name"] == "change_pairs":
+    if batch["name"] == "change_pairs" or batch.get("is_change"):
         pixel = network.compare(found["pixel"], second["pixel"])
     pooled = network.pool(found["cells"])
     if "class" in batch:

@@ -50,6 +50,8 @@ PLAN = {
     "s1s2_pairs": SetPlan(3, 128, 24),
     "indian_pines": SetPlan(1, 96, 4),
 }
+# The procedural world (`made`): in a training only where it is asked for, so not in PLAN.
+WORLD = SetPlan(6, 256, 12, zoom=(0.7, 1.8))
 DENSE = tuple(LABELLED)
 CALIBRATED = ("flood_s1",)   # their values mean something by themselves: no change of gain
 AS_THERMAL = ("objects_rgb", "aerial_video")   # a part of their batches goes as one thermal band:

@@ -23,8 +23,9 @@ from training.vision.batches import BatchSource, all_texts
 from training.vision.curriculum import TwoStages
 from training.vision.distil import Distillation
 from training.vision.losses import total
+from training.vision.made import MadeScenes, made_texts
 from training.vision.network import VisionConfig, VisionNetwork
-from training.vision.plan import KINDS, PLAN
+from training.vision.plan import KINDS, PLAN, WORLD
 from training.vision.sentences import TextTable
 from training.vision.targets import Vocabulary
 from training.vision.teachers import TEACHERS
@@ -48,7 +49,7 @@ class Steps(Dataset):
     def __getitem__(self, index):
         cv2.setNumThreads(1)
         batch = self.source.batch(self.start + index)
-        group = PLAN[batch["name"]].group
+        group = PLAN.get(batch["name"], WORLD).group
         return batch | ({"class_head": f"class_{group}"} if group else {})
 
 
@@ -104,7 +105,13 @@ def arguments():
                    help="frozen teachers to distil from")
     p.add_argument("--pcma", type=int, metavar="STEPS",
                    help="two stages over so many steps: optical sets first, other physics second")
-    return p.parse_args()
+    p.add_argument("--world-share", type=float, default=0.0, metavar="SHARE",
+                   help="of batches of the procedural world beside the shares of the sets in "
+                        f"`plan.PLAN`; {WORLD.share} is usual, 0 makes none")
+    a = p.parse_args()
+    if a.pcma and a.world_share:
+        p.error("the world's batches are of no stage of --pcma")
+    return a
 
 
 def main():
@@ -116,9 +123,12 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     library = Library(a.data)
     network, vocabulary = build(a.model, library)
-    texts = TextTable(all_texts(library), CHECKPOINTS / "texts.npz")
-    source = BatchSource(library, vocabulary, texts, a.seed, MODELS[a.model][1], a.sets,
-                         a.small_until)
+    larger, said = MODELS[a.model][1], all_texts(library)
+    if a.world_share > 0:
+        said += made_texts()
+    texts = TextTable(said, CHECKPOINTS / "texts.npz")
+    world = MadeScenes(texts, a.seed, larger, a.world_share) if a.world_share > 0 else None
+    source = BatchSource(library, vocabulary, texts, a.seed, larger, a.sets, a.small_until, world)
     path = folder / "vision.pt"
     state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
     if "network" in state:
