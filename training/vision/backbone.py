@@ -37,18 +37,7 @@ class BandStem(nn.Module):
     def forward(self, x, band_codes):
         weight = self.kernels(band_codes).transpose(0, 1) / band_codes.shape[0]
         x = functional.pad(x, (0, 1, 0, 1))      # TensorFlow's 'same' for stride 2 on even sizes
-        if torch.onnx.is_in_onnx_export():
-            return functional.relu6(self._as_product(x, weight))
         return functional.relu6(functional.conv2d(x, weight.to(x.dtype), self.bias, stride=2))
-
-    def _as_product(self, x, weight):
-        """The convolution of one picture as a matrix product: the exporter knows no convolution
-        whose kernel is computed."""
-        h, w = (x.shape[2] - 1) // 2, (x.shape[3] - 1) // 2
-        shifted = [x[0, :, i::2, j::2][:, :h, :w] for i in range(3) for j in range(3)]
-        patches = torch.stack(shifted).flatten(0, 1).flatten(1)
-        flat = weight.flatten(2).transpose(1, 2).flatten(1) @ patches
-        return flat.view(1, self.width, h, w) + self.bias[:, None, None]
 
     def start_from(self, conv, seed=0):
         """Fit the generator to a pretrained RGB convolution (width, 3, 3, 3); seeded."""
