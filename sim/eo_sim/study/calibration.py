@@ -70,9 +70,11 @@ def scores_table(trace: Trace, fits: Fits, bins: int) -> list[dict[str, Any]]:
     raw = trace["scores"][:, :, TARGETS.index("correct")].astype(np.float64)
     right = trace["compact_quality"].astype(np.float64)
     base = float(right[trace.rows("val")].mean())
+    goes_on = trace.outlasts_tap2()
     rows = []
-    for kind, name, mine in groups:
+    for kind, name, everyone in groups:
         for tap in range(TAPS):
+            mine = everyone[goes_on[everyone]] if tap == 1 else everyone
             if len(mine) < _FEW:
                 continue
             truth, chance = right[mine], fits.correct[mine, tap]

@@ -62,8 +62,8 @@ class Fits:
 
     Attributes:
         correct: (N, 3) chance that the answer on board is right, by tap, from the correctness head.
+            An answer that is complete at the second tap is at its end there, in all of these.
         gains: per target (N, 3): expected gain of asking the ground on lossless pixels.
-        token: (N, 3) chance of being right by the mean log-probability alone.
         retention: (modalities, L) share of the lossless gain that a level keeps, 0 to 1. Not by
             the size of what is asked for: that stands in the labels, and nobody on board knows it.
         quantiles: of raw columns on val, for cut-offs that were published for other scores.
@@ -72,7 +72,6 @@ class Fits:
 
     correct: Float
     gains: dict[str, Float]
-    token: Float
     retention: Float
     quantiles: dict[str, Float]
     contexts: dict[tuple[str, str], tuple[float, float]]
@@ -84,37 +83,46 @@ def fit(trace: Trace, reference: int) -> Fits:
     Args:
         reference: level whose answers define the gain (lossless).
     """
-    val = trace.rows("val")
+    every = trace.rows("val")
     scores = trace["scores"].astype(np.float64)
     tokens = trace["stats"][:, :, STATS.index("mean_logprob")].astype(np.float64)
+    goes_on = trace.outlasts_tap2()
+    at_tap = [every, _at_tap2(every, goes_on), every]
     right = trace["compact_quality"].astype(np.float64)
     gain = trace["regular_quality"][:, reference].astype(np.float64) - right
     n = len(trace)
-    correct, token = np.zeros((n, TAPS)), np.zeros((n, TAPS))
+    correct = np.zeros((n, TAPS))
     gains = {target: np.zeros((n, TAPS)) for target in TARGETS}
-    for tap in range(TAPS):
+    for tap, val in enumerate(at_tap):
         own = scores[:, tap, TARGETS.index("correct")]
         correct[:, tap] = isotonic(own[val], right[val])(own)
-        token[:, tap] = isotonic(tokens[val, tap], right[val])(tokens[:, tap])
         for index, target in enumerate(TARGETS):
             own = scores[:, tap, index]
             rising = target == "gain"
             gains[target][:, tap] = isotonic(own[val], gain[val], rising=rising)(own)
+    for fitted in (correct, *gains.values()):
+        fitted[~goes_on, 1] = fitted[~goes_on, 2]
     names = ("similar", "correct", "gain")
     quantiles = {
         f"{name}{tap + 1}": np.quantile(scores[val, tap, index], np.linspace(0, 1, 101))
         for index, name in enumerate(names)
-        for tap in range(TAPS)
+        for tap, val in enumerate(at_tap)
     }
     quantiles |= {
         f"token{tap + 1}": np.quantile(tokens[val, tap], np.linspace(0, 1, 101))
-        for tap in range(TAPS)
+        for tap, val in enumerate(at_tap)
     }
-    quantiles["novelty1"] = np.quantile(trace["novelty"][val, 0], np.linspace(0, 1, 101))
+    quantiles["novelty1"] = np.quantile(trace["novelty"][every, 0], np.linspace(0, 1, 101))
     return Fits(
-        correct=correct, gains=gains, token=token, retention=_retention(trace, val, reference),
-        quantiles=quantiles, contexts=_contexts(trace, val, gain),
+        correct=correct, gains=gains, retention=_retention(trace, every, reference),
+        quantiles=quantiles, contexts=_contexts(trace, every, gain),
     )  # fmt: skip
+
+
+def _at_tap2(rows: NDArray[np.int64], goes_on: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rows that stop at the second tap; all of them where those are too few to fit on."""
+    own = rows[goes_on[rows]]
+    return own if len(own) >= 3 * _LEAST else rows
 
 
 def quantile(table: Float, share: float) -> float:

@@ -146,6 +146,11 @@ class Trace:
         """Row numbers of a split."""
         return np.flatnonzero(self["split"] == SPLITS.index(split)).astype(np.int64)
 
+    def outlasts_tap2(self) -> NDArray[np.bool_]:
+        """(N,) whether the answer on board goes on behind the second tap; else it is at its end."""
+        flops = self["compact_flops"]
+        return np.asarray(flops[:, 1] < flops[:, 2])
+
     def names_of(self, column: str) -> NDArray[np.str_]:
         """(N,) names of a coded column."""
         return np.array(self.names[CODED[column]])[self[column]]

@@ -13,7 +13,15 @@ from study_trace import made_trace
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_sim.study import __main__ as command
-from eo_sim.study.calibration import auroc, brier, by_score, ece, ranking, risk_coverage
+from eo_sim.study.calibration import (
+    auroc,
+    brier,
+    by_score,
+    ece,
+    ranking,
+    risk_coverage,
+    scores_table,
+)
 from eo_sim.study.config import load_config, parse_config
 from eo_sim.study.errors import StudyError
 from eo_sim.study.figures import Point, figures
@@ -81,6 +89,21 @@ def test_fits_do_not_see_the_test_split():
     assert np.array_equal(one.correct, two.correct)
     assert np.array_equal(one.retention, two.retention)
     assert np.array_equal(one.gains["gain"], two.gains["gain"])
+
+
+def test_an_answer_that_is_complete_at_the_second_tap_has_no_score_there():
+    long = made_trace(chips=150)
+    columns = dict(long.columns)
+    flops, scores = columns["compact_flops"].copy(), columns["scores"].copy()
+    short = np.arange(len(long)) % 2 == 0
+    flops[short, 2] = flops[short, 1]
+    scores[short, 1] = 0.999  # a head that was never meant to see it
+    trace = replace(long, columns=columns | {"compact_flops": flops, "scores": scores})
+    found = fit(trace, 1)
+    assert np.array_equal(found.correct[short, 1], found.correct[short, 2])
+    assert found.quantiles["correct2"][-1] < 0.999
+    counts = {r["stage"]: r["n"] for r in scores_table(trace, found, 15) if r["group"] == "all"}
+    assert counts["tap 2"] == int((~short)[trace.rows("test")].sum()) < counts["end"]
 
 
 def test_oracle_ranking_bounds_every_head_and_random_is_zero():
