@@ -11,7 +11,8 @@ from training.vision import made  # noqa: E402
 from training.vision.batches import WORLD_NAME, BatchSource  # noqa: E402
 from training.vision.losses import total  # noqa: E402
 from training.vision.network import VisionConfig, VisionNetwork  # noqa: E402
-from training.vision.plan import KINDS, WORLD, SetPlan  # noqa: E402
+from training.vision.plan import KINDS, PLAN, WORLD, SetPlan  # noqa: E402
+from training.vision.validate import validate_made  # noqa: E402
 
 pytestmark = pytest.mark.training
 SMALL = SetPlan(WORLD.share, 128, 3, zoom=WORLD.zoom)
@@ -133,17 +134,49 @@ def test_below_clouds_nothing_is_known(scenes):
     assert batch["x"].shape[2] == min(SIZE, SMALL.px)
 
 
+class Knowing:
+    """Says what the targets say, or that nothing is anywhere."""
+
+    def __init__(self, knows):
+        self.knows, self.batch = knows, None
+
+    def see(self, batch):
+        self.batch = batch
+        return batch
+
+    def __call__(self, x, codes):
+        if "heat" not in self.batch:
+            return {"pixel": x}
+        heat = torch.where((self.batch["heat"] >= 0.999) & self.knows, 9.0, -9.0)
+        return {"pixel": x, "heat": heat, "shape": self.batch["shape"]}
+
+    def compare(self, first, second):
+        return first
+
+    def mask(self, pixel, text):
+        return (self.batch["mask"] - 0.5) * (1 if self.knows else 0)
+
+
+def test_val_scores_go_from_nothing_to_all(scenes, monkeypatch):
+    monkeypatch.setattr(made, "VAL_SCENES", 4)
+    batches = list(scenes.val_batches())
+    assert all(s.startswith("world/val-") for b in batches for s in b["samples"])
+    reports = []
+    for knows in (True, False):
+        network = Knowing(knows)
+        monkeypatch.setattr(scenes, "val_batches", lambda n=network: map(n.see, batches))
+        reports.append(validate_made(network, scenes))
+    assert {"world_rgb.f1", "world_rgb.cover_iou", "world_sar.thing_iou", "world_thermal_k.f1",
+            "world_rgb.change_iou"} <= reports[0].keys()
+    assert set(reports[0].values()) == {100.0} and set(reports[1].values()) == {0.0}
+
+
 def test_the_world_is_a_set_only_where_it_is_given(world, scenes):
     plain, mixed = (BatchSource(world.library, world.vocabulary, world.texts, 0, world=w)
                     for w in (None, scenes))
     assert WORLD_NAME not in plain.names and mixed.names == [*plain.names, WORLD_NAME]
     assert mixed.odds[-1] == pytest.approx(scenes.share / (scenes.share + sum(
-        made_share(n) for n in plain.names)))
+        PLAN[n].share for n in plain.names)))
     assert mixed.batch(0, WORLD_NAME)["name"] == WORLD_NAME
     drawn = [mixed.batch(s)["name"] for s in range(60)]
     assert WORLD_NAME in drawn and len(set(drawn)) > 2
-
-
-def made_share(name):
-    from training.vision.plan import PLAN
-    return PLAN[name].share

@@ -1,5 +1,5 @@
 """Batches of the procedural world for the vision stage: one sensor each, a pure function of the
-step. Scenes of training numbers only, without the share held for routing."""
+step. Training scenes only, without the share held for routing; val scenes for choices."""
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ EPISODES = {"still": 0.55, "change": 0.2, "series": 0.15, "video": 0.1}    # of 
 SENSORS = {"rgb": 5, "pan": 1, "four": 2, "six": 1, "seven": 1, "s2": 2, "any": 2, "hyper": 1,
            "sar": 3, "sar_hh": 1, "thermal": 2, "thermal_k": 2}
 PAIR_SENSORS = ("rgb", "rgb", "pan", "six", "s2", "sar")
+VAL_SENSORS, VAL_PAIRS = ("rgb", "s2", "sar", "thermal_k"), ("rgb", "sar")
+VAL_SCENES = 16            # a sensor
 COARSE_PX = 128            # of sensors whose pixels are several of the scene's
 # No person and no bicycle stands in the world: where its objects are known, so is their absence.
 # Its forests hold trees without boxes.
@@ -38,14 +40,14 @@ _COVER_TEXTS = {
     "bare soil": "bare ground", "winter crop": "fields of winter crop",
     "summer crop": "fields of summer crop", "orchard": "orchards", "pavement": "asphalt",
     "concrete": "concrete ground", "burnt ground": "burnt land"}
-_THINGS = {"aircraft": "aircraft", "vehicle": "vehicle", "ship": "ship", "tank": "tank",
-           "building": "building"}        # layer -> noun
+THINGS = {"aircraft": "aircraft", "vehicle": "vehicle", "ship": "ship", "tank": "tank",
+          "building": "building"}         # layer -> noun
 
 
 def _wordings():
     """{layer: its wordings}; the first is what other sets call it."""
     out = {c: (c, _COVER_TEXTS[c]) for c in COVERS} | {CLOUDS: (CLOUDS,)}
-    for layer, noun in _THINGS.items():
+    for layer, noun in THINGS.items():
         usual = KIND_TEXTS.get(layer)
         plurals = [p for _, p in NOUNS[noun] if p != usual]
         out[layer] = (usual, *plurals) if usual else tuple(plurals)
@@ -94,6 +96,15 @@ class MadeScenes:
         shots = [draw_shot(rng, sensor, is_change) for _ in range(WORLD.batch)]
         return self.make(shots, sensor, rng, is_change)
 
+    def val_batches(self):
+        """The same batches of val scenes always, whole and as they are: one a sensor of
+        `VAL_SENSORS`, then a pair of dates a sensor of `VAL_PAIRS`."""
+        for sensors, is_change in ((VAL_SENSORS, False), (VAL_PAIRS, True)):
+            for number, sensor in enumerate(sensors):
+                rng = np.random.default_rng([number, is_change])
+                shots = [draw_shot(rng, sensor, is_change, "val") for _ in range(VAL_SCENES)]
+                yield self.make(shots, sensor, rng, is_change, training=False)
+
     def make(self, shots, sensor, rng, is_change=False, training=True):
         """Tensors of these (key, time) seen by one sensor; pairs are of times 0 and 1."""
         crops = self._crops(len(shots), sensor_of(sensor).coarse, rng, training)
@@ -113,7 +124,7 @@ class MadeScenes:
         if sensor == "thermal_k":
             out["label_head"] = DAY
             out["labels"] = torch.tensor([[float(scene_at(*s).is_day)] for s in shots])
-        self._masks(out, shots, crops, sensor, rng)
+        self._masks(out, shots, crops, sensor, rng, training)
         return out
 
     def _crops(self, many, coarse, rng, training):
@@ -146,7 +157,7 @@ class MadeScenes:
         out["text_of"] = torch.tensor([said.index(k) for k in kinds])
         out["same_class"] = torch.tensor([[a == b for b in kinds] for a in kinds])
 
-    def _masks(self, out, shots, crops, sensor, rng):
+    def _masks(self, out, shots, crops, sensor, rng, training):
         layers = layers_of(sensor)
         number = {layer: n + 1 for n, layer in enumerate(layers)}
         covers = np.zeros(len(MATERIALS), np.uint8)
@@ -159,7 +170,7 @@ class MadeScenes:
             things = np.array([0, *(number.get(layer_of(i.kind), 0) for i in scene.items)],
                               np.uint8)
             where = np.where(d.number > 0, things[d.number], covers[d.cover])
-            parts = [_quarter(crop, where == number[layer]) >= LEAST_AREA[layer in _THINGS]
+            parts = [_quarter(crop, where == number[layer]) >= LEAST_AREA[layer in THINGS]
                      for layer in layers]
             clear = np.ones_like(parts[0])
             if CLOUDS in layers and scene.clouds is not None:
@@ -174,11 +185,13 @@ class MadeScenes:
                 masks[:, layers.index(kind)] = np.maximum(masks[:, layers.index(kind)], peaks)
         # What no picture holds is left out, but for what boxes are about.
         kept = [i for i, layer in enumerate(layers)
-                if masks[:, i].any() or layer in _THINGS]
+                if masks[:, i].any() or layer in THINGS]
         said = [WORDINGS[layers[i]] for i in kept]
         out["mask"], out["mask_known"] = (torch.from_numpy(a[:, kept]) for a in (masks, known))
-        out["mask_names"] = [texts[rng.integers(len(texts)) if rng.random() < 0.5 else 0]
-                             for texts in said]
+        out["mask_layers"] = [layers[i] for i in kept]
+        out["mask_names"] = [
+            texts[rng.integers(len(texts)) if training and rng.random() < 0.5 else 0]
+            for texts in said]
         out["mask_text"] = torch.from_numpy(self.texts(out["mask_names"]))
 
 
@@ -194,14 +207,14 @@ def draw_sensor(rng, is_change):
     return name
 
 
-def draw_shot(rng, sensor, is_change):
-    """(key, time) of a training scene which the sensor sees."""
+def draw_shot(rng, sensor, is_change, split="train"):
+    """(key, time) of a scene which the sensor sees."""
     while True:
         episode = "change" if is_change else str(
             rng.choice(list(EPISODES), p=list(EPISODES.values())))
-        key = f"train-{episode}-{rng.integers(NUMBERS)}"
+        key = f"{split}-{episode}-{rng.integers(NUMBERS)}"
         time = 0 if is_change else int(rng.integers(TIMES[episode]))
-        if is_held_for_routing(f"{SET}/{key}"):
+        if split == "train" and is_held_for_routing(f"{SET}/{key}"):
             continue
         if is_change and (event := event_of(key)) and sensor not in SEES[event.kind]:
             continue
@@ -214,7 +227,7 @@ def draw_shot(rng, sensor, is_change):
 def layers_of(sensor):
     """What a sensor's pictures tell apart, as keys of `WORDINGS`, the same order always."""
     s = sensor_of(sensor)
-    things = tuple(_THINGS) if s.coarse == 1 else ()
+    things = tuple(THINGS) if s.coarse == 1 else ()
     if s.modality == "thermal":
         return things
     return (*RADAR_COVERS, *things) if s.modality == "sar" else (*COVERS, CLOUDS, *things)

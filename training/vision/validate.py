@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from training.vision.batches import Crop
+from training.vision.made import THINGS
 from training.vision.plan import BOX_KINDS, KINDS, PLAN
 from training.vision.targets import labelled_kinds
 
@@ -121,4 +122,40 @@ def validate(network, vocabulary, source, device="cpu", most=300):
             report[f"{name}.count_mae"] = round(float(np.mean(errors)), 2)
         if union:
             report[f"{name}.iou"] = round(100 * inter / union, 1)
+    return report if source.world is None else report | validate_made(
+        network, source.world, device)
+
+
+@torch.no_grad()
+def validate_made(network, scenes, device="cpu"):
+    """{world_SENSOR.metric: value} on val scenes of `made.MadeScenes`: F1 of boxes, IoU of the
+    masks of land cover and of objects, IoU of what changed."""
+    report = {}
+    for batch in scenes.val_batches():
+        out = network(batch["x"].to(device), batch["codes"].to(device))
+        pixel, name = out["pixel"], f"world_{batch['sensor']}"
+        if "heat" in batch:
+            sides = [[v.cpu().numpy() for v in proposals(heat, shape)] for heat, shape in (
+                (out["heat"], out["shape"]),
+                (torch.where(batch["heat"] >= 0.999, 9.0, -9.0), batch["shape"]))]
+            tp = every = 0
+            for i, k in torch.nonzero(batch["known"]).tolist():
+                got, want = (boxes[i][(kinds[i] == k) & (scores[i] > PEAK)]
+                             for scores, kinds, boxes in sides)
+                tp, every = tp + matched(got, want), every + len(got) + len(want)
+            report[f"{name}.f1"] = round(200 * tp / max(every, 1), 1)
+        if "x2" in batch:
+            second = network(batch["x2"].to(device), batch["codes2"].to(device))
+            pixel = network.compare(pixel, second["pixel"])
+        found = network.mask(pixel, batch["mask_text"].to(device)).cpu() > 0
+        seen, true = batch["mask_known"] > 0, batch["mask"] > 0
+        inter, union = (found & true & seen).sum((0, 2, 3)), ((found | true) & seen).sum((0, 2, 3))
+        layers = batch.get("mask_layers", ["change"])
+        for group in ("change", "thing", "cover"):
+            of = torch.tensor([layer == "change" if group == "change" else
+                               layer != "change" and (layer in THINGS) == (group == "thing")
+                               for layer in layers])
+            if union[of].any():
+                report[f"{name}.{group}_iou"] = round(
+                    100 * inter[of].sum().item() / union[of].sum().item(), 1)
     return report
