@@ -188,14 +188,25 @@ class Router:
 
 
 def _ahead(queue: QueueState | None, kinds: Sequence[str], priority: int | None) -> int:
-    """Bytes that go down before a new product: all of ``kinds``, and regions of this priority."""
+    """Bytes that go down before a new product: all of ``kinds``, and regions of this priority.
+
+    A queue lists its most urgent products only. Where all of these go ahead of regions, so may
+    those that it does not list: they count as well.
+    """
     if queue is None:
         return 0
-    total = 0
+    total = listed = 0
+    is_behind_all = priority is not None
     for entry in queue.entries:
+        left = max(entry.size_bytes - entry.sent_bytes, 0)
+        listed += left
         is_region = entry.kind == "regions" and priority is not None and entry.priority >= priority
         if entry.kind in kinds or is_region:
-            total += max(entry.size_bytes - entry.sent_bytes, 0)
+            total += left
+        else:
+            is_behind_all = False
+    if is_behind_all and queue.total > len(queue.entries):
+        total += max(queue.queued_bytes - listed, 0)
     return total
 
 

@@ -111,6 +111,16 @@ def test_the_case_counts_what_goes_first():
     assert (case.queued_bytes, case.now_ns, case.priority) == (10_000, 7, 2)
 
 
+@pytest.mark.parametrize(("last", "ahead"), [(2, 9_000), (1, 1_000)])
+def test_what_a_long_queue_does_not_list_may_be_ahead(last, ahead):
+    queue = QueueState(queued_bytes=9_000, total=70, entries=(
+        QueueEntry(product_id="a", kind="regions", priority=2, size_bytes=1000),
+        QueueEntry(product_id="b", kind="regions", priority=last, size_bytes=2000),
+    ))  # fmt: skip
+    case = router().case(TAP, REQUEST, replace(OUTLOOK, queue=queue), 7)
+    assert (case.ahead_bytes, case.answer_ahead_bytes) == (ahead, 0)
+
+
 def test_expected_bytes_follow_the_window_within_bounds():
     config = RouterConfig(estimates=Estimates(sent_share=0.5, least_bytes=1000, most_bytes=100_000))
 
