@@ -29,7 +29,7 @@ from eo_nodes.lvlm.journal import Journal
 
 from .errors import StudyError
 from .outcomes import LEVELS, Cores
-from .trace import COLUMNS, DEADLINES_MIN, SIZES, SPLITS, Trace, save_trace
+from .trace import COLUMNS, DEADLINES_MIN, SIZES, SPLITS, VERSION, Trace, save_trace
 
 CHIPS = "test/data/chips"
 # At most so long a side, in pixels, makes an instance a small one.
@@ -171,7 +171,8 @@ def run(a: argparse.Namespace) -> int:
     cores = Cores(a.compact, a.regular, threads=a.threads)
     digests = {"compact": cores.compact.digest, "regular": cores.regular.digest}
     every = asked(a.data, a.split or SPLITS, a.per_kind)[: a.limit or None]
-    name = hashlib.sha256(f"{digests}{[x.name for x in LEVELS]}".encode()).hexdigest()[:16]
+    about = f"{VERSION}{digests}{[x.name for x in LEVELS]}"
+    name = hashlib.sha256(about.encode()).hexdigest()[:16]
     until = time.monotonic() + 60 * a.minutes if a.minutes else float("inf")
     begun = time.monotonic()
     with Journal(a.journal / f"{name}.jsonl") as journal:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from .errors import TraceError
 
 Array = NDArray[Any]
-VERSION = 1
+VERSION = 2
 MOST_BYTES = 4_000_000
 TAPS, TARGETS = 3, ("similar", "correct", "gain")
 STATS = ("mean_logprob", "min_logprob", "entropy", "margin")
