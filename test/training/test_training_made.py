@@ -1,5 +1,8 @@
 """Batches of the procedural world: pure, from training scenes, pictures and targets aligned."""
 
+import json
+import sys
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,7 @@ torch = pytest.importorskip("torch")
 from training.instruct.sources import is_held_for_routing  # noqa: E402
 from training.instruct.world.asking import COVERS  # noqa: E402
 from training.instruct.world.scene import RANGES, SIZE, scene_at  # noqa: E402
-from training.vision import made  # noqa: E402
+from training.vision import made, train  # noqa: E402
 from training.vision.batches import WORLD_NAME, BatchSource  # noqa: E402
 from training.vision.losses import total  # noqa: E402
 from training.vision.network import VisionConfig, VisionNetwork  # noqa: E402
@@ -169,6 +172,24 @@ def test_val_scores_go_from_nothing_to_all(scenes, monkeypatch):
     assert {"world_rgb.f1", "world_rgb.cover_iou", "world_sar.thing_iou", "world_thermal_k.f1",
             "world_rgb.change_iou"} <= reports[0].keys()
     assert set(reports[0].values()) == {100.0} and set(reports[1].values()) == {0.0}
+
+
+def test_a_training_with_the_world_scores_it_and_says_so(world, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(train.schedule, "keep_pages", lambda: None)
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(made, "WORLD", SMALL)
+    monkeypatch.setattr(made, "VAL_SCENES", 2)
+    monkeypatch.setattr(train, "build", lambda model, library: (
+        VisionNetwork(world.config, pretrained=False), world.vocabulary))
+    monkeypatch.setattr(sys, "argv", [
+        "train", "--model", "compact", "--data", str(data), "--minutes", "0.03", "--sets",
+        "hit_uav", "--world-share", "40"])
+    train.main()
+    folder = tmp_path / "vision" / "compact"
+    scores = json.loads((folder / "val.jsonl").read_text())["scores"]
+    assert {"hit_uav.f1", "world_rgb.f1", "world_sar.change_iou"} <= scores.keys()
+    state = train.schedule.restore(folder / "vision.pt")
+    assert state["world_share"] == 40 and state["steps"] > 0
 
 
 def test_the_world_is_a_set_only_where_it_is_given(world, scenes):

@@ -165,11 +165,23 @@ def million(n):
     return f"{n / 1e6:.1f} M"
 
 
+def world_text(record):
+    """What of the training was synthetic, of the record that `card` takes."""
+    seen = [f"{record['world']} scenes an epoch in the decoder stage"] if record["world"] else []
+    if any(s.get("world_share") for s in record["stages"]):
+        seen.append("batches among those of the sets in the vision stage")
+    if not seen:
+        return "No synthetic scenes."
+    return ("Beside them scenes of the procedural world (`training/instruct/world`): "
+            + "; ".join(seen) + ".")
+
+
 def card(folder, library, record, scores=None, note="", limits=""):
     """Text of card.md.
 
     record: {"parameters": {name: count}, "stages": [{"stage", "minutes", "steps", "device"}],
-    "sets": [...], "world": scenes an epoch}.
+    "sets": [...], "world": scenes an epoch of the decoder}; a stage has "world_share" if the world
+    was among its sets.
     """
     config, calibration = (read_json(folder / f"{n}.json") for n in ("config", "calibration"))
     model = UnifiedModel(folder, "", RuntimeOptions())
@@ -184,8 +196,7 @@ def card(folder, library, record, scores=None, note="", limits=""):
     stages = [f"| {k} | {v['n']} | {v['ece']} | {v.get('auroc', '-')} | {v['answer_above']} | "
               f"{v['offload_below']} |" for k, v in calibration["stages"].items()]
     split, table = scores_text(scores, folder.name)
-    world = (f"Beside them {record['world']} scenes an epoch of the procedural world "
-             "(`training/instruct/world`)." if record["world"] else "No synthetic scenes.")
+    world = world_text(record)
     assembled = (f", {package.stat().st_size / 1e6:.1f} MB more are assembled at set-up"
                  if package.exists() else "")
     return TEXT.format(

@@ -123,18 +123,21 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     library = Library(a.data)
     network, vocabulary = build(a.model, library)
-    larger, said = MODELS[a.model][1], all_texts(library)
+    texts = TextTable(all_texts(library), CHECKPOINTS / "texts.npz")
+    larger, world = MODELS[a.model][1], None
     if a.world_share > 0:
-        said += made_texts()
-    texts = TextTable(said, CHECKPOINTS / "texts.npz")
-    world = MadeScenes(texts, a.seed, larger, a.world_share) if a.world_share > 0 else None
+        said = TextTable(made_texts(), CHECKPOINTS / "texts_world.npz")
+        world = MadeScenes(said, a.seed, larger, a.world_share)
     source = BatchSource(library, vocabulary, texts, a.seed, larger, a.sets, a.small_until, world)
     path = folder / "vision.pt"
     state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
     if "network" in state:
         network.load_state_dict(state["network"])
     elif a.start_from:
-        network.load_state_dict(schedule.restore(a.start_from)["network"])
+        before_it = schedule.restore(a.start_from)
+        network.load_state_dict(before_it["network"])
+        state["world_share"] = before_it.get("world_share", 0.0)
+    world_share = max(state.get("world_share", 0.0), a.world_share)     # for the model's card
     if a.pcma:
         source.odds_at = TwoStages(source.names, source.odds, a.pcma)
     distil = Distillation.of(a.teachers, a.data, network) if a.teachers else None
@@ -160,7 +163,8 @@ def main():
                              "steps": state["steps"] if a.only else steps,
                              "optimizer": optimizer.state_dict(),
                              "spent_s": before + budget.spent_s,
-                             "config": network.config.to_dict(), "names": vocabulary.names()}
+                             "config": network.config.to_dict(), "names": vocabulary.names(),
+                             "world_share": world_share}
                       | ({"distil": distil.state_dict()} if distil is not None else {}))
 
     loader = DataLoader(Steps(source, steps, steps + 10**7), batch_size=None, shuffle=False,
