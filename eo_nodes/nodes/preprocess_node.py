@@ -33,6 +33,7 @@ from eo_nodes.contracts.values import (
     Verdict,
     Views,
 )
+from eo_nodes.decision.gate import FINAL_STAGE
 from eo_nodes.decision.regions import allocate, grid_for, merge, relative
 from eo_nodes.decision.sending import SendingConfig, plan
 from eo_nodes.imaging.coder import RegionCoder
@@ -236,8 +237,10 @@ class Preprocess(EoNode):
         if known is not None:  # made before a kill: the link may be sending it, it must not change
             regions = read_container(self._products.read(product_id)).regions
             return self._product(request, score, known, tuple(part.region for part in regions))
+        # What was decoded before an early stop is a piece of an answer, and no provisional one.
+        provisional = tap.text if tap.stage == FINAL_STAGE else ""
         header = replace(
-            _header(request), provisional=tap.text, confidence=score, steps=steps
+            _header(request), provisional=provisional, confidence=score, steps=steps
         )
         coder = self._coder(request, header, self.param("sent_overview_px"))
         relevance = np.ones((1, 1), np.float32)  # a model without relevance: everything counts

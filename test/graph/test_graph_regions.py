@@ -31,8 +31,9 @@ def board(bench_of):
     return bench
 
 
-def offload(bench, pixels, name, relevance, budget=None, *, confidence=0.0, score=0.0):
-    """Ask, offload at tap 1 with this relevance; return the product."""
+def offload(bench, pixels, name, relevance, budget=None, *, confidence=0.0, score=0.0,
+            stage=1, text=""):
+    """Ask, offload with this relevance; return the product."""
     store = FrameStore(bench.folder / "test" / "frames", 1 << 22)
     frame = store.put(f"frame-{name}", pixels)
     scene = Scene(
@@ -47,11 +48,11 @@ def offload(bench, pixels, name, relevance, budget=None, *, confidence=0.0, scor
         id=name, task_id="task", scene_id=scene.id, scene=scene, prompt="ships?", attempt=1,
         modality="optical", window=(0, 0, SIDE, SIDE), consumer="ground"))  # fmt: skip
     rows, columns = relevance.shape
-    bench.say("tap", Tap(request_id=name, attempt=1, stage=1, rows=rows, columns=columns,
-                         confidence=confidence,
+    bench.say("tap", Tap(request_id=name, attempt=1, stage=stage, rows=rows, columns=columns,
+                         confidence=confidence, text=text,
                          relevance=tuple(relevance.ravel().tolist())))  # fmt: skip
     bench.say("verdict", Verdict(
-        request_id=name, attempt=1, stage=1, decision=Verdict.OFFLOAD, score=score))
+        request_id=name, attempt=1, stage=stage, decision=Verdict.OFFLOAD, score=score))
     return bench.only("product", "request_id", name)
 
 
@@ -85,3 +86,9 @@ def test_a_product_is_worth_what_the_verdict_was_decided_by(board, pixels):
     assert product.value == pytest.approx(0.75)
     header = read_container(Path(product.path).read_bytes()).header
     assert header.confidence == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("stage", "said"), [(2, ""), (3, "two ships")])
+def test_a_piece_of_an_answer_is_no_provisional_one(board, pixels, stage, said):
+    product = offload(board, pixels, f"r5-{stage}", np.ones((4, 4)), stage=stage, text="two ships")
+    assert read_container(Path(product.path).read_bytes()).header.provisional == said
