@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eo_nodes.contracts import ids
 from eo_nodes.contracts.errors import EoError
 from eo_nodes.contracts.rules import MODALITIES
-from eo_nodes.contracts.values import Region
+from eo_nodes.contracts.values import Answer, Region
 from eo_nodes.decision.heads import has_heads, read_heads
 from eo_nodes.decision.regions import allocate, grid_for, merge, relative
 from eo_nodes.decision.relevance import Cues, RelevanceConfig, relevance_of
@@ -32,14 +33,13 @@ from eo_nodes.lvlm.cues import seen_of
 from eo_nodes.lvlm.infer import AnswersImages, ImageInput
 from eo_nodes.lvlm.interface import VisionLanguageModel
 from eo_nodes.lvlm.tap_features import ShowsEvidence, features_of
+from eo_nodes.store import codec
 
 from .trace import Level
 
 Array = NDArray[Any]
 Judge = Callable[[str], float]
 TAP2_TOKENS = 3
-# An answer message without its text: ids, digest, confidences, times.
-ANSWER_HEAD_BYTES = 160
 LEVELS = (
     Level("raw", "raw"), Level("lossless", "lossless"), Level("lossy", "lossy"),
     Level("regions_1_5", "regions", 0.2), Level("regions_1_10", "regions", 0.1),
@@ -47,6 +47,7 @@ LEVELS = (
     Level("uniform_1_2", "uniform", 0.5), Level("uniform_1_4", "uniform", 0.25),
 )  # fmt: skip
 KEEP_AT, DROP_BELOW = 0.6, 0.2
+_A_TIME_NS = 1_787_000_000_000_000_000  # any: what counts is how long it is when written
 _LOSSY = 1 / 16  # wavelet step as a share of the contrast
 _KNOWN = ("uint8", "uint16", "int16", "float32")
 
@@ -123,7 +124,7 @@ class Cores:
             "level_bytes": [sum(part[k][1] for part in sent) for k in range(len(LEVELS))],
             "code_s": [sum(part[k][2] for part in sent) for k in range(len(LEVELS))],
             "agreement": alike(here, said[1][0]),
-            "answer_bytes": ANSWER_HEAD_BYTES + len(here.encode()),
+            "answer_bytes": answer_bytes(prompt, here, self.compact.id, self.compact.digest),
         }  # fmt: skip
 
     # -- models ----------------------------------------------------------------------------------
@@ -179,6 +180,18 @@ class Cores:
         cues = Cues(seen.attention, seen.boxes, seen.chances)
         height, width = image.values.shape[1:3]
         return relevance_of(cues, height, width, self._relevance)
+
+
+def answer_bytes(prompt: str, text: str, model_id: str, digest: str) -> int:
+    """Bytes of an answer's file on the link, as the downlink scheduler writes it."""
+    task, scene = (ids.IdFactory("ground", 1).new(kind, _A_TIME_NS) for kind in ("task", "scene"))
+    of = ids.request_id(task, scene, _A_TIME_NS)
+    return len(codec.encode(Answer(
+        id=ids.answer_id(of, "onboard", 1), request_id=of, task_id=task, scene_id=scene,
+        asker="ground", stamp_ns=_A_TIME_NS, version=1, status=Answer.FINAL, prompt=prompt,
+        text=text, confidence=(0.123, 0.456, 0.789), model_id=model_id, model_digest=digest,
+        origin="onboard", stage=3, energy_j=0.0123,
+    )).encode())  # fmt: skip
 
 
 def levels_of(

@@ -15,7 +15,7 @@ from eo_nodes.decision.sending import SendingConfig
 from eo_nodes.lvlm.infer import ImageInput
 from eo_sim.study.collect import assemble, facts_of
 from eo_sim.study.errors import StudyError
-from eo_sim.study.outcomes import LEVELS, levels_of
+from eo_sim.study.outcomes import LEVELS, answer_bytes, levels_of
 from eo_sim.study.recompute import recompute
 from eo_sim.study.trace import COLUMNS, DEADLINES_MIN, check, load_trace, save_trace
 
@@ -126,3 +126,9 @@ def test_recompute_refuses_a_trace_of_other_models():
     trace = assemble(lines(), DIGESTS, {})
     with pytest.raises(StudyError, match="was made with compact cccccccccccc"):
         recompute(trace, 1, compact=root, regular=root)
+
+
+def test_an_answer_takes_what_its_file_does():
+    short = answer_bytes("ships?", "2", "compact", "a" * 64)
+    assert 400 < short < 700
+    assert answer_bytes("ships?", "2 ships", "compact", "a" * 64) == short + 6
