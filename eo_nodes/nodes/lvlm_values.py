@@ -111,7 +111,8 @@ def _relevance(session: Session, model: VisionLanguageModel, prompt: str) -> NDA
     if seen.attention.ndim != 2 or 0 in seen.attention.shape:
         return seen.attention
     cues = Cues(seen.attention, seen.boxes, seen.chances)
-    return relevance_of(cues, *seen.attention.shape, RelevanceConfig())
+    height, width = seen.attention.shape
+    return relevance_of(cues, height, width, RelevanceConfig())
 
 
 def _features(session: Session, state: TapState, prompt: str, text: str) -> tuple[float, ...]:

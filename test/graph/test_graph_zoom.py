@@ -47,8 +47,8 @@ def test_the_task_decides_over_the_configuration(bench_of, tmp_path, zoom, confi
     views = bench.only("views", "request_id", request.id)
     assert [view.kind for view in views.views] == kinds
     tap = bench.only("tap", "request_id", request.id)
-    # Relevance is laid out over the overview whatever was zoomed into.
-    assert (tap.stage, tap.rows, tap.columns) == (1, 4, 4)
+    # Relevance is laid out over the overview whatever was zoomed into: its 4 x 4 cells in parts.
+    assert (tap.stage, tap.rows, tap.columns) == (1, 48, 48)
     assert tap.model_id == "tiny_unified"
 
 
