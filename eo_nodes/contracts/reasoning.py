@@ -49,6 +49,9 @@ class Verdict:
     score: float = checked(0.0, between(0, 1))
     accept: float = 0.0
     reject: float = 0.0
+    level: str = checked("", length(0, 32))
+    gain: float = checked(0.0, between(-1, 1))
+    is_late: bool = False
     reason: str = ""
 
 
