@@ -139,7 +139,7 @@ def test_longer_than_the_model_can_place_is_refused(model):
 
 
 def test_layout_is_told_from_other_folders(tmp_path):
-    assert is_hf_folder(DATA / PEERS[0]) and not is_hf_folder(DATA / "tiny")
+    assert is_hf_folder(DATA / PEERS[0]) and not is_hf_folder(DATA / "tiny_unified")
     assert not is_hf_folder(tmp_path)
 
 

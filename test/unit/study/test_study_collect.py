@@ -122,7 +122,7 @@ def test_lines_become_a_trace_and_refusals_stay_out(tmp_path):
 
 
 def test_recompute_refuses_a_trace_of_other_models():
-    root = Path(__file__).parents[3] / "test" / "data" / "lvlm" / "tiny"
+    root = Path(__file__).parents[3] / "test" / "data" / "lvlm" / "tiny_unified"
     trace = assemble(lines(), DIGESTS, {})
     with pytest.raises(StudyError, match="was made with compact cccccccccccc"):
         recompute(trace, 1, compact=root, regular=root)
