@@ -290,11 +290,13 @@ def main():
             trainer = Trainer(decoder, perception, examples, words, a.data, a.seed + steps)
         schedule.set_rate(optimizer, budget.rate())
         optimizer.zero_grad(set_to_none=True)
-        for _ in range(2):
-            packs = examples.draw((a.packs or size.packs) // 2)
+        packs_a_step = a.packs or size.packs
+        halves = min(2, packs_a_step)                     # of different sets
+        for _ in range(halves):
+            packs = examples.draw(packs_a_step // halves)
             with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
                 losses = trainer.loss(packs)
-            (sum(losses.values()) / 2).backward()
+            (sum(losses.values()) / halves).backward()
             name = packs[0][0].instruction.set
             for key, value in losses.items():
                 key = f"{name}.{key}"
