@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from one_scene import request_of
 
 from eo_nodes.contracts.rules import ZOOM_IN, ZOOM_WHOLE
-from eo_nodes.contracts.values import Answer, Request, Scene, Verdict, VisualPrompt
+from eo_nodes.contracts.values import Answer, Verdict, VisualPrompt
 from eo_nodes.imaging.container import read_container, views_from
 from eo_nodes.lvlm import load_model
 from eo_nodes.lvlm.visual_prompts import parse_prompt
-from eo_nodes.store.frame_store import FrameStore
 
 DOMAIN = 130
 DATA = Path(__file__).parents[1] / "data" / "lvlm"
@@ -22,20 +22,9 @@ PROMPT, TEXT = "find all ships in a ?", (
     "find all ships <box 128 128 255 255> in a ? <point 384 384>")
 
 
-def request_of(folder, places, name="one", zoom=ZOOM_WHOLE):
-    """A request for a window of a scene of 200 x 160 pixels whose frame is in the store."""
-    pixels = np.random.default_rng(3).integers(0, 256, (1, 160, 200, 3), np.uint8)
-    frame = FrameStore(folder / "test" / "frames", 1 << 20).put("frame-1", pixels)
-    scene = Scene(
-        id="scn-1", capture_ns=1, sensor="rgb_camera", modality="optical", frame_key="frame-1",
-        frames=1, height=160, width=200, bands=3, dtype="uint8", sha256=frame.sha256,
-        band_names=("red", "green", "blue"), raw_bytes=pixels.nbytes,
-    )  # fmt: skip
-    return Request(
-        id=f"req-{name}", task_id="task-1", scene_id="scn-1", scene=scene, modality="optical",
-        prompt=PROMPT, window=WINDOW, consumer="ground", visual_prompts=places, zoom=zoom,
-        attempt=1,
-    )  # fmt: skip
+def asked(folder, places, name="one", zoom=ZOOM_WHOLE):
+    """A request for a window of the scene, with what is pointed at."""
+    return request_of(folder, name, PROMPT, window=WINDOW, visual_prompts=places, zoom=zoom)
 
 
 @pytest.fixture
@@ -55,7 +44,7 @@ def test_places_reach_the_compact_model_with_and_without_zooms(board, tmp_path):
     taps = {}
     for name, places, zoom in (("none", (), ZOOM_WHOLE), ("two", (BOX, POINT), ZOOM_WHOLE),
                                ("zoomed", (BOX, POINT), ZOOM_IN)):
-        request = request_of(tmp_path, places, name, zoom)
+        request = asked(tmp_path, places, name, zoom)
         board.say("request", request)
         views = board.only("views", "request_id", request.id)
         # The window's coordinates, whatever views of it there are.
@@ -76,14 +65,14 @@ def test_places_reach_the_compact_model_with_and_without_zooms(board, tmp_path):
     (VisualPrompt(kind="point", xy=(10.0, 10.0)), "lies outside the window"),
     (VisualPrompt(kind="box", xy=(60.0, 80.0, 40.0, 90.0)), "out of order")])
 def test_a_place_that_cannot_be_meant_is_refused_with_the_reason(board, tmp_path, place, reason):
-    request = request_of(tmp_path, (BOX, place))
+    request = asked(tmp_path, (BOX, place))
     board.say("request", request)
     assert reason in board.event("PLACE_REFUSED", request.id).text
     answer = board.only("answer", "request_id", request.id)
     assert answer.status == Answer.REFUSED and reason in answer.reason
     assert not board.heard["views"]
     # The next question is served.
-    board.say("request", request_of(tmp_path, (BOX,), "next"))
+    board.say("request", asked(tmp_path, (BOX,), "next"))
     board.only("tap", "request_id", "req-next")
 
 
@@ -92,7 +81,7 @@ def ground_answer(board, tmp_path, model_dir, places, name):
     from eo_nodes.nodes.ground_lvlm_node import GroundLvlm
 
     board.start(GroundLvlm, model_dir=model_dir, overview_px=128, unsure_below=0.0)
-    request = request_of(tmp_path, places, name)
+    request = asked(tmp_path, places, name)
     board.say("request", request)
     board.only("tap", "request_id", request.id)
     verdict = Verdict(request_id=request.id, attempt=1, stage=1, decision=Verdict.OFFLOAD)

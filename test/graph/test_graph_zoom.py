@@ -4,30 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from one_scene import request_of
 
 from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN, ZOOM_WHOLE
-from eo_nodes.contracts.values import Request, Scene
-from eo_nodes.store.frame_store import FrameStore
+from eo_nodes.contracts.values import Verdict
 
 DOMAIN = 110
 UNIFIED = str(Path(__file__).parents[1] / "data" / "lvlm" / "tiny_unified")
 ZOOMED = ["overview", *["zoom"] * 4]
 
 
-def request_of(folder, zoom):
-    """A request for a scene of 200 x 160 pixels whose frame is in the store."""
-    pixels = np.random.default_rng(3).integers(0, 256, (1, 160, 200, 3), np.uint8)
-    frame = FrameStore(folder / "test" / "frames", 1 << 20).put("frame-1", pixels)
-    scene = Scene(
-        id="scn-1", capture_ns=1, sensor="rgb_camera", modality="optical", frame_key="frame-1",
-        frames=1, height=160, width=200, bands=3, dtype="uint8", sha256=frame.sha256,
-        band_names=("red", "green", "blue"), raw_bytes=pixels.nbytes,
-    )  # fmt: skip
-    return Request(
-        id=f"req-{zoom}", task_id="task-1", scene_id="scn-1", scene=scene, modality="optical",
-        prompt="what is at <point 100 200> ?", window=(20, 0, 180, 160), consumer="ground",
-        zoom=zoom, attempt=1,
-    )  # fmt: skip
+def asked(folder, zoom):
+    """A request for a window of the scene, looked at as closely as ``zoom`` says."""
+    return request_of(folder, zoom, "what is at <point 100 200> ?", window=(20, 0, 180, 160),
+                      zoom=zoom)
 
 
 @pytest.mark.parametrize(("zoom", "configured", "kinds"), [
@@ -42,7 +32,7 @@ def test_the_task_decides_over_the_configuration(bench_of, tmp_path, zoom, confi
     bench.hear("tap")
     bench.start(Preprocess, overview_px=96, zoom=configured, state_dir=str(tmp_path))
     bench.start(CompactLvlm, model_dir=UNIFIED, state_dir=str(tmp_path))
-    request = request_of(tmp_path, zoom)
+    request = asked(tmp_path, zoom)
     bench.say("request", request)
     views = bench.only("views", "request_id", request.id)
     assert [view.kind for view in views.views] == kinds
@@ -54,7 +44,6 @@ def test_the_task_decides_over_the_configuration(bench_of, tmp_path, zoom, confi
 
 @pytest.mark.parametrize(("zoom_below", "is_zoomed"), [(0.0, False), (0.999, True)])
 def test_zooms_are_looked_at_when_tap_1_asks(bench_of, tmp_path, zoom_below, is_zoomed):
-    from eo_nodes.contracts.values import Verdict
     from eo_nodes.nodes.compact_lvlm_node import CompactLvlm
     from eo_nodes.nodes.preprocess_node import Preprocess
 
@@ -67,7 +56,7 @@ def test_zooms_are_looked_at_when_tap_1_asks(bench_of, tmp_path, zoom_below, is_
                 state_dir=str(tmp_path))  # fmt: skip
     energy_j = {}
     for zoom in (ZOOM_WHOLE, ZOOM_IN):
-        request = request_of(tmp_path, zoom)
+        request = asked(tmp_path, zoom)
         bench.say("request", request)
         tap = bench.only("tap", "request_id", request.id)
         assert tap.stage == 1 and tap.confidence < 0.999
