@@ -7,6 +7,7 @@ that left the sample's group out.
 import numpy as np
 
 from eo_nodes.lvlm.calibration import FEATURES
+from training.evaluation.metrics import auroc, ece_equal_mass
 
 TEMPERATURES = np.geomspace(0.5, 4.0, 22)
 WANTED, HOPELESS = 0.85, 0.5
@@ -30,21 +31,6 @@ def logistic(x, y, decay=1.0, rounds=50):
         hessian = (z * (p * (1 - p) + 1e-6)[:, None]).T @ z + ridge
         w -= np.linalg.solve(hessian, z.T @ (p - y) + ridge @ w)
     return w[:-1], w[-1]
-
-
-def ece(p, y, bins=10):
-    """Expected calibration error, bins of equal width."""
-    place = np.minimum((p * bins).astype(int), bins - 1)
-    return float(sum(abs(p[place == b].mean() - y[place == b].mean()) * (place == b).mean()
-                     for b in range(bins) if (place == b).any()))
-
-
-def auroc(p, y):
-    """Chance that a right answer is surer than a wrong one; ties count half, 0.5 without both."""
-    good, bad = p[y > 0.5], p[y <= 0.5]
-    if not len(good) or not len(bad):
-        return 0.5
-    return float(((good[:, None] > bad).mean() + (good[:, None] >= bad).mean()) / 2)
 
 
 def thresholds(p, y):
@@ -73,10 +59,12 @@ def fit_stage(x, y, fold):
     weights, bias = logistic(x, y)
     honest = cross_fitted(x, y, fold)
     above, below = thresholds(honest, y)
+    # Where all are right, or none, there is no order to speak of.
+    order = auroc(honest, y > 0.5)
     return {"features": list(FEATURES), "weights": [round(v, 5) for v in weights.tolist()],
             "bias": round(float(bias), 5), "answer_above": round(above, 3),
-            "offload_below": round(below, 3), "ece": round(ece(honest, y), 4),
-            "auroc": round(auroc(honest, y), 4), "n": len(y)}
+            "offload_below": round(below, 3), "ece": round(ece_equal_mass(honest, y), 4),
+            "auroc": 0.5 if np.isnan(order) else round(order, 4), "n": len(y)}
 
 
 def best_temperature(tempered, right):

@@ -166,3 +166,17 @@ def ece_equal_mass(confidence, is_right, bins: int = 10) -> float:
     return float(
         sum(len(p) * abs(confidence[p].mean() - truth[p].mean()) for p in parts) / len(truth)
     )
+
+
+def auroc(scores, is_positive) -> float:
+    """Chance that a positive scores above a negative, ties counting half, [0, 1]; NaN without both.
+
+    Source: Mann-Whitney statistic from mean ranks.
+    """
+    positive = np.asarray(is_positive, bool)
+    many, few = int(positive.sum()), int((~positive).sum())
+    if not many or not few:
+        return float("nan")
+    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place.ravel()]
+    return float((ranks[positive].sum() - many * (many + 1) / 2) / (many * few))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eo_nodes.lvlm.journal import Journal
-from training.evaluation.metrics import ACCURACY, right
+from training.evaluation.metrics import ACCURACY, auroc, right
 from training.evaluation.rows import Row, interval, marked
 from training.evaluation.run import Plan, Progress
 from training.evaluation.sets import Sample, draw, samples
@@ -57,19 +57,6 @@ def positive_cells(
         bottom, right_ = -int(-y2 * rows // height), -int(-x2 * cols // width)
         out[max(top, 0):bottom, max(left, 0):right_] = True
     return out
-
-
-def auroc(scores: np.ndarray, is_positive: np.ndarray) -> float:
-    """Chance that a positive place scores above a negative one, a tie counting half; [0, 1]."""
-    order = np.argsort(scores, kind="stable")
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(1, len(scores) + 1)
-    for value in np.unique(scores):
-        same = scores == value
-        ranks[same] = ranks[same].mean()
-    many = int(is_positive.sum())
-    few = len(scores) - many
-    return float((ranks[is_positive].sum() - many * (many + 1) / 2) / (many * few))
 
 
 def point(relevance: np.ndarray, is_positive: np.ndarray) -> Pointed | None:

@@ -219,13 +219,6 @@ def test_a_box_that_ends_at_a_cell_does_not_touch_the_next():
     assert pointing.positive_cells([(0, 0, 10.1, 10)], (2, 2), (20, 20)).sum() == 2
 
 
-def test_auroc_by_hand():
-    # Of 2 x 2 pairs: 0.9 beats both, 0.4 beats 0.1 and ties with 0.4: 3.5 of 4.
-    scores = np.array([0.9, 0.4, 0.4, 0.1])
-    assert pointing.auroc(scores, np.array([1, 1, 0, 0], bool)) == pytest.approx(3.5 / 4)
-    assert pointing.auroc(np.zeros(4), np.array([1, 0, 0, 0], bool)) == 0.5
-
-
 def test_pointing_game_counts_ties_against_the_map():
     here = np.array([[True, False], [False, False]])
     won = pointing.point(np.array([[0.9, 0.1], [0.2, 0.3]]), here)
