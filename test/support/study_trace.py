@@ -45,7 +45,7 @@ def made_trace(*, chips=60, questions=3, seed=0):
     tap1 = np.full(n, 2e9)
     flops = np.stack([tap1, tap1 + 2e8, tap1 + 1e8 * tokens + 3e8], axis=1)
     columns = {
-        "set": set_code, "modality": set_code, "domain": np.zeros(n, np.int32),
+        "set": set_code, "modality": set_code,
         "scene": scene, "chip": chip,
         "question": (np.arange(n) % questions).astype(np.int32),
         "split": (scene % 3 > 0).astype(np.int8),
@@ -53,20 +53,15 @@ def made_trace(*, chips=60, questions=3, seed=0):
         "deadline": random.integers(0, 3, n).astype(np.int8),
         "priority": random.integers(0, 3, n).astype(np.int8),
         "asked_px": (side * side).astype(np.int64), "raw_bytes": raw,
-        "object_px": np.where(np.arange(n) % 3 == 0, 12, 0).astype(np.float32),
         "compact_quality": here, "compact_tokens": tokens.astype(np.int16),
-        "compact_flops": flops, "compact_s": (flops / 4e10).astype(np.float32),
-        "compact_j": (flops / 4e9).astype(np.float32),
+        "compact_flops": flops,
         "scores": scores, "stats": stats,
         "novelty": random.uniform(size=(n, 3)).astype(np.float32),
         "regular_quality": regular,
         "regular_flops": np.full((n, len(LEVELS)), 2e10),
-        "regular_s": np.full((n, len(LEVELS)), 0.2, np.float32),
-        "regular_j": np.full((n, len(LEVELS)), 5.0, np.float32),
         "level_bytes": np.maximum(raw[:, None] * _SHARE, 300).astype(np.int64),
         "code_s": np.tile(np.array([0, 0.004, 0.003] + [0.01] * 3 + [0.003] * 2, np.float32),
                           (n, 1)),
-        "agreement": (0.3 + 0.7 * (here == there)).astype(np.float32),
         "answer_bytes": random.integers(60, 400, n).astype(np.int32),
     }  # fmt: skip
     assert set(columns) == set(COLUMNS)
@@ -74,7 +69,7 @@ def made_trace(*, chips=60, questions=3, seed=0):
         digests={"compact": "c" * 64, "regular": "e" * 64},
         names={
             "sets": tuple(s[0] for s in SETS), "modalities": tuple(s[1] for s in SETS),
-            "domains": ("made up",), "scenes": tuple(f"s{i}" for i in range(int(scene.max()) + 1)),
+            "scenes": tuple(f"s{i}" for i in range(int(scene.max()) + 1)),
             "chips": tuple(f"c{i}" for i in range(len(SETS) * chips)),
             "questions": tuple(f"q{i}" for i in range(questions)),
         },

@@ -81,10 +81,9 @@ def facts_of(question: Any) -> dict[str, Any]:
     draw = hashlib.sha256(f"study:{question.key}".encode()).digest()
     return {
         "set": question.sample.set_name, "modality": question.cell.modality,
-        "domain": question.cell.domain, "scene": question.scene,
+        "scene": question.scene,
         "chip": f"{question.sample.set_name}/{question.sample.id}", "question": task,
-        "size": size, "object_px": float(min(sides)) if sides else 0.0,
-        "deadline": draw[0] % len(DEADLINES_MIN), "priority": draw[1] % 4,
+        "size": size, "deadline": draw[0] % len(DEADLINES_MIN), "priority": draw[1] % 4,
     }  # fmt: skip
 
 
@@ -108,14 +107,14 @@ def ask(cores: Cores, split: str, is_chip: bool, question: Any) -> dict[str, Any
         return row | {"error": ""} | cores.outcome(
             question.sample.images, question.ask.prompt,
             min(question.cell.max_tokens, _LONGEST),
-            lambda text: float(module.quality(question, text)), module.alike,
+            lambda text: float(module.quality(question, text)),
         )  # fmt: skip
     except EoError as error:
         return row | {"error": f"{type(error).__name__}: {error}"[:200]}
 
 
 def assemble(rows: Iterable[dict[str, Any]], cores_digests: dict[str, str], meta: Any) -> Trace:
-    """Put journal lines together to a trace; energy comes from the study's own power model.
+    """Put journal lines together to a trace.
 
     Raises:
         StudyError: there is no line with an outcome.
@@ -125,21 +124,17 @@ def assemble(rows: Iterable[dict[str, Any]], cores_digests: dict[str, str], meta
         raise StudyError("no question could be asked of both models")
     names: dict[str, tuple[str, ...]] = {}
     columns: dict[str, Any] = {}
-    for column, key in (("set", "sets"), ("modality", "modalities"), ("domain", "domains"),
-                        ("scene", "scenes"), ("chip", "chips"), ("question", "questions")):
+    for column, key in (("set", "sets"), ("modality", "modalities"), ("scene", "scenes"),
+                        ("chip", "chips"), ("question", "questions")):
         names[key] = tuple(sorted({row[column] for row in good}))
         code = {name: i for i, name in enumerate(names[key])}
         columns[column] = [code[row[column]] for row in good]
     columns["split"] = [SPLITS.index(row["split"]) for row in good]
     columns["size"] = [SIZES.index(row["size"]) for row in good]
     for name in COLUMNS:
-        if name not in columns and not name.endswith("_j"):
+        if name not in columns:
             columns[name] = [row[name] for row in good]
-    # Joules as measured would be the machine's; seconds stand for them at one watt.
-    columns["compact_j"], columns["regular_j"] = columns["compact_s"], columns["regular_s"]
     arrays = {name: np.asarray(columns[name], COLUMNS[name].dtype) for name in COLUMNS}
-    for name in ("compact_flops", "compact_s", "compact_j"):
-        arrays[name] = np.maximum.accumulate(arrays[name], axis=1)
     chips = [i for i, row in enumerate(good) if row["is_chip"]]
     return Trace(
         cores_digests, names, LEVELS, tuple(row["key"] for row in good),

@@ -35,7 +35,6 @@ class WorldConfig:
     ack_bytes_per_frame: float
     task_bytes: int
     delay_s: float
-    uplink_bps: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +178,6 @@ def _world(keys: Keys) -> WorldConfig:
         ack_bytes_per_frame=keys.number("ack_bytes_per_frame", 0, 1e4),
         task_bytes=int(keys.number("task_bytes", 0, 1e6)),
         delay_s=keys.number("delay_s", 0, 10),
-        uplink_bps=keys.number("uplink_bps", 1, 1e10),
     )
     keys.done()
     if world.frame_payload_bytes > world.frame_bytes:

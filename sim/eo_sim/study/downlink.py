@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
-from .policy import LAST_RANK, RANKS
+from .policy import LAST_RANK, RANKS, REFINE_RANK
 from .world import Link
 
 
@@ -124,8 +124,8 @@ class Downlink:
         return self._left + sum(self._queued[self._lowest : rank + 1])
 
     def queued_bytes(self) -> float:
-        """All that waits, with what is being sent."""
-        return self._left + self._total
+        """All that waits, with what is being sent, without what anything may overtake."""
+        return self._left + self._total - self._queued[REFINE_RANK]
 
     def eta_s(self, size_bytes: float, rank: int = LAST_RANK) -> float:
         """Seconds until the last of so many bytes is down; inf: not in this window."""

@@ -84,7 +84,7 @@ def summary(replay: Replay, tables: Tables, deadlines_min: tuple[float, ...]) ->
         "latency_s": _latency(replay, everyone),
         "deadline_misses": float(misses(replay, tables).mean()),
         "never_answered": float((replay.origin == MISSED).mean()),
-        "offloaded": float((replay.level >= 0).mean()),
+        "offloaded": float((replay.level >= 0)[~replay.is_onboard].mean()),
         "origin": {
             "onboard": float((replay.origin == ONBOARD).mean()),
             "ground": float((replay.origin == GROUND).mean()),

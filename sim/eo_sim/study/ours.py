@@ -82,7 +82,6 @@ class Ours:
         kinds = [k for k in variant.kinds if k != "regions" or setting["regions"]]
         self._levels = [i for i, x in enumerate(trace.levels) if x.kind in kinds]
         self._keeps = dict(zip(trace.names["modalities"], fits.retention.tolist(), strict=True))
-        self._note = tables.note_wire.tolist()
         # What is not known before it is done is expected as on val.
         val = trace.rows("val")
         self._ground_s = float(tables.regular_s[val].mean())
@@ -122,8 +121,6 @@ class Ours:
     def _best_level(self, view: View, gain: float, load: float) -> tuple[int, float, float]:
         """(level, share of the gain it keeps, bytes): worth most after its price."""
         keeps, wire = self._keeps[view.modality], view.wire
-        if view.shared >= 0 and keeps[view.shared] > 0:
-            return view.shared, keeps[view.shared], self._note[view.row]
         config = self._config
         price = (config.mb_price * load + config.base_mb_price) * 1e-6
         best, worth = self._levels[0], -inf
@@ -137,7 +134,6 @@ class Ours:
         self, view: View, link: LinkView, gain: float, level: int, size: float, rank: int
     ) -> Case:
         row, stage = view.row, view.stage
-        is_shared = view.shared == level and size < view.wire[level]
         return Case(
             stage=stage,
             score=self._correct[row][stage - 1],
@@ -150,10 +146,10 @@ class Ours:
             answer_ahead_bytes=int(link.ahead_bytes(ANSWER_RANK)),
             queued_bytes=int(link.queued_bytes()),
             left_s=view.left_compute_s(),
-            reduce_s=0.0 if is_shared else self._code[level],
+            reduce_s=self._code[level],
             ground_s=self._ground_s,
             left_j=self._left_j[stage],
-            regions_j=0.0 if is_shared else self._code_j[level],
+            regions_j=self._code_j[level],
             priority=view.priority,
             is_onboard=view.is_onboard,
             is_familiar=view.novelty <= 1.0,  # as the heads say it
@@ -176,14 +172,14 @@ def routing_config(setting: Setting, variant: Variant) -> RoutingConfig:
         return RoutingConfig(
             accept=(setting["accept"],) * 3,
             reject=(setting["reject"] / 2, setting["reject"], setting["accept"] if off else 0.0),
-            hurdle=(inf, inf, inf), needs_delivery=False, returns_answers=True,
+            hurdle=(inf, inf, inf), needs_delivery=False,
         )  # fmt: skip
     hurdle = setting["hurdle"]
     return RoutingConfig(
         accept=(setting["accept"],) * 3, reject=(0.0, 0.0, 0.0),
         hurdle=(hurdle + setting["early"], hurdle + setting["early"] / 2, hurdle),
         mb_price=setting["mb_price"], delay_price=setting["delay_price"],
-        joule_price=_JOULE_PRICE, early_share=setting["early_share"], returns_answers=True,
+        joule_price=_JOULE_PRICE, early_share=setting["early_share"],
     )  # fmt: skip
 
 

@@ -57,7 +57,6 @@ class Stopped:
     """The compact session at one tap: state for costs, statistics and scores."""
 
     macs: int
-    seconds: float
     stats: tuple[float, float, float, float]
     scores: tuple[float, float, float]
     distance: float
@@ -84,13 +83,12 @@ class Cores:
         return self._heads is not None
 
     def outcome(
-        self, images: Sequence[ImageInput], prompt: str, most_tokens: int, judge: Judge,
-        alike: Callable[[str, str], float],
+        self, images: Sequence[ImageInput], prompt: str, most_tokens: int, judge: Judge
     ) -> dict[str, Any]:
         """One row, as plain values for the journal; keys as ``trace.COLUMNS`` where they fit.
 
         Args:
-            judge: quality of an answer, [0, 1]. alike: similarity of two answers, [0, 1].
+            judge: quality of an answer, [0, 1].
         Raises:
             EoError: the compact model or a codec refuses; the row cannot be made.
         """
@@ -99,7 +97,7 @@ class Cores:
         here = session.text
         relevance = self._relevance_of(session, images[0], prompt)
         sent = [levels_of(image, relevance, prompt, self._sending) for image in images]
-        answers: dict[bytes, tuple[str, int, float]] = {}
+        answers: dict[bytes, tuple[str, int]] = {}
         said = []
         for level in range(len(LEVELS)):
             seen = [part[level][0] for part in sent]
@@ -113,17 +111,14 @@ class Cores:
             "compact_text": here, "compact_quality": judge(here),
             "compact_tokens": int(session.tap().tokens),
             "compact_flops": [2.0 * tap.macs for tap in taps],
-            "compact_s": [tap.seconds for tap in taps],
             "scores": [list(tap.scores) for tap in taps],
             "stats": [list(tap.stats) for tap in taps],
             "novelty": [tap.distance for tap in taps],
-            "regular_text": [text for text, _, _ in said],
-            "regular_quality": [judge(text) for text, _, _ in said],
-            "regular_flops": [2.0 * macs for _, macs, _ in said],
-            "regular_s": [seconds for _, _, seconds in said],
+            "regular_text": [text for text, _ in said],
+            "regular_quality": [judge(text) for text, _ in said],
+            "regular_flops": [2.0 * macs for _, macs in said],
             "level_bytes": [sum(part[k][1] for part in sent) for k in range(len(LEVELS))],
             "code_s": [sum(part[k][2] for part in sent) for k in range(len(LEVELS))],
-            "agreement": alike(here, said[1][0]),
             "answer_bytes": answer_bytes(prompt, here, self.compact.id, self.compact.digest),
         }  # fmt: skip
 
@@ -132,7 +127,6 @@ class Cores:
     def _taps(
         self, images: Sequence[ImageInput], prompt: str, most_tokens: int
     ) -> tuple[Any, list[Stopped]]:
-        begun = time.perf_counter()
         session = self.compact.start(
             tensors(self.compact, images), prompt, max_tokens=most_tokens
         )
@@ -140,11 +134,10 @@ class Cores:
         for stage, tokens in enumerate((0, TAP2_TOKENS, most_tokens), 1):
             if tokens:
                 session.decode(tokens)
-            seconds = time.perf_counter() - begun
-            taps.append(self._stopped(session, prompt, stage, seconds))
+            taps.append(self._stopped(session, prompt, stage))
         return session, taps
 
-    def _stopped(self, session: Any, prompt: str, stage: int, seconds: float) -> Stopped:
+    def _stopped(self, session: Any, prompt: str, stage: int) -> Stopped:
         state = session.tap()
         stats = (float(min(state.mean_logprob, 0.0)), float(min(state.min_logprob, 0.0)),
                  float(state.entropy_mean), float(state.first_token_margin))  # fmt: skip
@@ -156,12 +149,11 @@ class Cores:
             features = features_of(state, prompt, text, session.evidence)
             found = self._heads.scores(stage, features)
             scores, distance = (found.alike, found.correct, found.gain), found.distance
-        return Stopped(int(session.macs), seconds, stats, scores, min(distance, 1e6))
+        return Stopped(int(session.macs), stats, scores, min(distance, 1e6))
 
     def _regular(
         self, images: Sequence[ImageInput], seen: Sequence[Array], prompt: str, most_tokens: int
-    ) -> tuple[str, int, float]:
-        begun = time.perf_counter()
+    ) -> tuple[str, int]:
         shown = [ImageInput(v, i.bands, i.modality) for v, i in zip(seen, images, strict=True)]
         try:
             session = self.regular.start(
@@ -169,8 +161,8 @@ class Cores:
             )
             session.decode(most_tokens)
         except EoError:
-            return "", 0, time.perf_counter() - begun  # a refusal is a wrong answer
-        return session.text, int(session.macs), time.perf_counter() - begun
+            return "", 0  # a refusal is a wrong answer
+        return session.text, int(session.macs)
 
     # -- pixels ----------------------------------------------------------------------------------
 

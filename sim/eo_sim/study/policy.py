@@ -45,8 +45,8 @@ class View:
         novelty: of this stage, how unlike the training inputs are; 1 is the limit. modality: name.
         question: kind of question, for a policy that is told by the asker; ours does not look.
         deadline_s, left_s: moment of the deadline, and time left to it.
-        priority: 0 to 7. is_onboard: the answer is used on board.
-        raw_bytes: of the asked area. shared: level at which this chip is on its way already, -1.
+        priority: 0 to 7. is_onboard: the answer is used on board; then nothing is offloaded.
+        raw_bytes: of the asked area.
         wire: bytes on the link at each level. to_end_s: see ``left_compute_s``.
         levels: number of each level by name.
     """
@@ -54,7 +54,7 @@ class View:
     __slots__ = (
         "correct", "deadline_s", "entropy", "gain", "is_onboard", "left_s", "levels", "margin",
         "mean_logprob", "min_logprob", "modality", "novelty", "now_s", "priority", "question",
-        "raw_bytes", "row", "shared", "similar", "stage", "to_end_s", "wire",
+        "raw_bytes", "row", "similar", "stage", "to_end_s", "wire",
     )  # fmt: skip
     row: int
     stage: int
@@ -74,7 +74,6 @@ class View:
     priority: int
     is_onboard: bool
     raw_bytes: int
-    shared: int
     wire: Sequence[float]
     to_end_s: Sequence[float]
     levels: Mapping[str, int]
@@ -95,7 +94,7 @@ class LinkView(Protocol):
         """Queued before a product of this rank."""
 
     def queued_bytes(self) -> float:
-        """All that waits."""
+        """All that waits but refinements, which anything may overtake."""
 
     def eta_s(self, size_bytes: float, rank: int = LAST_RANK) -> float:
         """Seconds until the last of so many bytes is down by plan and queue; inf: never."""

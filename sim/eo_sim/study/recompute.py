@@ -21,7 +21,7 @@ from .trace import Trace
 
 EXACT = ("compact_quality", "compact_tokens", "compact_flops", "regular_quality", "regular_flops",
          "level_bytes", "raw_bytes", "asked_px", "answer_bytes")  # fmt: skip
-NEAR = ("scores", "stats", "novelty", "agreement")
+NEAR = ("scores", "stats", "novelty")
 _TOLERANCE = 0.01
 
 

@@ -31,6 +31,7 @@ from .policy import (
     Choice,
     Decide,
     View,
+    proceed,
 )
 from .tables import Tables
 from .trace import STATS
@@ -42,6 +43,7 @@ Int = NDArray[np.int64]
 ONBOARD, GROUND, MISSED = 0, 1, 2
 PARTS = ("compute", "queue", "wait", "transmit", "ground")
 _ZERO = (0.0,) * (3 + len(STATS) + 1)
+_GOES_ON = proceed()
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +99,7 @@ class _Log:
     level: list[int]
     answer: list[int]
     pixels: list[int]
-    note: list[int]
     answered_s: list[float]
-    owns: list[bool]
 
 
 class Replayer:
@@ -112,7 +112,6 @@ class Replayer:
         self._code = tables.code_s.tolist()
         self._wire = tables.wire.tolist()
         self._answer = tables.answer_wire.tolist()
-        self._note = tables.note_wire.tolist()
         said = np.concatenate(
             [trace["scores"], trace["stats"], trace["novelty"][:, :, None]], axis=2)
         self._said = [[_ZERO, *map(tuple, rows)] for rows in said.tolist()]
@@ -121,10 +120,6 @@ class Replayer:
             tables.deadline_s.tolist(), trace["priority"].tolist(), trace["raw_bytes"].tolist(),
             strict=True,
         ))  # fmt: skip
-        # What may stand in for another level: full resolution for anything no better than it.
-        grade = {"raw": 3, "lossless": 3, "lossy": 2, "uniform": 1}
-        self._grade = [grade.get(level.kind, 0) for level in trace.levels]
-        self._shares = [not level.is_prompted for level in trace.levels]
         self._names = {level.name: i for i, level in enumerate(trace.levels)}
 
     def run(
@@ -152,20 +147,18 @@ class Replayer:
         self, some: Requests, down: Downlink, decide: Decide, first_stage: int
     ) -> _Log:
         n = len(some)
-        log = _Log([0.0] * n, [0.0] * n, [0] * n, [-1] * n, [-1] * n, [-1] * n, [-1] * n,
-                   [float("inf")] * n, [False] * n)  # fmt: skip
+        log = _Log([0.0] * n, [0.0] * n, [0] * n, [-1] * n, [-1] * n, [-1] * n,
+                   [float("inf")] * n)  # fmt: skip
         view = View()
         view.levels, view.to_end_s = self._names, self.tables.to_end_s.tolist()
-        chips = int(some.chip.max()) + 1 if n else 0
-        shared_level, shared_product = [-1] * chips, [-1] * chips
         cpu_s = 0.0
         self._cores = [0.0] * self.tables.config.compute.coding_cores
         rows, captures = some.row.tolist(), some.capture_s.tolist()
-        consumers, chip_of = some.is_onboard.tolist(), some.chip.tolist()
+        consumers = some.is_onboard.tolist()
         for i, row in enumerate(rows):
             start = max(captures[i], cpu_s)
             cost = self._compact[row]
-            self._show(view, row, captures[i], consumers[i], shared_level[chip_of[i]])
+            self._show(view, row, captures[i], consumers[i])
             choice, now, stage = self._ask(view, down, decide, first_stage, start, cost)
             action = choice.action
             if action in (ANSWER, BOTH) or (action == PROCEED and stage == END):
@@ -175,19 +168,14 @@ class Replayer:
                     log.answer[i] = down.add(now, self._answer[row], ANSWER_RANK)
             done = now
             if action >= OFFLOAD:
-                done = self._offload(
-                    log, i, row, choice, now, down, shared_level, shared_product, chip_of[i]
-                )
+                done = self._offload(log, i, row, choice, now, down)
             log.start_s[i], log.done_s[i], log.stage[i] = start, done, stage
             cpu_s = now
         return log
 
-    def _show(
-        self, view: View, row: int, capture_s: float, is_onboard: bool, shared: int
-    ) -> None:
+    def _show(self, view: View, row: int, capture_s: float, is_onboard: bool) -> None:
         view.modality, view.question, deadline, view.priority, view.raw_bytes = self._facts[row]
         view.row, view.deadline_s, view.is_onboard = row, capture_s + deadline, is_onboard
-        view.shared = shared
         view.wire = self._wire[row]
 
     def _ask(
@@ -204,30 +192,21 @@ class Replayer:
             view.stage, view.now_s, view.left_s = stage, now, view.deadline_s - now
             down.advance(now)
             choice = decide(view, down)
+            if choice.action >= OFFLOAD and view.is_onboard:
+                choice = _GOES_ON  # as in the graph: no answer of the ground's comes up
             if choice.action != PROCEED or stage == END:
                 return choice, now, stage
             stage += 1
 
     def _offload(
-        self, log: _Log, i: int, row: int, choice: Choice, now: float, down: Downlink,
-        shared_level: list[int], shared_product: list[int], chip: int,
+        self, log: _Log, i: int, row: int, choice: Choice, now: float, down: Downlink
     ) -> float:
-        level, have = choice.level, shared_level[chip]
-        if have >= 0 and (
-            have == level or self._grade[have] >= max(2, self._grade[level])
-        ):
-            # These pixels are on their way for another question: a note is enough.
-            log.note[i] = down.add(now, self._note[row], ANSWER_RANK)
-            log.pixels[i], log.level[i] = shared_product[chip], have
-            return now
+        level = choice.level
         cost = self._code[row][level]
         if cost > 0:
             now = max(self._cores[0], now) + cost
             heapq.heapreplace(self._cores, now)
-        product = down.add(now, self._wire[row][level], choice.rank)
-        log.pixels[i], log.level[i], log.owns[i] = product, level, True
-        if self._shares[level]:
-            shared_level[chip], shared_product[chip] = level, product
+        log.pixels[i], log.level[i] = down.add(now, self._wire[row][level], choice.rank), level
         return now
 
     # -- what came of them -----------------------------------------------------------------------
@@ -242,17 +221,14 @@ class Replayer:
         active_start, active_end = (
             link.contact_by(link.times_of(np.maximum(x, 0))) for x in (starts, ends)
         )
-        answer, pixels, note = (np.array(x, np.int64) for x in (log.answer, log.pixels, log.note))
-        # The later of pixels and note is what the ground waits for.
-        last = np.where(end_times[note] > end_times[pixels], note, pixels)
-        last = np.where(note >= 0, last, pixels)
-        arrive = np.where(pixels >= 0, end_times[last], np.inf)
+        answer, pixels = (np.array(x, np.int64) for x in (log.answer, log.pixels))
+        arrive = np.where(pixels >= 0, end_times[pixels], np.inf)
         alone = np.array(log.answered_s)
         first = np.where(some.is_onboard, alone, np.where(answer >= 0, end_times[answer], np.inf))
         first = np.where(first <= end_s, first, np.inf)
         done = np.array(log.done_s)
         by_ground = np.isfinite(arrive)
-        carried = np.where(by_ground, last, answer)
+        carried = np.where(by_ground, pixels, answer)
         ready = np.where(by_ground, done, np.minimum(alone, done))
         at_ready = link.contact_by(ready)
         queued = np.clip(active_start[carried] - at_ready, 0, None)
@@ -260,15 +236,13 @@ class Replayer:
             active_end[carried] - np.maximum(active_start[carried], at_ready), 0, None
         )
         uses_link = by_ground | (answer >= 0)
-        owns = np.array(log.owns)
         down_bytes = (
-            np.where(answer >= 0, sizes[answer], 0) + np.where(note >= 0, sizes[note], 0)
-            + np.where(owns, sizes[pixels], 0)
+            np.where(answer >= 0, sizes[answer], 0) + np.where(pixels >= 0, sizes[pixels], 0)
         )  # fmt: skip
         return {
             "satellite": np.full(len(some), index), "level": np.array(log.level, np.int64),
             "stage": np.array(log.stage, np.int64), "first_s": first, "arrive_s": arrive,
-            "start_s": np.array(log.start_s), "ready_s": ready, "owns": owns,
+            "start_s": np.array(log.start_s), "ready_s": ready,
             "queued_s": np.where(uses_link, queued, 0),
             "sending_s": np.where(uses_link, sending, 0),
             "down_bytes": down_bytes,
@@ -289,11 +263,7 @@ class Replayer:
         finish, ground_wait = _serve(
             every["arrive_s"].astype(np.float64), service, self.tables.config.compute.ground_servers
         )
-        answered = finish.copy()
-        for index, some in enumerate(requests):
-            mine = (every["satellite"] == index) & onboard & np.isfinite(finish)
-            answered[mine] = self._uplinked(finish[mine], row[mine], world.links[some.satellite])
-        answered = np.where(answered <= world.end_s, answered, np.inf)
+        answered = np.where(finish <= world.end_s, finish, np.inf)
         first: Float = every["first_s"].astype(np.float64)
         by_ground = np.isfinite(answered)
         origin = np.where(by_ground, GROUND, np.where(np.isfinite(first), ONBOARD, MISSED))
@@ -309,29 +279,20 @@ class Replayer:
             stage=every["stage"].astype(np.int64), capture_s=capture, first_s=first,
             final_s=final, first_quality=first_quality, final_quality=final_quality,
             parts_s=parts_s, down_bytes=every["down_bytes"].astype(np.float64),
-            up_bytes=self._up_bytes(every, row, onboard & by_ground),
+            up_bytes=self._up_bytes(every),
             sent_bytes=float(every["sent"].astype(np.float64).sum()),
             capacity_bytes=sum(link.sent_bytes[-1] for link in world.links.values()),
             end_s=world.end_s, **self._energy(every, row, level, answered, world),
         )  # fmt: skip
 
-    def _uplinked(self, ready_s: Float, row: Int, link: Link) -> Float:
-        """When ground answers reach a consumer on board: in contact, at the uplink's rate."""
-        bps = self.tables.config.world.uplink_bps
-        opens = np.array([link.next_contact_s(float(t)) for t in ready_s])
-        return np.asarray(opens + self.trace["answer_bytes"][row] * 8 / bps)
-
     def _quality(self, row: Int, level: Int) -> tuple[Float, Float]:
         regular = self.trace["regular_quality"][row, level].astype(np.float64)
         return self.trace["compact_quality"][row].astype(np.float64), regular
 
-    def _up_bytes(
-        self, every: dict[str, NDArray[np.generic]], row: Int, returned: NDArray[np.bool_]
-    ) -> Float:
+    def _up_bytes(self, every: dict[str, NDArray[np.generic]]) -> Float:
         world = self.tables.config.world
         frames = np.ceil(every["down_bytes"].astype(np.float64) / world.frame_bytes)
-        answers = np.where(returned, self.trace["answer_bytes"][row], 0)
-        return np.asarray(world.task_bytes + frames * world.ack_bytes_per_frame + answers)
+        return np.asarray(world.task_bytes + frames * world.ack_bytes_per_frame)
 
     def _energy(
         self, every: dict[str, NDArray[np.generic]], row: Int, level: Int, answered: Float,
@@ -341,7 +302,7 @@ class Replayer:
         to_end = every["answered"].astype(bool) | (stage == END)
         until = np.where(to_end, END - 1, stage - 1)
         compute_j = np.where(until >= 0, tables.compact_j[row, until], 0.0)
-        code_j = np.where(every["owns"].astype(bool), tables.code_j[row, level], 0.0)
+        code_j = np.where(level >= 0, tables.code_j[row, level], 0.0)
         contact_s = sum(link.contact_s[-1] for link in world.links.values())
         carried = sum(link.sent_bytes[-1] for link in world.links.values())
         rate = carried / contact_s * tables.thinning if contact_s else 1.0

@@ -14,8 +14,6 @@ from .config import StudyConfig
 from .trace import Trace
 
 Float = NDArray[np.float64]
-# A request whose pixels are on their way already says so to the ground: a container head.
-NOTE_BYTES = 200
 
 
 class Tables:
@@ -23,7 +21,7 @@ class Tables:
 
     Attributes:
         compact_s: (N, 3) cumulative to tap 1, tap 2, end. code_s, regular_s: (N, L).
-        wire: (N, L) bytes on the link with frames and repeats. answer_wire, note_wire: (N,).
+        wire: (N, L) bytes on the link with frames and repeats. answer_wire: (N,).
         compact_j: (N, 3), code_j, regular_j: (N, L), of a single request.
         to_end_s, to_end_j: (4,) what the rest of an answer takes from each stage on, mean of val:
             how long an answer will be is not known before its end.
@@ -48,7 +46,6 @@ class Tables:
         self._draw, self._world = draw, world
         self.wire = self._on_wire(trace["level_bytes"], draw[:, None])
         self.answer_wire = self._on_wire(trace["answer_bytes"], draw)
-        self.note_wire = self._on_wire(np.full(len(trace), NOTE_BYTES), draw)
         minutes = np.array([10.0, 30.0, 90.0])
         self.deadline_s = minutes[trace["deadline"]] * 60.0
 

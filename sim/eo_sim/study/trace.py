@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from .errors import TraceError
 
 Array = NDArray[Any]
-VERSION = 2
+VERSION = 3
 MOST_BYTES = 4_000_000
 TAPS, TARGETS = 3, ("similar", "correct", "gain")
 STATS = ("mean_logprob", "min_logprob", "entropy", "margin")
@@ -35,8 +35,8 @@ KINDS = ("raw", "lossless", "lossy", "regions", "cutoffs", "uniform")
 DEADLINES_MIN = (10, 30, 90)
 # Coded columns: column -> key of the header that holds its names.
 CODED = {
-    "set": "sets", "modality": "modalities", "domain": "domains", "scene": "scenes",
-    "chip": "chips", "question": "questions",
+    "set": "sets", "modality": "modalities", "scene": "scenes", "chip": "chips",
+    "question": "questions",
 }  # fmt: skip
 
 
@@ -52,11 +52,6 @@ class Level:
     name: str
     kind: str
     share: float = 0.0
-
-    @property
-    def is_prompted(self) -> bool:
-        """Whether what is sent depends on the question; else all questions on a chip share it."""
-        return self.kind in ("regions", "cutoffs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +74,10 @@ COLUMNS: Mapping[str, Column] = {
     # Of the asked area: pixels, and bytes as the sensor stores them.
     "asked_px": Column("int64", low=1, high=_BIG),
     "raw_bytes": Column("int64", low=1, high=_BIG),
-    # Of the instances that the question names: shortest side in pixels, 0 where there is none.
-    "object_px": Column("float32", high=1e6),
     # Compact model: quality of its answer; cumulative cost to tap 1, tap 2, end.
     "compact_quality": Column("float32"),
     "compact_tokens": Column("int16", low=0, high=32_000),
     "compact_flops": Column("float64", (TAPS,), high=_BIG),
-    "compact_s": Column("float32", (TAPS,), high=1e6),
-    "compact_j": Column("float32", (TAPS,), high=1e9),
     # Per tap: the three targets, as the heads say them before any fit of the study.
     "scores": Column("float32", (TAPS, len(TARGETS)), low=-1.0),
     "stats": Column("float32", (TAPS, len(STATS)), low=-1e4, high=1e4),
@@ -95,12 +86,8 @@ COLUMNS: Mapping[str, Column] = {
     # Regular model at each level.
     "regular_quality": Column("float32", ("L",)),
     "regular_flops": Column("float64", ("L",), high=_BIG),
-    "regular_s": Column("float32", ("L",), high=1e6),
-    "regular_j": Column("float32", ("L",), high=1e9),
     "level_bytes": Column("int64", ("L",), low=1, high=_BIG),
     "code_s": Column("float32", ("L",), high=1e6),
-    # Similarity of both answers, the regular one on lossless pixels.
-    "agreement": Column("float32"),
     "answer_bytes": Column("int32", low=1, high=1e6),
 }
 
@@ -184,10 +171,10 @@ def check(trace: Trace) -> None:
         if len(trace) and int(trace[name].max()) >= count:
             row = int(np.argmax(trace[name]))
             raise TraceError(f"{name}, row {row}: code {trace[name][row]}, {count} names")
-    for name in ("compact_flops", "compact_s", "compact_j"):
-        if (np.diff(trace[name], axis=1) < 0).any():
-            row = int(np.argmax((np.diff(trace[name], axis=1) < 0).any(axis=1)))
-            raise TraceError(f"{name}, row {row}: a later tap costs less than an earlier one")
+    falls = (np.diff(trace["compact_flops"], axis=1) < 0).any(axis=1)
+    if falls.any():
+        row = int(np.argmax(falls))
+        raise TraceError(f"compact_flops, row {row}: a later tap costs less than an earlier one")
     _check_scenes(trace)
 
 

@@ -26,7 +26,6 @@ class Requests:
 
     Attributes:
         row: of the trace. capture_s: seconds since the start. scene: number of the study scene.
-        chip: number of a chip in a scene: questions with one number ask about the same pixels.
         is_onboard: the answer is used on board.
     """
 
@@ -34,7 +33,6 @@ class Requests:
     row: Int
     capture_s: NDArray[np.float64]
     scene: Int
-    chip: Int
     is_onboard: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -101,7 +99,7 @@ def make_load(
     raw, count = 0.0, 0
     for sensor in picked:
         chips = sensors[sensor].scene(config.scene_px, random)
-        raw += float(sum(trace["raw_bytes"][rows].max() for rows in chips))
+        raw += float(sum(trace["raw_bytes"][rows].sum() for rows in chips))
         count += sum(map(len, chips))
     ratio = config.loads[name]
     scenes = ratio * capacity_bytes_a_day / (raw / _PROBED)
@@ -162,6 +160,5 @@ def _requests(
     scene_of = np.repeat(np.array(scenes, np.int64), lengths)
     return Requests(
         satellite=satellite, row=row, capture_s=times_s[scene_of], scene=scene_of,
-        chip=np.repeat(np.arange(len(parts)), lengths),
         is_onboard=random.uniform(size=len(row)) < config.onboard_share,
     )  # fmt: skip

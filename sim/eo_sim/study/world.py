@@ -116,13 +116,6 @@ class Link:
         """Seconds of contact by each time."""
         return np.interp(times_s, self.times_s, self.contact_s)
 
-    def next_contact_s(self, time_s: float) -> float:
-        """The time itself inside a contact, else the next AOS; infinite when none comes."""
-        for contact in self.contacts:
-            if time_s < contact.end_s:
-                return max(time_s, contact.start_s)
-        return float("inf")
-
 
 def _first_at_least(values: Sequence[float], wanted: float) -> int:
     low, high = 0, len(values) - 1

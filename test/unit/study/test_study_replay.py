@@ -52,12 +52,11 @@ def world(one, end_s=2000.0):
     return World({"sat": one}, end_s, end_s, {})
 
 
-def requests(*captures, rows=None, chips=None, onboard=False):
+def requests(*captures, rows=None, onboard=False):
     n = len(captures)
     return [Requests(
         "sat", np.array(rows if rows is not None else range(n)), np.array(captures, float),
-        np.zeros(n, np.int64), np.array(chips if chips is not None else range(n)),
-        np.full(n, onboard),
+        np.zeros(n, np.int64), np.full(n, onboard),
     )]  # fmt: skip
 
 
@@ -139,34 +138,21 @@ def test_provisional_answer_goes_ahead_and_the_ground_writes_the_final_one():
     assert done.origin.tolist() == [GROUND]
 
 
-def test_questions_on_one_chip_share_its_pixels():
+def test_each_question_on_a_chip_sends_its_own_pixels_as_in_the_graph():
+    one = {row for row, chip in enumerate(TRACE["chip"]) if chip == TRACE["chip"][0]}
     done = REPLAYER.run(
-        requests(0, 0, chips=[0, 0]), world(link((100, 200))),
+        requests(0, 0, rows=sorted(one)[:2]), world(link((100, 200))),
         lambda v, k: offload(v, "lossless"), first_stage=0,
-    )
-    # One picture, and a note of 200 bytes that goes ahead of it.
-    assert done.sent_bytes == 20_200
-    assert done.final_s == pytest.approx([123.2, 126.2])
-
-
-def test_pixels_chosen_for_one_question_do_not_serve_another():
-    done = REPLAYER.run(
-        requests(0, 0, chips=[0, 0]), world(link((100, 200))),
-        lambda v, k: offload(v, "regions_1_5"), first_stage=0,
     )
     assert done.sent_bytes == 40_000
 
 
-def test_consumer_on_board_needs_no_contact_and_a_ground_answer_comes_up_in_one():
-    here = REPLAYER.run(requests(0, onboard=True), world(link((100, 200))), lambda v, k: answer())
-    assert here.final_s == pytest.approx([4])
-    assert here.down_bytes[0] == 0
-    there = REPLAYER.run(
-        requests(0, onboard=True), world(link((100, 121), (500, 600))),
-        lambda v, k: offload(v, "lossy"), first_stage=0,
-    )
-    # Down at 120, answered at 123, after LOS: up at 500, 100 bytes at 64 kbit/s.
-    assert there.final_s == pytest.approx([500 + 800 / 64000])
+@pytest.mark.parametrize("choose", [lambda v, k: answer(), lambda v, k: offload(v, "lossy"),
+                                    lambda v, k: both(v, "lossy")])  # fmt: skip
+def test_what_is_used_on_board_is_answered_there_whatever_the_policy(choose):
+    done = REPLAYER.run(requests(0, onboard=True), world(link((100, 121))), choose, first_stage=0)
+    assert done.final_s == pytest.approx([4])
+    assert (done.origin[0], done.down_bytes[0]) == (ONBOARD, 0)
 
 
 def test_what_is_not_down_by_the_end_is_a_stated_miss():

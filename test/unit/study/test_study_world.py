@@ -76,8 +76,6 @@ def test_link_curve_and_its_inverse():
     assert link.time_of(1000) == 115
     assert link.time_of(1501) == float("inf")
     assert link.times_of(np.array([500.0, 1000.0, 1501.0])).tolist() == [110, 115, float("inf")]
-    assert (link.next_contact_s(0), link.next_contact_s(105)) == (100, 105)
-    assert link.next_contact_s(121) == float("inf")
 
 
 def test_real_orbits_over_real_stations_share_antennas():
@@ -113,8 +111,5 @@ def test_workload_holds_pixels_that_exist_and_one_sensor_a_scene():
         chips = np.unique(trace["chip"][rows])
         pixels = sum(int(trace["asked_px"][rows[trace["chip"][rows] == c][0]]) for c in chips)
         assert pixels <= 500_000 or len(chips) == 1
-    # Questions with one number ask about one picture, and all of its questions are asked.
-    for chip in np.unique(some.chip)[:20]:
-        rows = some.row[some.chip == chip]
-        assert len(set(trace["chip"][rows])) == 1
-        assert len(rows) == int((trace["chip"] == trace["chip"][rows[0]]).sum())
+        # All questions on a picture are asked.
+        assert len(rows) == int(np.isin(trace["chip"], chips).sum())
