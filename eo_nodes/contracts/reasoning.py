@@ -66,6 +66,11 @@ class Region:
     codec: str = ""
     coded_bytes: int = 0
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether it came in native resolution, without a step behind its codec's name."""
+        return self.action == "keep" and "/" not in self.codec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:

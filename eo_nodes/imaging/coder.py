@@ -20,7 +20,6 @@ from .container import (
     ProductHeader,
     code_overview,
     code_region,
-    is_exact,
     write_container,
 )
 from .prepare import fit
@@ -125,7 +124,7 @@ class RegionCoder:
         """Return the product file of these regions over this overview, which is left out where
         nothing of it would be seen."""
         coded = [self.code(region) for region in regions]
-        is_whole = bool(coded) and all(is_exact(part.region) for part in coded)
+        is_whole = bool(coded) and all(part.region.is_exact for part in coded)
         return write_container(self._header, b"" if is_whole else self.overview(base), coded)
 
     def size(self, regions: Sequence[Region], base: Base | None = None) -> int:

@@ -117,11 +117,6 @@ def code_region(
     return CodedRegion(Region(**{**facts, "codec": name, "coded_bytes": len(data)}), data)
 
 
-def is_exact(region: Region) -> bool:
-    """Whether a region came in native resolution without a wavelet step."""
-    return region.action == "keep" and "/" not in region.codec
-
-
 def code_overview(
     frame: Array, window: Sequence[int], *, longest_px: int = 32, wavelet_step: float = 0.0
 ) -> bytes:

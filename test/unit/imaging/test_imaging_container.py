@@ -13,7 +13,6 @@ from eo_nodes.imaging.container import (
     code_overview,
     code_region,
     compose,
-    is_exact,
     read_container,
     views_from,
     write_container,
@@ -134,8 +133,8 @@ def test_a_cut_in_the_head_or_without_layers_is_no_content_made_up():
 def test_a_quality_step_is_in_the_codecs_name():
     region = Region(window=(16, 8, 64, 48), action="keep", scale=1.0)
     part = code_region(frame(), region, wavelet_step=120.0)
-    assert part.region.codec == "htj2k/120" and not is_exact(part.region)
-    assert is_exact(code_region(frame(), region).region)
+    assert part.region.codec == "htj2k/120" and not part.region.is_exact
+    assert code_region(frame(), region).region.is_exact
     content = read_container(write_container(HEADER, b"", [part]))
     assert content.regions[0].region.codec == "htj2k/120"
     assert np.abs(compose(content) - crop(frame(), WINDOW).astype(float)).mean() < 240
