@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from eo_nodes.contracts.errors import EoError
+from eo_nodes.decision.levels import LEVELS
 from eo_nodes.graph.paths import project_file
 from eo_nodes.lvlm.journal import Journal
 
 from .errors import StudyError
-from .outcomes import LEVELS, Cores
+from .outcomes import Cores
 from .trace import COLUMNS, DEADLINES_MIN, SIZES, SPLITS, VERSION, Trace, save_trace
 
 CHIPS = "test/data/chips"

@@ -22,6 +22,7 @@ from eo_nodes.contracts.errors import EoError
 from eo_nodes.contracts.rules import MODALITIES
 from eo_nodes.contracts.values import Answer, Region
 from eo_nodes.decision.heads import has_heads, read_heads
+from eo_nodes.decision.levels import LEVELS, Level
 from eo_nodes.decision.regions import allocate, grid_for, merge, relative
 from eo_nodes.decision.relevance import Cues, RelevanceConfig, relevance_of
 from eo_nodes.decision.sending import SendingConfig, plan
@@ -35,17 +36,9 @@ from eo_nodes.lvlm.interface import VisionLanguageModel
 from eo_nodes.lvlm.tap_features import ShowsEvidence, features_of
 from eo_nodes.store import codec
 
-from .trace import Level
-
 Array = NDArray[Any]
 Judge = Callable[[str], float]
 TAP2_TOKENS = 3
-LEVELS = (
-    Level("raw", "raw"), Level("lossless", "lossless"), Level("lossy", "lossy"),
-    Level("regions_1_5", "regions", 0.2), Level("regions_1_10", "regions", 0.1),
-    Level("regions_1_20", "regions", 0.05), Level("two_cutoffs", "cutoffs"),
-    Level("uniform_1_2", "uniform", 0.5), Level("uniform_1_4", "uniform", 0.25),
-)  # fmt: skip
 KEEP_AT, DROP_BELOW = 0.6, 0.2
 _A_TIME_NS = 1_787_000_000_000_000_000  # any: what counts is how long it is when written
 _LOSSY = 1 / 16  # wavelet step as a share of the contrast

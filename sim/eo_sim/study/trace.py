@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eo_nodes.decision.levels import KINDS, Level
+
 from .errors import TraceError
 
 Array = NDArray[Any]
@@ -30,7 +32,6 @@ TAPS, TARGETS = 3, ("similar", "correct", "gain")
 STATS = ("mean_logprob", "min_logprob", "entropy", "margin")
 SPLITS = ("val", "test")
 SIZES = ("small_object", "whole_scene", "other")
-KINDS = ("raw", "lossless", "lossy", "regions", "cutoffs", "uniform")
 # Deadline classes, minutes after capture.
 DEADLINES_MIN = (10, 30, 90)
 # Coded columns: column -> key of the header that holds its names.
@@ -38,20 +39,6 @@ CODED = {
     "set": "sets", "modality": "modalities", "scene": "scenes", "chip": "chips",
     "question": "questions",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One way to send the asked area.
-
-    Attributes:
-        name: as in the table. kind: one of ``KINDS``.
-        share: of the asked area's raw bytes (regions), of its side length (uniform), else 0.
-    """
-
-    name: str
-    kind: str
-    share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
