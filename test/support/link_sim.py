@@ -26,6 +26,8 @@ from eo_nodes.link.packets import Apid, PacketEncoder, iter_packets
 
 STEP_NS = 10_000_000
 S = 1_000_000_000
+KIB = 1024
+SEGMENT = 1082
 
 
 class CrashFilestore(MemoryFilestore):
@@ -262,3 +264,27 @@ class LinkSim:
 
     def faults(self, end: str) -> list[TransferFault]:
         return self.of_kind(end, TransferFault)
+
+
+def content(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def feed(sim: LinkSim, *pdus: bytes) -> None:
+    for pdu in pdus:
+        sim.ends["ground"].indications += sim.ground.receive(frame_of(pdu), sim.now_ns)
+
+
+class LoseFirst:
+    """Loses the first ``count`` datagrams that carry a PDU of this kind."""
+
+    def __init__(self, kind: type, count: int, *, of_eof: bool | None = None) -> None:
+        self.kind, self.left, self.of_eof = kind, count, of_eof
+
+    def __call__(self, datagram: bytes) -> bool:
+        for pdu in pdus_of(datagram):
+            is_wanted = isinstance(pdu, self.kind)
+            if is_wanted and (self.of_eof is None or pdu.is_of_eof == self.of_eof) and self.left:
+                self.left -= 1
+                return True
+        return False
