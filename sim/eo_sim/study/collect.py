@@ -1,11 +1,13 @@
 """Record the trace: ask both models real questions once, and keep what became of each.
 
     python -m eo_sim.study.collect --data DIR [--compact FOLDER] [--regular FOLDER]
-        [--per-kind 60] [--limit N] [--minutes M] [--journal build/trace] [--out FILE]
+        [--per-kind 60] [--limit N] [--minutes M] [--threads 1] [--journal build/trace] [--out FILE]
 
 Questions and readings are those of ``training.decision`` and ``training.evaluation``: val and test
-splits of the labelled sets. A journal named by the digests of both models takes one line a request,
-so a stopped run goes on and changed weights begin anew. Questions on the chips in the tree
+splits of the labelled sets, in the order of ``agenda``. A journal named by the digests of both
+models takes one line a request, so a run that is stopped (by --minutes, by hand or by a kill) goes
+on, and changed weights begin anew. Whatever the journal holds goes into the trace, however much is
+on the agenda this time; --limit 1 only writes the trace of it. Questions on the chips in the tree
 (test/data/chips) are always among them: ``make study`` asks those again.
 """
 
@@ -28,7 +30,9 @@ from eo_nodes.decision.levels import LEVELS
 from eo_nodes.graph.paths import project_file
 from eo_nodes.lvlm.journal import Journal
 
+from .agenda import Asked, Progress, agenda
 from .errors import StudyError
+from .limits import graph_limits
 from .outcomes import Cores
 from .trace import COLUMNS, DEADLINES_MIN, SIZES, SPLITS, VERSION, Trace, save_trace
 
@@ -36,7 +40,6 @@ CHIPS = "test/data/chips"
 # At most so long a side, in pixels, makes an instance a small one.
 SMALL_PX = 32
 _WHOLE = ("classification", "caption", "captioning")
-_LONGEST = 64
 
 
 def library_of(data: Path, split: str) -> tuple[Any, Any, str]:
@@ -53,21 +56,15 @@ def library_of(data: Path, split: str) -> tuple[Any, Any, str]:
     return module, library, split
 
 
-def asked(data: Path, splits: Sequence[str], per_kind: int) -> list[tuple[str, bool, Any]]:
-    """(split, whether from the chips in the tree, question) in turns over kinds and splits."""
-    found: dict[str, tuple[str, bool, Any]] = {}
+def asked(data: Path, splits: Sequence[str], per_kind: int) -> list[Asked]:
+    """Questions on the chips of the tree and of the data folder, in the order of asking."""
     module, library, split = library_of(project_file(CHIPS), "test")
-    for question in module.questions(library, split, 3):
-        found[question.key] = ("test", True, question)
-    queues = []
+    chips = module.questions(library, split, 3) if "test" in splits else []
+    found: dict[str, Sequence[Any]] = {}
     for name in splits:
         module, library, split = library_of(data, name)
-        queues.append([(name, False, q) for q in module.questions(library, split, per_kind)])
-    for turn in range(max(map(len, queues), default=0)):
-        for queue in queues:
-            if turn < len(queue):
-                found.setdefault(queue[turn][2].key, queue[turn])
-    return list(found.values())
+        found[name] = module.questions(library, split, per_kind)
+    return agenda(chips, found.get("val", ()), found.get("test", ()))
 
 
 def facts_of(question: Any) -> dict[str, Any]:
@@ -107,7 +104,6 @@ def ask(cores: Cores, split: str, is_chip: bool, question: Any) -> dict[str, Any
     try:
         return row | {"error": ""} | cores.outcome(
             question.sample.images, question.ask.prompt,
-            min(question.cell.max_tokens, _LONGEST),
             lambda text: float(module.quality(question, text)),
         )  # fmt: skip
     except EoError as error:
@@ -155,8 +151,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--split", action="append", choices=SPLITS, help="default: both")
     p.add_argument("--per-kind", type=int, default=60, help="questions a kind and split")
     p.add_argument("--limit", type=int, default=0, help="questions in all; 0: no limit")
-    p.add_argument("--minutes", type=float, default=0.0, help="stop asking then; 0: no limit")
-    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--minutes", type=float, default=0.0,
+                   help="stop asking then, and write the trace; 0: no limit")
+    p.add_argument("--threads", type=int, default=1, help="of each model")
     p.add_argument("--journal", type=Path, default=Path("build/trace"))
     p.add_argument("--out", type=Path, default=Path("sim/assets/study/trace.npz"))
     return p.parse_args(argv)
@@ -164,33 +161,53 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def run(a: argparse.Namespace) -> int:
     """Ask what the journal lacks, then write the trace; the exit status."""
-    cores = Cores(a.compact, a.regular, threads=a.threads)
+    cores = Cores(a.compact, a.regular, graph_limits(), threads=a.threads)
     digests = {"compact": cores.compact.digest, "regular": cores.regular.digest}
-    every = asked(a.data, a.split or SPLITS, a.per_kind)[: a.limit or None]
-    about = f"{VERSION}{digests}{[x.name for x in LEVELS]}"
+    every = asked(a.data, a.split or SPLITS, a.per_kind)
+    about = f"{VERSION}{digests}{[x.name for x in LEVELS]}{cores.limits}"
     name = hashlib.sha256(about.encode()).hexdigest()[:16]
-    until = time.monotonic() + 60 * a.minutes if a.minutes else float("inf")
-    begun = time.monotonic()
     with Journal(a.journal / f"{name}.jsonl") as journal:
-        known = {row["key"]: row for row in journal}
-        for number, (split, is_chip, question) in enumerate(every, 1):
-            if known.get(question.key, {}).get("prompt") != question.ask.prompt:
-                if time.monotonic() > until:
-                    print(f"time is up at {number - 1} of {len(every)}", flush=True)
-                    break
-                row = ask(cores, split, is_chip, question)
-                known[question.key] = row
-                journal.append(row)
-            if number % 20 == 0:
-                print(f"{number} of {len(every)}, {time.monotonic() - begun:.0f} s", flush=True)
-    keys = [question.key for _, _, question in every if question.key in known]
+        rows = _still_asked(journal, every)
+        try:
+            _ask_all(cores, every[: a.limit or None], rows, journal, a.minutes)
+        except KeyboardInterrupt:
+            print("stopped by hand", flush=True)
     meta = {"machine": platform.machine(), "python": platform.python_version(),
-            "heads": cores.has_heads, "per_kind": a.per_kind}
-    trace = assemble([known[key] for key in keys], digests, meta)
+            "heads": cores.has_heads, "per_kind": a.per_kind, "limits": cores.limits.as_plain()}
+    kept = sorted(rows.values(), key=lambda row: str(row["key"]))
+    trace = assemble(kept, digests, meta)
     size = save_trace(trace, a.out)
-    failed = sum(bool(known[key]["error"]) for key in keys)
-    print(f"{len(trace)} requests, {failed} could not be asked, {size} bytes in {a.out}")
+    counts = ", ".join(f"{split} {len(trace.rows(split))}" for split in SPLITS)
+    failed = sum(bool(row["error"]) for row in kept)
+    print(f"{len(trace)} requests ({counts}), {failed} could not be asked, {size} bytes in {a.out}")
     return 0
+
+
+def _still_asked(journal: Iterable[dict[str, Any]], every: Sequence[Asked]) -> dict[str, Any]:
+    """Lines by key, the newest of each; without those whose question has another wording now."""
+    prompts = {question.key: question.ask.prompt for _, _, question in every}
+    rows = {row["key"]: row for row in journal}
+    return {k: row for k, row in rows.items() if prompts.get(k, row["prompt"]) == row["prompt"]}
+
+
+def _ask_all(
+    cores: Cores, every: Sequence[Asked], rows: dict[str, Any], journal: Journal, minutes: float
+) -> None:
+    """Ask what ``rows`` lacks, into it and into the journal, until all is asked or time is up."""
+    until_s = time.monotonic() + 60 * minutes if minutes else float("inf")
+    progress = Progress(len(every), until_s)
+    for split, is_chip, question in every:
+        is_new = question.key not in rows
+        if is_new:
+            if time.monotonic() > until_s:
+                print("time is up", flush=True)
+                break
+            rows[question.key] = ask(cores, split, is_chip, question)
+            journal.append(rows[question.key])
+        line = progress.add(split, time.monotonic(), is_new=is_new)
+        if line:
+            print(line, flush=True)
+    print(progress.line(time.monotonic()), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

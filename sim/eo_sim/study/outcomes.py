@@ -36,9 +36,10 @@ from eo_nodes.lvlm.interface import VisionLanguageModel
 from eo_nodes.lvlm.tap_features import ShowsEvidence, features_of
 from eo_nodes.store import codec
 
+from .limits import GraphLimits
+
 Array = NDArray[Any]
 Judge = Callable[[str], float]
-TAP2_TOKENS = 3
 KEEP_AT, DROP_BELOW = 0.6, 0.2
 _A_TIME_NS = 1_787_000_000_000_000_000  # any: what counts is how long it is when written
 _LOSSY = 1 / 16  # wavelet step as a share of the contrast
@@ -59,12 +60,15 @@ class Cores:
     """Both models loaded, and what goes between them.
 
     Args:
-        compact, regular: model folders.
+        compact, regular: model folders. limits: what the nodes are told.
     Raises:
         ModelError: a folder is refused.
     """
 
-    def __init__(self, compact: Path, regular: Path, *, threads: int = 1) -> None:
+    def __init__(
+        self, compact: Path, regular: Path, limits: GraphLimits, *, threads: int = 1
+    ) -> None:
+        self.limits = limits
         self.compact: Any = load_model(compact, threads=threads)
         self.regular: Any = load_model(regular, threads=threads)
         self._heads = read_heads(compact) if has_heads(compact) else None
@@ -75,9 +79,7 @@ class Cores:
         """Whether scores are the heads'; else all three are the calibrated confidence."""
         return self._heads is not None
 
-    def outcome(
-        self, images: Sequence[ImageInput], prompt: str, most_tokens: int, judge: Judge
-    ) -> dict[str, Any]:
+    def outcome(self, images: Sequence[ImageInput], prompt: str, judge: Judge) -> dict[str, Any]:
         """One row, as plain values for the journal; keys as ``trace.COLUMNS`` where they fit.
 
         Args:
@@ -86,7 +88,7 @@ class Cores:
             EoError: the compact model or a codec refuses; the row cannot be made.
         """
         images = [_plain(image) for image in images]
-        session, taps = self._taps(images, prompt, most_tokens)
+        session, taps = self._taps(images, prompt)
         here = session.text
         relevance = self._relevance_of(session, images[0], prompt)
         sent = [levels_of(image, relevance, prompt, self._sending) for image in images]
@@ -96,7 +98,7 @@ class Cores:
             seen = [part[level][0] for part in sent]
             key = b"".join(values.tobytes() for values in seen)
             if key not in answers:  # raw and lossless are the same pixels
-                answers[key] = self._regular(images, seen, prompt, most_tokens)
+                answers[key] = self._regular(images, seen, prompt)
             said.append(answers[key])
         raw = sum(_raw_bytes(image.values) for image in images)
         return {
@@ -117,14 +119,14 @@ class Cores:
 
     # -- models ----------------------------------------------------------------------------------
 
-    def _taps(
-        self, images: Sequence[ImageInput], prompt: str, most_tokens: int
-    ) -> tuple[Any, list[Stopped]]:
+    def _taps(self, images: Sequence[ImageInput], prompt: str) -> tuple[Any, list[Stopped]]:
+        limits = self.limits
         session = self.compact.start(
-            tensors(self.compact, images), prompt, max_tokens=most_tokens
+            tensors(self.compact, images, limits.compact_px), prompt,
+            max_tokens=limits.compact_tokens,
         )
         taps = []
-        for stage, tokens in enumerate((0, TAP2_TOKENS, most_tokens), 1):
+        for stage, tokens in enumerate((0, limits.tap2_tokens, limits.compact_tokens), 1):
             if tokens:
                 session.decode(tokens)
             taps.append(self._stopped(session, prompt, stage))
@@ -145,14 +147,15 @@ class Cores:
         return Stopped(int(session.macs), stats, scores, min(distance, 1e6))
 
     def _regular(
-        self, images: Sequence[ImageInput], seen: Sequence[Array], prompt: str, most_tokens: int
+        self, images: Sequence[ImageInput], seen: Sequence[Array], prompt: str
     ) -> tuple[str, int]:
+        longest = self.limits.regular_tokens
         shown = [ImageInput(v, i.bands, i.modality) for v, i in zip(seen, images, strict=True)]
         try:
             session = self.regular.start(
-                tensors(self.regular, shown), prompt, max_tokens=most_tokens
+                tensors(self.regular, shown, self.limits.regular_px), prompt, max_tokens=longest
             )
-            session.decode(most_tokens)
+            session.decode(longest)
         except EoError:
             return "", 0  # a refusal is a wrong answer
         return session.text, int(session.macs)
@@ -237,7 +240,9 @@ def _product(
     )
     return coder.product(made.regions, made.base)
 
-def tensors(model: VisionLanguageModel, images: Sequence[ImageInput]) -> list[ViewTensor]:
+def tensors(
+    model: VisionLanguageModel, images: Sequence[ImageInput], overview_px: int
+) -> list[ViewTensor]:
     """Overviews of the images as the nodes make them; dates of one sensor as frames of one."""
     if len(images) > 1 and not isinstance(model, AnswersImages):
         images = [_as_dates(images)]
@@ -246,7 +251,7 @@ def tensors(model: VisionLanguageModel, images: Sequence[ImageInput]) -> list[Vi
         height, width = image.values.shape[1:3]
         (view,) = views_of(
             np.asarray(image.values), (0, 0, width, height), tuple(image.bands),
-            overview_px=model.input_size,
+            overview_px=overview_px,
         )
         views.append(ViewTensor(
             view_array(view), tuple(image.bands), image.modality, (0, 0, width, height), "overview"

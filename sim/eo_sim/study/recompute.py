@@ -16,6 +16,7 @@ from eo_nodes.graph.paths import project_file
 
 from .collect import CHIPS, ask, library_of
 from .errors import StudyError
+from .limits import graph_limits
 from .outcomes import Cores
 from .trace import Trace
 
@@ -34,14 +35,15 @@ def recompute(
     Returns:
         How many were asked: all of the chips where there are fewer.
     Raises:
-        StudyError: the models are not those of the trace, it holds no chip of the tree, or an
+        StudyError: models or limits are not those of the trace, it holds no chip of the tree, or an
             outcome differs; the text names request and column.
     """
     rows = np.array(trace.meta.get("chip_rows", []), np.int64)
     if not len(rows):
         raise StudyError("the trace holds no request on a chip of the tree: nothing to compare")
     cores = Cores(
-        compact or project_file("models/compact"), regular or project_file("models/regular")
+        compact or project_file("models/compact"), regular or project_file("models/regular"),
+        graph_limits(),
     )
     for name, model in (("compact", cores.compact), ("regular", cores.regular)):
         if model.digest != trace.digests[name]:
@@ -49,6 +51,11 @@ def recompute(
                 f"the trace was made with {name} {trace.digests[name][:12]}, the model here is "
                 f"{model.digest[:12]}: record it again with `make trace DATA=DIR`"
             )
+    if trace.meta.get("limits") != cores.limits.as_plain():
+        raise StudyError(
+            f"the trace was made with {trace.meta.get('limits')}, the nodes are told "
+            f"{cores.limits.as_plain()}: record it again with `make trace DATA=DIR`"
+        )
     module, library, split = library_of(project_file(CHIPS), "test")
     questions = {q.key: q for q in module.questions(library, split, 3)}
     chosen = np.random.default_rng(seed).permutation(rows)[:count]

@@ -11,10 +11,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 from study_trace import made_trace
 
+from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.decision.sending import SendingConfig
 from eo_nodes.lvlm.infer import ImageInput
+from eo_sim.study import collect
+from eo_sim.study.agenda import Progress, agenda, in_turns
 from eo_sim.study.collect import assemble, facts_of
 from eo_sim.study.errors import StudyError
+from eo_sim.study.limits import graph_limits
 from eo_sim.study.outcomes import LEVELS, answer_bytes, levels_of
 from eo_sim.study.recompute import recompute
 from eo_sim.study.trace import COLUMNS, DEADLINES_MIN, check, load_trace, save_trace
@@ -132,3 +136,86 @@ def test_an_answer_takes_what_its_file_does():
     short = answer_bytes("ships?", "2", "compact", "a" * 64)
     assert 400 < short < 700
     assert answer_bytes("ships?", "2 ships", "compact", "a" * 64) == short + 6
+
+
+# -- the order of asking, and going on -----------------------------------------------------------
+
+
+def of(key, name):
+    return SimpleNamespace(
+        key=key, sample=SimpleNamespace(set_name=name), ask=SimpleNamespace(prompt=key))
+
+
+def test_any_beginning_holds_both_splits_and_as_many_of_each_set():
+    val = [of(f"v{i}", "ab"[i % 10 == 9]) for i in range(40)]  # nine of a for one of b
+    test = [of(f"t{i}", "abc"[i % 3]) for i in range(40)]
+    found = agenda([of("c0", "a"), of("t1", "b")], val, test)
+    assert len({q.key for _, _, q in found}) == len(found) == 81
+    for size in (2, 8, 16):
+        splits = [split for split, _, _ in found[:size]]
+        assert splits.count("val") == splits.count("test") == size // 2
+    sets = [q.sample.set_name for split, _, q in found[:16] if split == "val"]
+    assert sets.count("a") == sets.count("b") == 4
+    # A question on a chip of the tree is asked once, as that, and among the first.
+    assert [is_chip for _, is_chip, q in found if q.key == "t1"] == [True]
+    assert {q.key for _, is_chip, q in found[:8] if is_chip} == {"c0", "t1"}
+
+
+def test_turns_pass_over_what_has_run_out():
+    assert in_turns([[1, 2, 3], [], ["a"]]) == [1, "a", 2, 3]
+
+
+def test_progress_says_what_is_left_by_what_was_asked_now():
+    progress = Progress(100, until_s=600.0, every_s=10.0)
+    assert all(progress.add("val", 0.0, is_new=False) == "" for _ in range(20))
+    assert progress.add("test", 2.0, is_new=True) == ""
+    line = progress.add("test", 20.0, is_new=True)
+    assert line.startswith("22 of 100 (test 2, val 20), 10.0 s each")
+    assert "13 min, asking ends in 10 min" in line
+
+
+class Asker:
+    """Stands for the models: counts what is asked of it."""
+
+    def __init__(self, *_, **__):
+        self.compact = self.regular = SimpleNamespace(digest="c" * 64)
+        self.limits, self.has_heads = graph_limits(), False
+
+
+def test_a_run_goes_on_and_uses_every_line_that_is_stored(tmp_path, monkeypatch):
+    stored, order = {}, []
+    for row in lines(5):
+        stored[row["key"]] = row | {"prompt": row["key"], "split": "test"}
+    every = [("test", False, of(key, "alpha")) for key in stored]
+
+    def ask(_, split, is_chip, question):
+        order.append(question.key)
+        return stored[question.key]
+
+    monkeypatch.setattr(collect, "Cores", Asker)
+    monkeypatch.setattr(collect, "asked", lambda *_: every)
+    monkeypatch.setattr(collect, "ask", ask)
+    out = tmp_path / "t.npz"
+    common = ["--data", "x", "--journal", str(tmp_path / "j"), "--out", str(out)]
+    for limit, known in ((3, 3), (4, 4), (1, 4), (0, 5)):
+        assert collect.main([*common, "--limit", str(limit)]) == 0
+        assert len(load_trace(out)) == known
+    assert order == list(stored), "nothing is asked twice"
+    monkeypatch.setattr(collect, "asked", lambda *_: [("test", False, of("k0", "alpha"))])
+    every[0][2].ask.prompt = "now worded otherwise"
+    monkeypatch.setattr(collect, "asked", lambda *_: every)
+    assert collect.main([*common, "--limit", "1"]) == 0
+    assert order[-1] == "k0", "another wording is another question"
+
+
+def test_the_study_is_told_what_the_nodes_are_told(tmp_path):
+    found = graph_limits()
+    space = (Path(__file__).parents[3] / "config/params/space.yaml").read_text()
+    assert f"max_tokens: {found.compact_tokens} " in space
+    assert f"tap2_tokens: {found.tap2_tokens} " in space
+    other = tmp_path / "space.yaml"
+    other.write_text(space.replace(f"max_tokens: {found.compact_tokens}", "max_tokens: 77"))
+    assert graph_limits(space=other).compact_tokens == 77
+    other.write_text(space.replace("/**/compact_lvlm", "/**/other"))
+    with pytest.raises(ConfigError, match="compact_lvlm"):
+        graph_limits(space=other)
