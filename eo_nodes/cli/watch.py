@@ -24,7 +24,7 @@ from .common import (
 if TYPE_CHECKING:
     from eo_nodes.console.client import GroundConsole
 
-_WATCHED = ("final", "answer", "event", "link_state", "mode", "downlink_report")
+_WATCHED = ("final", "provisional", "answer", "event", "link_state", "mode", "downlink_report")
 
 
 def _console(namespace: str, domain: int | None) -> GroundConsole:

@@ -162,15 +162,16 @@ class GroundConsole:
             task_id: of the task.
             count: answers wanted; a refusal of the task as a whole ends the wait.
             timeout_s: wall clock.
-            progress: called with each provisional answer.
+            progress: called with each answer that is not the last: of the model on the ground, and
+                of the satellite ahead of its pixels.
         Returns:
             What came, fewer than `count` when the time is over; each answer id once.
         """
-        finals, provisional = self.reader("final"), self.reader("answer")
+        finals, others = self.reader("final"), (self.reader("provisional"), self.reader("answer"))
         found: dict[str, Answer] = {}
         end = time.monotonic() + timeout_s
         while len(found) < count and time.monotonic() < end:
-            for answer in provisional.take():
+            for answer in (answer for reader in others for answer in reader.take()):
                 if answer.task_id == task_id and progress is not None:
                     progress(answer)
             for answer in finals.take():

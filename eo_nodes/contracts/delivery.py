@@ -96,6 +96,7 @@ class QueueState:
     satellite: str = ""
     stamp_ns: int = 0
     queued_bytes: int = 0
+    late_bytes: int = 0
     total: int = 0
     entries: tuple[QueueEntry, ...] = ()
 

@@ -88,6 +88,7 @@ class Product:
     priority: int = checked(0, between(0, 7))
     deadline_ns: int = 0
     value: float = checked(0.0, between(0, 1))
+    is_late: bool = False
     raw_bytes: int = 0
     regions: tuple[Region, ...] = ()
 

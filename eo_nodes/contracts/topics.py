@@ -66,6 +66,9 @@ TOPICS: dict[str, Topic] = {
     "tap": Topic("Tap", STREAM, "decoder pauses"),
     "verdict": Topic("Verdict", STREAM, "continue, answer on board or offload"),
     "answer": Topic("Answer", STREAM, "what a model said; the owner makes it final"),
+    "provisional": Topic(
+        "Answer", HISTORY, "complete answers of the owner on board, ahead of pixels that follow"
+    ),
     "final": Topic("Answer", HISTORY, "final answers and refusals, written by the owner"),
     "product": Topic("Product", STREAM, "files for the downlink; on the ground: files received"),
     "downlink_report": Topic("DownlinkReport", STREAM, "progress of products on the link"),

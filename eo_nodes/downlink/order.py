@@ -1,4 +1,7 @@
-"""The order of the downlink: channel, then priority, deadline and value per byte."""
+"""The order of the downlink: channel, late ones last, then priority, deadline, value per byte.
+
+The study's queue is sorted by the same two functions, `place` and `within`.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,23 @@ PIXELS = ("overview", "regions", "refinement")
 _NO_DEADLINE_NS = 2**63 - 1
 
 Key = tuple[int | float | str, ...]
+Place = tuple[int, int, int]
+
+
+def place(kind: str, *, is_late: bool = False, priority: int = 0) -> Place:
+    """Return the coarse part of a key: channel, lateness, priority. Equal places share a queue.
+
+    Args:
+        kind: one of `CHANNELS`.
+        is_late: past its deadline, or made when no contact could meet it: last of its channel.
+        priority: 0 to 7.
+    """
+    return CHANNELS[kind], int(is_late), -priority
+
+
+def within(value: float, size_bytes: float, deadline_ns: int = 0) -> tuple[int, float]:
+    """Return the order among products of one place: the earliest deadline, then value per byte."""
+    return deadline_ns or _NO_DEADLINE_NS, -value / max(size_bytes, 1)
 
 
 def key(product: Product, now_ns: int) -> Key:
@@ -28,12 +48,9 @@ def key(product: Product, now_ns: int) -> Key:
         product: validated; its kind is one of `CHANNELS`.
         now_ns: orbital time; within its channel a product past its deadline goes last.
     """
-    is_late = 0 < product.deadline_ns <= now_ns
+    is_late = product.is_late or 0 < product.deadline_ns <= now_ns
     return (
-        CHANNELS[product.kind],
-        int(is_late),
-        -product.priority,
-        product.deadline_ns or _NO_DEADLINE_NS,
-        -product.value / max(product.size_bytes, 1),
+        *place(product.kind, is_late=is_late, priority=product.priority),
+        *within(product.value, product.size_bytes, product.deadline_ns),
         product.id,
     )

@@ -9,7 +9,7 @@ Every change is a `DownlinkReport`; `reports` states them all again for a node t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -103,9 +103,9 @@ class DownlinkScheduler:
 
     def on_product(self, product: Product, now_ns: int) -> list[Action]:
         """Queue a complete product; a repeat of a known id is answered with its report."""
-        known = self._rows.get(product.id) or self._table.get(product.id)
-        if known is not None and self.knows(product.id):
-            return [replace(known.report, stamp_ns=now_ns)]
+        known = self.report(product.id)
+        if known is not None:
+            return [replace(known, stamp_ns=now_ns)]
         with self._step():
             return self._queue(product, now_ns)
 
@@ -199,16 +199,18 @@ class DownlinkScheduler:
 
     def queued_bytes(self) -> int:
         """Return the bytes still to send."""
-        return sum(max(row.product.size_bytes - row.sent_bytes, 0) for row in self._rows.values())
+        return _left_bytes(self._rows.values())
 
     def product_ids(self) -> frozenset[str]:
         """Return the products whose files are still needed."""
         return frozenset(self._rows)
 
-    def knows(self, product_id: str) -> bool:
-        """True when a product is queued or was delivered: its file must not be written again."""
+    def report(self, product_id: str) -> DownlinkReport | None:
+        """Last report of a product queued or delivered: its file must not be written again."""
         row = self._rows.get(product_id) or self._table.get(product_id)
-        return row is not None and (row.state != DONE or row.report.state == "delivered")
+        if row is None or (row.state == DONE and row.report.state != "delivered"):
+            return None
+        return row.report
 
     def queue_state(self, satellite: str, now_ns: int) -> QueueState:
         """Return the queue, most urgent first, at most 50 entries."""
@@ -228,6 +230,7 @@ class DownlinkScheduler:
             satellite=satellite,
             stamp_ns=now_ns,
             queued_bytes=self.queued_bytes(),
+            late_bytes=_left_bytes(row for row in ranked if row.product.is_late),
             total=len(ranked),
             entries=entries,
         )
@@ -301,6 +304,10 @@ class DownlinkScheduler:
         except BaseException:
             self._rows, self._finished = before
             raise
+
+
+def _left_bytes(queued: Iterable[QueueRow]) -> int:
+    return sum(max(row.product.size_bytes - row.sent_bytes, 0) for row in queued)
 
 
 def _report(product: Product, state: str, now_ns: int, reason: str = "") -> DownlinkReport:

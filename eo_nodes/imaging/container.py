@@ -42,7 +42,6 @@ class ProductHeader:
 
     Attributes:
         window: x, y, w, h in scene pixels; regions lie inside it. zoom: as of a `Task`.
-        provisional: answer given on board so far, with its confidence in [0, 1].
         visual_prompts: (kind, x and y of each vertex, label), as `VisualPrompt`.
         raw_bytes: samples of the window before any reduction.
         steps: dated history so far, name and orbital time in ns.
@@ -62,8 +61,6 @@ class ProductHeader:
     dtype: str = "uint8"
     band_names: tuple[str, ...] = ()
     gsd_m: float = 0.0
-    provisional: str = ""
-    confidence: float = 0.0
     visual_prompts: tuple[tuple[str, tuple[float, ...], str], ...] = ()
     raw_bytes: int = 0
     steps: tuple[tuple[str, int], ...] = ()
@@ -248,15 +245,15 @@ def _header(tree: dict[str, Any]) -> ProductHeader:
     known["steps"] = tuple((str(name), int(ns)) for name, ns in known.get("steps", ()))
     header = ProductHeader(**known)
     texts = (header.request_id, header.task_id, header.scene_id, header.prompt, header.sensor,
-             header.place, header.provisional, *header.band_names)  # fmt: skip
+             header.place, *header.band_names)  # fmt: skip
     counts = (*header.window, header.zoom, header.frames, header.capture_ns, header.raw_bytes)
     if not all(isinstance(t, str) for t in texts) or not all(type(c) is int for c in counts):
         raise ImageError("corrupt", "product header with a field of the wrong type")
     _check_geometry(header)
     if not ZOOM_AS_CONFIGURED <= header.zoom <= ZOOM_IN:
         raise ImageError("corrupt", f"zoom {header.zoom}")
-    if not 0.0 <= float(header.confidence) <= 1.0 or not 0.0 <= float(header.gsd_m) < 1e7:
-        raise ImageError("corrupt", "confidence or gsd_m out of range")
+    if not 0.0 <= float(header.gsd_m) < 1e7:
+        raise ImageError("corrupt", "gsd_m out of range")
     return header
 
 

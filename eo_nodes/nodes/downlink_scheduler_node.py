@@ -21,6 +21,7 @@ from eo_nodes.contracts.values import (
     validate,
 )
 from eo_nodes.downlink.budget import byte_budget
+from eo_nodes.downlink.order import PIXELS
 from eo_nodes.downlink.scheduler import Cancel, DownlinkScheduler, Put
 from eo_nodes.link.indications import FileReceived, TransferFault, TransferFinished
 from eo_nodes.link.packets import Apid
@@ -57,7 +58,8 @@ class DownlinkSchedulerNode(LinkNode):
         self._budget_shown: tuple[Any, ...] = ()
         self.speak("downlink_report", "byte_budget", "queue", "task", "command", "notice")
         self.listen("product", self._on_product)
-        self.listen("final", self._on_final)
+        self.listen("provisional", self._on_answer)
+        self.listen("final", self._on_answer)
         self.listen("contact_plan", self._on_plan)
         self.listen("event", self._on_event)
 
@@ -71,10 +73,13 @@ class DownlinkSchedulerNode(LinkNode):
     def _on_product(self, product: Product) -> None:
         self._apply(self._queue.on_product(product, self.now_ns()))
 
-    def _on_final(self, answer: Answer) -> None:
+    def _on_answer(self, answer: Answer) -> None:
+        """Queue what the owner says; a final takes back what has not begun of its request."""
         product_id = answer_product_id(answer)
-        if self._queue.knows(product_id):
-            return  # a repeat: the link may be sending the file
+        known = self._queue.report(product_id)
+        if known is not None:  # a repeat: the link may be sending the file
+            self.publish("downlink_report", known)
+            return
         file = self._products.write(product_id, codec.encode(answer).encode(), urgent=True)
         product = Product(
             id=product_id,
@@ -88,8 +93,12 @@ class DownlinkSchedulerNode(LinkNode):
             value=1.0,
             raw_bytes=answer.raw_bytes,
         )
-        if answer.request_id:
-            self._apply(self._queue.withdraw(answer.request_id, self.now_ns()))
+        if answer.request_id and answer.status != Answer.PROVISIONAL:
+            self._apply(
+                self._queue.withdraw(
+                    answer.request_id, self.now_ns(), kinds=(*PIXELS, "answer")
+                )
+            )
         self._apply(self._queue.on_product(product, self.now_ns()))
 
     def _on_event(self, event: Event) -> None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eo_nodes.contracts import ids
 from eo_nodes.contracts.errors import (
     ContractError,
     EoError,
@@ -71,7 +70,7 @@ class GroundStation(LinkNode):
         limits = GroundLimits(model_ns=round(self.param("model_timeout_s") * 1e9))
         self._ledger = GroundLedger(self.store, limits)
         self._timer: Wakeup | None = None
-        self.speak("product", "final", "queue")
+        self.speak("product", "provisional", "final", "queue")
         self.listen("task", self._on_task, refuse=self._on_bad_task)
         self.listen("command", self._on_command)
         self.listen("answer", self._on_answer)
@@ -123,7 +122,8 @@ class GroundStation(LinkNode):
             elif isinstance(action, Product):
                 self.publish("product", action)
             elif isinstance(action, Answer):
-                self.publish("final", action)
+                is_provisional = action.status == Answer.PROVISIONAL
+                self.publish("provisional" if is_provisional else "final", action)
             elif isinstance(action, Event):
                 self.publish("event", action)
         wake_ns = self._ledger.next_wake_ns()
@@ -182,9 +182,10 @@ class GroundStation(LinkNode):
         if facts["kind"] == "answer":
             answer = codec.decode(Answer, Path(file.path).read_text(encoding="utf-8"))
             validate(answer)
-            self._apply(
-                self._ledger.on_final_from_space(answer, now_ns, bytes_sent=file.size_bytes)
-            )
+            is_provisional = answer.status == Answer.PROVISIONAL
+            ledger = self._ledger
+            take = ledger.on_provisional if is_provisional else ledger.on_final_from_space
+            self._apply(take(answer, now_ns, bytes_sent=file.size_bytes))
             return
         product = Product(
             id=file.name,
@@ -200,7 +201,6 @@ class GroundStation(LinkNode):
             raw_bytes=int(facts["raw_bytes"]),
         )
         validate(product)
-        provisional: Answer | None = None
         steps: tuple[Step, ...] = ()
         try:
             content = read_container(Path(file.path).read_bytes())
@@ -210,26 +210,8 @@ class GroundStation(LinkNode):
             if product.kind == "refinement":
                 self._on_refinement(product, content)
                 return
-            header = content.header
-            steps = tuple(Step(name=name, stamp_ns=ns) for name, ns in header.steps)
-            if header.provisional:
-                provisional = Answer(
-                    id=ids.answer_id(product.request_id, "onboard", 1),
-                    request_id=product.request_id,
-                    task_id=product.task_id,
-                    scene_id=product.scene_id,
-                    version=1,
-                    status=Answer.PROVISIONAL,
-                    prompt=header.prompt,
-                    text=header.provisional,
-                    confidence=(header.confidence,),
-                    origin="onboard",
-                    stage=3,
-                    raw_bytes=header.raw_bytes,
-                )
-        self._apply(
-            self._ledger.on_product_received(product, now_ns, provisional=provisional, steps=steps)
-        )
+            steps = tuple(Step(name=name, stamp_ns=ns) for name, ns in content.header.steps)
+        self._apply(self._ledger.on_product_received(product, now_ns, steps=steps))
 
     def _on_refinement(self, product: Product, refinement: ContainerContent) -> None:
         """A region asked for: the model gets it together with what it has seen."""

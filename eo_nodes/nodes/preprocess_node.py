@@ -33,7 +33,6 @@ from eo_nodes.contracts.values import (
     Verdict,
     Views,
 )
-from eo_nodes.decision.gate import FINAL_STAGE
 from eo_nodes.decision.regions import allocate, grid_for, merge, relative
 from eo_nodes.decision.sending import SendingConfig, plan
 from eo_nodes.imaging.coder import RegionCoder
@@ -217,7 +216,7 @@ class Preprocess(EoNode):
         self.compute(
             "reduce",
             f"{request.id}/{verdict.attempt}",
-            lambda: self._reduce(request, tap, verdict.score, limit, steps, price),
+            lambda: self._reduce(request, tap, verdict, limit, steps, price),
             lambda product: self.publish("product", product),
             lambda error: self._failed(request, error),
         )
@@ -226,22 +225,18 @@ class Preprocess(EoNode):
         self,
         request: Request,
         tap: Tap,
-        score: float,
+        verdict: Verdict,
         limit_bytes: int,
         steps: tuple[tuple[str, int], ...],
         price: float,
     ) -> Product:
-        """Make the product; score: what the verdict was decided by, heads or the tap's own."""
+        """Make the product; it is worth what the verdict was decided by."""
         product_id = ids.product_id(request.id, "regions")
         known = self._products.find(product_id)
         if known is not None:  # made before a kill: the link may be sending it, it must not change
             regions = read_container(self._products.read(product_id)).regions
-            return self._product(request, score, known, tuple(part.region for part in regions))
-        # What was decoded before an early stop is a piece of an answer, and no provisional one.
-        provisional = tap.text if tap.stage == FINAL_STAGE else ""
-        header = replace(
-            _header(request), provisional=provisional, confidence=score, steps=steps
-        )
+            return _decided(request, verdict, known, tuple(part.region for part in regions))
+        header = replace(_header(request), steps=steps)
         coder = self._coder(request, header, self.param("sent_overview_px"))
         relevance = np.ones((1, 1), np.float32)  # a model without relevance: everything counts
         if tap.rows and tap.columns:
@@ -249,7 +244,7 @@ class Preprocess(EoNode):
         chosen, base = self._choose(relevance, request.window, coder, limit_bytes, price)
         file = self._products.write(product_id, coder.product(chosen, base))
         coded = tuple(coder.code(region).region for region in chosen)
-        return self._product(request, score, file, coded)
+        return _decided(request, verdict, file, coded)
 
     def _choose(
         self,
@@ -290,12 +285,6 @@ class Preprocess(EoNode):
             codec=self.param("codec"),
             max_error=self.param("max_error"),
         )
-
-    def _product(
-        self, request: Request, score: float, file: ProductFile, regions: tuple[Region, ...]
-    ) -> Product:
-        value = float(np.clip(1.0 - score, 0.0, 1.0))
-        return _product(request, "regions", value, file, regions)
 
     # -- refinement --------------------------------------------------------------------------
 
@@ -345,6 +334,16 @@ class Preprocess(EoNode):
         product_id = ids.product_id(request.id, "refinement")
         file = self._products.write(product_id, data or write_container(_header(request), b"", ()))
         return _product(request, "refinement", 1.0, file, regions)
+
+
+def _decided(
+    request: Request, verdict: Verdict, file: ProductFile, regions: tuple[Region, ...]
+) -> Product:
+    """The product of a verdict: its value and whether it is late are the verdict's."""
+    # Thresholds weigh no gain: what is not right on board may be on the ground.
+    value = verdict.gain if verdict.level else 1.0 - verdict.score
+    product = _product(request, "regions", min(max(value, 0.0), 1.0), file, regions)
+    return replace(product, is_late=verdict.is_late)
 
 
 def _product(

@@ -53,7 +53,7 @@ class Tasking(EoNode):
             ),
         )
         self._timer: Wakeup | None = None
-        self.speak("request", "refine", "final")
+        self.speak("request", "refine", "provisional", "final")
         for topic, handler in {
             "verdict": self._ledger.on_verdict,
             "answer": self._ledger.on_answer,
@@ -102,7 +102,8 @@ class Tasking(EoNode):
             elif isinstance(action, Refine):
                 self.publish("refine", action.request)
             elif isinstance(action, Answer):
-                self.publish("final", action)
+                is_provisional = action.status == Answer.PROVISIONAL
+                self.publish("provisional" if is_provisional else "final", action)
             elif isinstance(action, Event):
                 self.publish("event", replace(action, source=self.get_name()))
         self._ledger.sync()  # after the requests: the medium works while they are prepared

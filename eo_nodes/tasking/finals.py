@@ -1,4 +1,4 @@
-"""Build final answers, refusals and events; the same words on board and on the ground."""
+"""Build what the owner says: provisional and final answers, refusals, events; on either side."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ SENT = "sent"
 RECEIVED = "received"
 REGION_ASKED = "region_asked"
 REGION_RECEIVED = "region_received"
+PROVISIONAL = "provisional"  # the asker has an answer, though not the last one
 FINAL = "final"
 
 
@@ -33,8 +34,17 @@ def with_steps(steps: Iterable[Step], *more: Step) -> tuple[Step, ...]:
 
 
 def answer_product_id(answer: Answer) -> str:
-    """Return the id of the downlink product that carries a final answer or refusal."""
+    """Return the id of the downlink product that carries an answer or refusal of the owner."""
     return product_id(answer.request_id or answer.id, "answer", max(answer.version, 1))
+
+
+def provisional_on_board(row: RequestRow, now_ns: int) -> Answer:
+    """Turn the last text of the model into what the owner on board says ahead of the pixels.
+
+    Args:
+        row: has a provisional answer; `row.versions` becomes the version of it.
+    """
+    return _on_board(row, Answer.PROVISIONAL, row.versions, "", now_ns)
 
 
 def final_on_board(row: RequestRow, reason: str, now_ns: int) -> Answer:
@@ -44,8 +54,12 @@ def final_on_board(row: RequestRow, reason: str, now_ns: int) -> Answer:
         row: has a provisional answer.
         reason: empty, or a label such as ``degraded: deadline``.
     """
+    final = _on_board(row, Answer.FINAL, row.versions + 1, reason, now_ns)
+    return replace(final, steps=with_steps(final.steps, Step(name=FINAL, stamp_ns=now_ns)))
+
+
+def _on_board(row: RequestRow, status: int, version: int, reason: str, now_ns: int) -> Answer:
     given = row.provisional or Answer()
-    version = row.versions + 1
     return replace(
         given,
         id=answer_id(row.request.id, "onboard", version),
@@ -55,13 +69,13 @@ def final_on_board(row: RequestRow, reason: str, now_ns: int) -> Answer:
         asker=row.asker,
         stamp_ns=now_ns,
         version=version,
-        status=Answer.FINAL,
+        status=status,
         prompt=row.request.prompt,
         reason=reason,
         origin="onboard",
         stage=row.stage or given.stage,
         raw_bytes=given.raw_bytes or row.raw_bytes,
-        steps=with_steps((*row.steps, *given.steps), Step(name=FINAL, stamp_ns=now_ns)),
+        steps=with_steps((*row.steps, *given.steps)),
     )
 
 

@@ -1,8 +1,9 @@
 """The ledger on the ground: what was asked, what came down, and the one final of each request.
 
-The ground owns a request from the moment its pixels are complete here. A final from the space
-ledger is adopted as it is. Whatever comes first stands; anything later for the same request is
-reported and not published, so the asker gets exactly one final, also when the acknowledgement
+The ground owns a request from the moment its pixels are complete here. What the satellite says
+ahead of them is published as provisional, and stands when nothing better comes. A final from the
+space ledger is adopted as it is. Whatever final comes first stands; anything later for the same
+request is reported and not published, so the asker gets exactly one, also when the acknowledgement
 of a delivery and a deadline on board crossed each other. Rows are durable before actions are
 returned; a repeated action carries the same id and so is recognised.
 
@@ -22,6 +23,7 @@ from eo_nodes.contracts.values import Answer, Event, Notice, Product, Step, Task
 from .finals import (
     ASKED,
     FINAL,
+    PROVISIONAL,
     RECEIVED,
     REGION_ASKED,
     REGION_RECEIVED,
@@ -46,13 +48,14 @@ from .ports import Store
 
 Action = Task | Product | Answer | Notice | Event
 SOURCE = "ground_ledger"
+_SILENT = "no word from the satellite in time"
 
 
 class GroundLedger:
     """State of all tasks and requests on the ground.
 
-    Actions are values: `Task` (uplink it), `Product` (give it to the model), `Answer` (a final
-    or a refusal to publish), `Notice` (uplink it), `Event`.
+    Actions are values: `Task` (uplink it), `Product` (give it to the model), `Answer` (to publish:
+    a final, a refusal, or what the satellite says for now), `Notice` (uplink it), `Event`.
 
     Args:
         store: durable tables, of this ledger only.
@@ -100,27 +103,48 @@ class GroundLedger:
         if known is not None and not known.is_uplinked:
             self._commit(replace(known, is_uplinked=True))
 
-    def on_provisional(self, answer: Answer, now_ns: int) -> list[Action]:
-        """Keep what the satellite would say: the fallback when nothing better comes."""
+    def on_provisional(self, answer: Answer, now_ns: int, *, bytes_sent: int = 0) -> list[Action]:
+        """What the satellite would say came ahead of its pixels: publish it once, and keep it.
+
+        It is the final when nothing better comes. Nothing is said where a final stands, or where
+        the model on the ground has given its own.
+        """
         row = self._row(answer.request_id, answer.task_id, answer.scene_id)
-        if row.state in (KNOWN, OWNED):
-            steps = with_steps((*row.steps, *answer.steps))
-            self._commit(None, replace(row, provisional=answer, steps=steps))
-        return []
+        task, given = self._task_table.get(row.task_id), row.provisional
+        if answer.origin != "onboard" or not answer.request_id or row.state not in (KNOWN, OWNED):
+            return []
+        if given is not None and (given.origin == "ground" or given.version >= answer.version):
+            return []
+        if task is not None and task.refusal is not None:
+            return []
+        asked = [Step(name=ASKED, stamp_ns=task.task.asked_ns)] if task is not None else []
+        steps = with_steps(answer.steps, *asked, Step(name=PROVISIONAL, stamp_ns=now_ns))
+        answer = replace(answer, bytes_sent=bytes_sent, steps=steps)
+        if row.state == KNOWN:
+            silence_ns = now_ns + self._limits.silence_ns
+            if task is not None and task.state == OPEN:
+                silence_ns = self._task_wake_ns(task)
+            row = replace(row, expires_ns=silence_ns)
+        row = replace(
+            row,
+            provisional=answer,
+            bytes_sent=row.bytes_sent + bytes_sent,
+            steps=with_steps(row.steps, *steps),
+        )
+        self._commit(None, row)
+        return [answer]
 
     def on_product_received(
         self,
         product: Product,
         now_ns: int,
         *,
-        provisional: Answer | None = None,
         steps: tuple[Step, ...] = (),
     ) -> list[Action]:
         """Pixels of a request are complete and verified here: the ground owns it now.
 
         Args:
             product: kind regions or overview; its path is on this machine.
-            provisional: what the satellite would say, when it came along.
             steps: dated history that came along or was seen by the link.
         Returns:
             The product for the model, or, with a final there already, the notice of it.
@@ -134,7 +158,6 @@ class GroundLedger:
         if row.state == WAITING or row.is_refined:
             return []  # a repeat: the model has seen it
         is_new = row.product is None or row.product.id != product.id
-        given = provisional or row.provisional
         expires_ns = self._model_end_ns(product, now_ns)
         row = replace(
             row,
@@ -142,10 +165,9 @@ class GroundLedger:
             owner="ground",
             product=product,
             bytes_sent=row.bytes_sent + (product.size_bytes if is_new else 0),
-            provisional=given,
             expires_ns=expires_ns if row.state == KNOWN else row.expires_ns,
             steps=with_steps(
-                (*row.steps, *steps, *(given.steps if given else ())),
+                (*row.steps, *steps),
                 *([Step(name=RECEIVED, stamp_ns=now_ns)] if row.state == KNOWN else []),
             ),
         )
@@ -167,6 +189,8 @@ class GroundLedger:
             return self._conclude_refined(row, answer, now_ns)
         if row.is_refined:
             return []  # an answer to the product without the region, late
+        if row.provisional is not None:
+            answer = replace(answer, version=max(answer.version, row.provisional.version))
         return self._ask(replace(row, provisional=answer), now_ns)
 
     def on_region_wanted(self, notice: Notice, now_ns: int, *, until_ns: int) -> list[Action]:
@@ -247,8 +271,8 @@ class GroundLedger:
             return [] if stands.id == answer.id else [self._superseded(answer, stands, now_ns)]
         dated = replace(
             answer,
-            bytes_sent=answer.bytes_sent or bytes_sent,
-            steps=with_steps(answer.steps, Step(name=RECEIVED, stamp_ns=now_ns)),
+            bytes_sent=answer.bytes_sent or row.bytes_sent + bytes_sent,
+            steps=with_steps((*row.steps, *answer.steps), Step(name=RECEIVED, stamp_ns=now_ns)),
         )
         return self._publish(row, dated, now_ns)
 
@@ -258,7 +282,9 @@ class GroundLedger:
         for row in list(self._rows.values()):
             if row.expires_ns > now_ns:
                 continue
-            if row.state == OWNED:
+            if row.state == KNOWN:
+                actions += self._degrade(row, _SILENT, now_ns)
+            elif row.state == OWNED:
                 actions += self._degrade(row, "ground model gave no answer in time", now_ns)
             elif row.state == WAITING:
                 why = "it did not come in time"
@@ -268,15 +294,12 @@ class GroundLedger:
         for task in list(self._tasks.values()):
             if self._task_wake_ns(task) > now_ns:
                 continue
-            rows = [row for row in self._rows.values() if row.task_id == task.task.id]
-            for row in rows:
-                if row.state == KNOWN:
-                    actions += self._degrade(row, "no word from the satellite in time", now_ns)
-            if task.state == REFUSED or task.finals or rows:
+            has_rows = any(row.task_id == task.task.id for row in self._rows.values())
+            if task.state == REFUSED or task.finals or has_rows:
                 if (left := self._tasks.get(task.task.id)) is not None:
                     self._commit(replace(left, state=CLOSED))
             else:
-                actions += self.refuse(task.task, "no word from the satellite in time", now_ns)
+                actions += self.refuse(task.task, _SILENT, now_ns)
         return actions
 
     def next_wake_ns(self) -> int | None:
@@ -298,8 +321,10 @@ class GroundLedger:
         for row in self._rows.values():
             if row.state == OWNED and row.product is not None:
                 actions.append(row.product)
-            elif row.final is not None:
+            if row.final is not None:
                 actions.append(row.final)
+            elif row.provisional is not None and row.provisional.origin == "onboard":
+                actions.append(row.provisional)
         actions += self.owed_uplinks(now_ns)
         self._task_table.prune(self._limits.closed)
         self._row_table.prune(self._limits.closed)

@@ -78,14 +78,14 @@ class GroundRow:
         state: one of the states above.
         owner: space or ground.
         product: the pixels that came.
-        bytes_sent: of all products that came.
+        bytes_sent: of all files that came.
         provisional: what stands when nothing better comes: of the satellite, then of the model.
         wanted: region that the model wants, x y w h in scene pixels; empty: none.
         wait_until_ns: when the region has to be here.
         is_refined: it is here, in `product`.
         final: what stands.
-        expires_ns: when the model's silence, or the wait for a region, ends; after the final:
-            end of the latch.
+        expires_ns: when the satellite's silence, the model's, or the wait for a region, ends; after
+            the final: end of the latch.
         steps: dated history.
     """
 

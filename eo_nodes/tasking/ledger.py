@@ -1,7 +1,8 @@
 """The ledger on board: every task and request, durable, until its one final is delivered.
 
-Values in, actions out. An action is a value to publish (`Request`, `Refine`, final `Answer`,
-`Event`) or a `Pin` or `Unpin` for the frame store. Rows are kept before actions are returned.
+Values in, actions out. An action is a value to publish (`Request`, `Refine`, `Answer`, `Event`) or
+a `Pin` or `Unpin` for the frame store. An answer is final, or provisional and goes ahead of pixels
+(`ahead`). Rows are kept before actions are returned.
 Repeats are recognised by id and by the table in `rows`; whatever is lost between nodes is given
 out again by `on_time` (no progress) or `recover` (after a kill).
 """
@@ -22,7 +23,7 @@ from eo_nodes.contracts.values import (
     Verdict,
 )
 
-from . import finals, refining, rows
+from . import ahead, finals, refining, rows
 from .matching import Window, match
 from .ports import Store
 from .rows import Pin, RequestRow, TaskRow
@@ -188,6 +189,7 @@ class SpaceLedger:
                 row, provisional=answer, versions=row.versions + 1, touched_ns=work.now_ns
             )
             self._conclude_if_answered(work, work.put(row))
+            ahead.send(work, row)
         self._issue(work)
         return work.done()
 
@@ -206,6 +208,7 @@ class SpaceLedger:
             return []
         moved = work.step(replace(moved, stage=verdict.stage), finals.DECIDED)
         self._conclude_if_answered(work, moved)
+        ahead.send(work, moved)
         self._issue(work)
         return work.done()
 
@@ -219,11 +222,12 @@ class SpaceLedger:
         """Follow a product on the link; delivery of pixels hands the request to the ground."""
         work = Work(self._state, now_ns)
         if report.kind == "answer":
-            self._follow_final(work, report)
+            self._follow_answer(work, report)
         elif report.kind in _PIXEL_PRODUCTS:
             row = work.request(report.request_id)
             if row is not None:
                 self._follow_product(work, row, report)
+                ahead.send(work, work.request(row.request.id) or row)
         elif report.kind == "refinement":
             refining.follow(work, report)
         self._issue(work)
@@ -250,12 +254,15 @@ class SpaceLedger:
                 stamp_ns = 0 if is_queued else report.first_byte_ns
                 work.step(row, finals.QUEUED if is_queued else finals.SENT, stamp_ns)
 
-    def _follow_final(self, work: Work, report: DownlinkReport) -> None:
+    def _follow_answer(self, work: Work, report: DownlinkReport) -> None:
         row = work.request(report.request_id)
         if row is None:
             self._follow_refusal(work, report)
             return
-        if row.final is None or finals.answer_product_id(row.final) != report.product_id:
+        if row.final is None:
+            ahead.follow(work, row, report)
+            return
+        if finals.answer_product_id(row.final) != report.product_id:
             return
         if report.state == "delivered":
             work.close(row, rows.FINAL_DELIVERED)
@@ -315,7 +322,10 @@ class SpaceLedger:
         elif self._expiry_ns(row) <= work.now_ns:
             work.say("REQUEST_EXPIRED", "no answer by its deadline", request_id=row.request.id)
             work.conclude(row, "no answer by its deadline", label="degraded: deadline")
+        elif row.state not in rows.IN_FLIGHT:
+            ahead.send(work, row)
         elif row.timeouts < self._limits.timeouts:
+            row = ahead.send(work, row)
             work.issue(replace(row, timeouts=row.timeouts + 1))
         else:
             why = "no decision on board"
@@ -339,7 +349,7 @@ class SpaceLedger:
 
     def _request_wake_ns(self, row: RequestRow) -> int:
         silence_ns = row.touched_ns + self._limits.progress_ns
-        if row.state in rows.IN_FLIGHT or row.state == rows.REFINING:
+        if row.state in rows.IN_FLIGHT or row.state == rows.REFINING or ahead.is_owed(row):
             return min(self._expiry_ns(row), silence_ns)
         if row.state in rows.OWNED_ON_BOARD:
             return self._expiry_ns(row)
@@ -355,11 +365,12 @@ class SpaceLedger:
         return row.expires_ns
 
     def recover(self, now_ns: int) -> list[Action]:
-        """After a start: pins again, pipeline again, finals not yet queued again."""
+        """After a start: pins again, pipeline again, answers not yet queued again."""
         work = Work(self._state, now_ns)
         for row in list(self._state.requests.values()):
             if row.state in (*rows.OWNED_ON_BOARD, *rows.OWNED_BY_GROUND):
                 work.actions.append(Pin(row.frame_key, row.request.id))
+            row = ahead.send(work, row)
             if row.state in rows.IN_FLIGHT:
                 work.issue(row)
             elif row.state == rows.REFINING:

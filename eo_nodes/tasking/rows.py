@@ -1,7 +1,8 @@
 """Rows of the ledgers and the table of what may happen to a request on board.
 
 A request is owned on board until a product with its pixels is delivered; then the ground owns
-it. Only the owner writes the final answer. What the table does not list changes nothing: that
+it. Only the owner writes the final answer; what the owner on board would say goes ahead of the
+pixels as provisional. What the table does not list changes nothing: that
 is how repeats and late messages end.
 """
 
@@ -44,6 +45,7 @@ IN_FLIGHT = (ISSUED, ACCEPTED, OFFLOADED)
 UNDECIDED = (MATCHED, ISSUED)
 OWNED_ON_BOARD = (MATCHED, ISSUED, ACCEPTED, OFFLOADED, QUEUED, SENDING)
 OWNED_BY_GROUND = (GROUND, REFINING)
+PIXELS_TO_COME = (OFFLOADED, QUEUED, SENDING)  # a complete answer goes ahead of them
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     (MATCHED, ISSUE): ISSUED,
@@ -86,6 +88,8 @@ class RequestRow:
         timeouts: how often it, or its refinement, was issued again for lack of progress.
         stage: tap of the verdict, 0 before.
         provisional: last text of the model.
+        ahead: the provisional answer as it goes down ahead of the pixels.
+        is_ahead_queued: the queue has it, or had it.
         versions: versions of the answer given out so far.
         products: products known to the queue and not finished.
         wanted: region that the ground wants too, x y w h in scene pixels; empty: none.
@@ -104,6 +108,8 @@ class RequestRow:
     timeouts: int = 0
     stage: int = 0
     provisional: Answer | None = None
+    ahead: Answer | None = None
+    is_ahead_queued: bool = False
     versions: int = 0
     products: tuple[str, ...] = ()
     wanted: tuple[int, ...] = ()

@@ -6,7 +6,7 @@ gives out its actions again.
 
 A power loss stops the model and the link along with the ledger. So a step that only asks for
 computing need not wait for the medium: its requests go out first, and `SpaceState.sync` follows
-before the next message is taken. A final answer never goes out before its rows are on the medium.
+before the next message is taken. An answer never goes out before its rows are on the medium.
 """
 
 from __future__ import annotations

@@ -330,9 +330,10 @@ def _row(question: Question, bag: _Bag, scenario: Scenario) -> dict[str, Any]:
 def _steps(final: Any, bag: _Bag, key: str) -> list[dict[str, Any]]:
     """Dated history from the answer, the link's reports and the taps, in order."""
     steps = {step.name: step.stamp_ns for step in final.steps}
-    for kind, report in bag.reports.get(key, {}).items():
-        if kind in ("regions", "answer") and report.first_byte_ns:
-            steps.setdefault("sent", report.first_byte_ns)
+    reports = bag.reports.get(key, {})
+    for kind in ("regions", "answer"):  # an answer alone: no pixels, or it went ahead of them
+        if kind in reports and reports[kind].first_byte_ns:
+            steps.setdefault("sent", reports[kind].first_byte_ns)
     steps["final"] = final.stamp_ns
     return [
         {"name": name, "stamp_ns": stamp_ns}

@@ -2,7 +2,8 @@
 
 A small world plays everything between and around the ledgers. Messages inside a segment may be
 lost, repeated and reordered; the link between the segments repeats and reorders but loses
-nothing for good (CFDP class 2 from durable rows); either ledger may be killed between steps, or
+nothing for good (CFDP class 2 from durable rows). Some offloaded requests have a complete answer,
+which goes ahead of the pixels. Either ledger may be killed between steps, or
 inside a step before its commit, and then comes back from its rows.
 """
 
@@ -65,6 +66,9 @@ class World:
         self.asked: set[str] = set()
         self.tasks: set[str] = set()
         self.finals: dict[str, set[str]] = {}
+        self.ahead: set[str] = set()  # offloaded with a complete answer
+        self.provisional: dict[str, set[str]] = {}  # as published on the ground
+        self.versions: dict[str, int] = {}
         self.pins: set[tuple[str, str]] = set()
         self.queue: dict[str, tuple[str, Any]] = {}  # the scheduler's durable rows
         self.product_states: dict[str, DownlinkReport] = {}
@@ -154,15 +158,16 @@ class World:
 
     def to_ground(self, message: Any) -> None:
         if isinstance(message, Product):
-            given = self.provisional.get(message.request_id)
-            handler: Any = partial(self.ground.on_product_received, provisional=given)
+            handler: Any = self.ground.on_product_received
             if message.kind == "refinement":
                 handler = partial(self.ground.on_region_received, received_bytes=5)
                 if not message.size_bytes:
                     handler = self.refuse_region
             self.handle("ground", handler, message, is_durable=True)
         else:
-            self.handle("ground", self.ground.on_final_from_space, message, is_durable=True)
+            is_ahead = message.status == Answer.PROVISIONAL
+            take = self.ground.on_provisional if is_ahead else self.ground.on_final_from_space
+            self.handle("ground", take, message, is_durable=True)
 
     def refuse_region(self, product: Product, now_ns: int) -> list[Any]:
         return self.ground.on_region_refused(product.request_id, now_ns)
@@ -175,8 +180,6 @@ class World:
         handler = partial(self.ground.on_region_wanted, until_ns=until_ns)
         self.handle("ground", handler, message, is_durable=False)
 
-    provisional: dict[str, Answer] = {}  # noqa: RUF012 - replaced for each world
-
     def to_pipeline(self, request: Request) -> None:
         """Preprocess, model and confidence on board; the request decides the outcome."""
         answer = Answer(
@@ -187,7 +190,7 @@ class World:
             status=Answer.PROVISIONAL,
             text="two ships",
             origin="onboard",
-            stage=2,
+            stage=3 - int(request.id[-5], 16) % 2,
         )
         kind = int(request.id[-4:], 16) % 4
         if kind == 3:
@@ -197,12 +200,13 @@ class World:
             return
         decision = Verdict.ANSWER if kind == 0 else Verdict.OFFLOAD
         verdict = Verdict(
-            request_id=request.id, attempt=request.attempt, stage=2, decision=decision
+            request_id=request.id, attempt=request.attempt, stage=answer.stage, decision=decision
         )
-        self.provisional[request.id] = answer
         for message in (answer, verdict) if self.is_trouble() else (verdict, answer):
             self.send("space", message)
         if decision == Verdict.OFFLOAD:
+            if answer.stage == 3:
+                self.ahead.add(request.id)
             product = Product(
                 id=f"prd-{request.id}",
                 request_id=request.id,
@@ -230,7 +234,7 @@ class World:
         self.send("scheduler", product)
 
     def to_scheduler(self, message: Any) -> None:
-        """A durable queue: takes a product or a final once and reports its way."""
+        """A durable queue: takes a product or an answer once and reports its way."""
         product_id = message.id if isinstance(message, Product) else answer_product_id(message)
         if product_id in self.queue:
             self.send("space", self.product_states[product_id])
@@ -253,8 +257,8 @@ class World:
     def to_link(self, sent: tuple[str, Any]) -> None:
         product_id, message = sent
         self.report(product_id, message, "sending")
-        is_product = isinstance(message, Product)
-        if is_product and self.is_trouble() and self.random.random() < 0.3:
+        may_fail = isinstance(message, Product) or message.status == Answer.PROVISIONAL
+        if may_fail and self.is_trouble() and self.random.random() < 0.3:
             self.report(product_id, message, "failed")
             del self.queue[product_id]
             return
@@ -310,6 +314,13 @@ class World:
                     self.send("space", action, loss=False)
             elif isinstance(action, Answer):
                 subject = action.request_id or action.task_id
+                assert action.version >= self.versions.get(subject, 0), "a version went back"
+                self.versions[subject] = action.version
+                if action.status == Answer.PROVISIONAL:
+                    assert subject not in self.finals, "provisional, and a final stands"
+                    assert action.steps[-1].name == "provisional"
+                    self.provisional.setdefault(subject, set()).add(action.id)
+                    continue
                 self.finals.setdefault(subject, set()).add(action.id)
 
 
@@ -370,7 +381,6 @@ def test_every_request_ends_in_exactly_one_final(
 ) -> None:
     rng = random.Random(world_seed)
     world = World(rng, trouble)
-    world.provisional = {}
     given_tasks = [_task(n, rng, world.now_ns) for n in range(tasks)]
     starts: list[Any] = [*given_tasks, *(_scene(n, rng, world.now_ns) for n in range(scenes))]
     rng.shuffle(starts)
@@ -395,7 +405,11 @@ def test_every_request_ends_in_exactly_one_final(
         world.tick()
     assert not world.inbox
 
+    assert set(world.provisional) <= world.ahead
+    if not trouble:
+        assert set(world.provisional) == world.ahead, "an answer did not go ahead of its pixels"
     for request_id in world.requests:
+        assert len(world.provisional.get(request_id, ())) <= 1
         got = world.finals.get(request_id, set())
         assert len(got) == 1, f"{request_id} has {len(got)} finals, seed {world_seed}"
     for task in given_tasks:

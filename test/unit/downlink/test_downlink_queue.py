@@ -54,6 +54,7 @@ def test_channels_then_priority_then_deadline_then_value_per_byte() -> None:
         _product("r4", value=0.9, size_bytes=100),
         _product("r5", value=0.9, size_bytes=200),
         _product("late", deadline_ns=1 * S, priority=7),
+        _product("made late", deadline_ns=50 * S, is_late=True, priority=3),
         _product("f", "refinement"),
         _product("h", "housekeeping"),
         _product("c", "catalogue"),
@@ -116,7 +117,8 @@ def test_a_repeat_is_answered_with_its_report_also_after_delivery(
     queue.on_delivered("a", 3 * S)
     assert _states(queue.on_product(_product("a"), 4 * S)) == [("a", "delivered")]
     assert queue.queue_state("sat1", 4 * S).total == 0
-    assert queue.knows("a") and not queue.knows("b")
+    known = queue.report("a")
+    assert known is not None and known.state == "delivered" and queue.report("b") is None
 
 
 def test_m07_a_full_queue_rejects_the_less_urgent_with_an_event(queue: DownlinkScheduler) -> None:
@@ -205,7 +207,15 @@ def test_the_queue_shows_the_most_urgent_first(queue: DownlinkScheduler) -> None
         ("r", "sending", 30),
         ("c", "queued", 0),
     ]
-    assert (state.total, state.queued_bytes) == (3, 270)
+    assert (state.total, state.queued_bytes, state.late_bytes) == (3, 270, 0)
+
+
+def test_the_queue_says_how_much_of_it_is_late(queue: DownlinkScheduler) -> None:
+    queue.on_product(_product("r"), 1 * S)
+    queue.on_product(_product("late", is_late=True), 1 * S)
+    queue.on_progress("late", 30, 2 * S)
+    state = queue.queue_state("sat1", 3 * S)
+    assert (state.queued_bytes, state.late_bytes) == (170, 70)
 
 
 PLAN = ContactPlan(

@@ -24,7 +24,7 @@ HEADER = ProductHeader(
     request_id="req-1", task_id="tsk-1", scene_id="scn-1", prompt="Is there water? 水",
     sensor="s1", modality="sar", place="Segura", capture_ns=1_700_000_000_000_000_000,
     window=WINDOW, zoom=2, frames=1, dtype="int16", band_names=("VV", "VH"), gsd_m=10.0,
-    provisional="yes", confidence=0.4, visual_prompts=(("point", (3.0, 4.5), "here"),),
+    visual_prompts=(("point", (3.0, 4.5), "here"),),
     raw_bytes=64 * 48 * 4,
 )  # fmt: skip
 

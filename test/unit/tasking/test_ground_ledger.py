@@ -94,16 +94,18 @@ def test_m07_too_many_open_tasks_are_refused(store: LedgerStore) -> None:
 
 
 def test_the_model_on_the_ground_gives_the_final(ledger: GroundLedger) -> None:
-    assert ledger.on_product_received(PRODUCT, 10 * S, provisional=PROVISIONAL) == [PRODUCT]
+    ledger.on_provisional(PROVISIONAL, 9 * S, bytes_sent=60)
+    assert ledger.on_product_received(PRODUCT, 10 * S) == [PRODUCT]
     final, notice = ledger.on_model_answer(FROM_MODEL, 20 * S)
     assert (final.status, final.text, final.origin, final.version) == (1, "three", "ground", 2)
     assert (final.asker, final.prompt, final.bytes_sent, final.raw_bytes) == (
         "ann",
         "ships?",
-        700,
+        760,
         9000,
     )
-    assert [s.name for s in final.steps] == ["asked", "decided", "received", "final"]
+    names = [step.name for step in final.steps]
+    assert names == ["asked", "decided", "provisional", "received", "final"]
     assert notice == Notice(kind="final", request_id="req-1", answer_id=final.id, stamp_ns=20 * S)
     assert ledger.on_model_answer(FROM_MODEL, 21 * S) == []
 
@@ -137,7 +139,8 @@ def test_a_product_after_the_final_only_tells_the_satellite(ledger: GroundLedger
 
 
 def test_a_silent_model_leaves_the_provisional_labelled(ledger: GroundLedger) -> None:
-    ledger.on_product_received(PRODUCT, 10 * S, provisional=PROVISIONAL)
+    ledger.on_provisional(PROVISIONAL, 10 * S)
+    ledger.on_product_received(PRODUCT, 10 * S)
     assert ledger.next_wake_ns() == 60 * S
     final, _ = ledger.on_time(60 * S)
     assert (final.text, final.origin) == ("two", "onboard")
@@ -151,7 +154,8 @@ def test_a_silent_model_without_provisional_is_a_refusal(ledger: GroundLedger) -
 
 
 def test_the_deadline_comes_before_the_patience_with_the_model(ledger: GroundLedger) -> None:
-    ledger.on_product_received(PRODUCT, 290 * S, provisional=PROVISIONAL)
+    ledger.on_provisional(PROVISIONAL, 290 * S)
+    ledger.on_product_received(PRODUCT, 290 * S)
     assert len(_only(ledger.on_time(300 * S), Answer)) == 1
 
 

@@ -45,8 +45,13 @@ def ledger(store: LedgerStore) -> GroundLedger:
     ledger = GroundLedger(store, LIMITS)
     ledger.on_task(TASK, 1 * S)
     ledger.on_uplinked("task-1")
-    onboard = Answer(id="p", request_id="req-1", text="two", version=1, origin="onboard")
-    ledger.on_product_received(PRODUCT, 10 * S, provisional=onboard)
+    ledger.on_provisional(
+        Answer(
+            id="p", request_id="req-1", task_id="task-1", text="two", version=1, origin="onboard"
+        ),
+        9 * S,
+    )
+    ledger.on_product_received(PRODUCT, 10 * S)
     return ledger
 
 
@@ -86,7 +91,7 @@ def test_the_answer_on_all_regions_is_the_one_final(ledger: GroundLedger) -> Non
     assert (notice.kind, notice.answer_id) == ("final", final.id)
     assert (event.id, event.text) == ("REGION_REFINED", "answer changed")
     assert [s.name for s in final.steps] == [
-        "asked", "received", "region_asked", "region_received", "final",
+        "asked", "provisional", "received", "region_asked", "region_received", "final",
     ]  # fmt: skip
     assert ledger.on_model_answer(SURE, 33 * S) == []
     (late,) = ledger.on_region_received(JOINED, 34 * S, received_bytes=400)
