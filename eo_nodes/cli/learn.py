@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
-import pkgutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +17,26 @@ _REST = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def _stages() -> list[str]:
     """Modules of `training` that are commands: those that define ``main``."""
-    found, folder = [], importlib.import_module("training").__path__[0]
-    for module in pkgutil.iter_modules([folder]):
-        path = Path(folder) / f"{module.name}.py"
-        if path.is_file():
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            if any(isinstance(n, ast.FunctionDef) and n.name == "main" for n in tree.body):
-                found.append(module.name)
+    found, folder = [], Path(importlib.import_module("training").__path__[0])
+    for path in folder.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        # A package's `__main__` is a command of its own: `spaceverse evaluate`.
+        if path.stem != "__main__" and any(
+            isinstance(n, ast.FunctionDef) and n.name == "main" for n in tree.body
+        ):
+            found.append(".".join(path.relative_to(folder).with_suffix("").parts))
     return sorted(found)
+
+
+def _run(name: str, command: str, arguments: list[str]) -> int:
+    """Run ``training.NAME`` as this command; its exit status."""
+    sys.argv = [command, *arguments]
+    try:
+        # By name: the checks of this package's types stop at its own border.
+        return importlib.import_module(f"training.{name}").main() or 0
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{command} needs {error.name}: pip install 'spaceverse[train]', "
+                         "or see training/requirements.lock") from None  # fmt: skip
 
 
 @guarded
@@ -36,15 +46,17 @@ def train(
         str, typer.Argument(help="Stage of training/README.md; without one they are listed.")
     ] = "",
 ) -> None:
-    """Run one stage of the training; needs the extra ``train`` (torch).
+    """Run one stage of the training; most need the extra ``train`` (torch).
 
-    What follows the stage goes to it as it is.
+    What follows the stage goes to it as it is; after ``--`` also ``--help``.
 
     Examples:
 
         spaceverse train
 
-        spaceverse train vocabulary --data DIR
+        spaceverse train decoder.vocabulary --data DIR
+
+        spaceverse train vision.train -- --help
     """
     stages = _stages()
     if not stage:
@@ -52,52 +64,20 @@ def train(
         return
     if stage not in stages:
         raise UsageError(f"no stage {stage!r}; known: {', '.join(stages)}")
-    for library in ("torch", "torchvision"):
-        if importlib.util.find_spec(library) is None:
-            raise UsageError(f"training needs {library}: pip install 'spaceverse[train]'")
-    try:
-        module = importlib.import_module(f"training.{stage}")
-    except ModuleNotFoundError as error:
-        raise UsageError(f"training needs {error.name}: see training/requirements.lock") from None
-    sys.argv = [f"spaceverse train {stage}", *context.args]
-    raise typer.Exit(module.main() or 0)
+    raise typer.Exit(_run(stage, f"spaceverse train {stage}", context.args))
 
 
 @guarded
-def evaluate(
-    data: Annotated[Path, typer.Option(help="The data folder; see training/README.md.")],
-    model: Annotated[
-        list[str] | None, typer.Option(help="compact, regular or a folder; default: both.")
-    ] = None,
-    cells: Annotated[str, typer.Option(help="Patterns of SET.CELL, apart by commas.")] = "*",
-    split: Annotated[str, typer.Option(help="test | val")] = "test",
-    limit: Annotated[int, typer.Option(min=0, help="Questions a cell; 0: all.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder of scores.json.")] = Path("build/eval"),
-    threads: Annotated[int, typer.Option(min=1, help="Of the inference.")] = 1,
-    controls: Annotated[bool, typer.Option(help="Ask blind and altered pictures too.")] = True,
-) -> None:
+def evaluate(context: typer.Context) -> None:
     """Score models on the held-out splits of the data folder; goes on where it was stopped.
 
-    Examples:
-
-        spaceverse evaluate --data DIR --model compact --limit 20
-
-        spaceverse evaluate --data DIR --cells "eurosat*" --split val
+    Options are those of the evaluation itself, which also answers ``--help``.
     """
-    from eo_nodes.api import model_folder
-
-    if split not in ("test", "val"):
-        raise UsageError("--split: test or val")
-    arguments = ["--data", str(data), "--cells", cells, "--split", split, "--limit", str(limit),
-                 "--out", str(out), "--threads", str(threads)]  # fmt: skip
-    for name in model or ("compact", "regular"):
-        arguments += ["--model", str(model_folder(name))]
-    # By name: the checks of this package's types stop at its own border.
-    module = importlib.import_module("training.evaluation.__main__")
-    raise typer.Exit(module.main(arguments + ([] if controls else ["--no-controls"])))
+    raise typer.Exit(_run("evaluation.__main__", "spaceverse evaluate", context.args))
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(context_settings=_REST)(train)
-    app.command()(evaluate)
+    # Its parser knows all options, and says them: no help of this side before it.
+    app.command(context_settings={**_REST, "help_option_names": []})(evaluate)

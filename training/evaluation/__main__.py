@@ -1,6 +1,6 @@
 """Score model folders on the data folder; print the table, write OUT/scores.json.
 
-    python -m training.evaluation --data DIR [--model models/compact --model models/regular]
+    spaceverse evaluate --data DIR [--model compact --model regular]
         [--sets eurosat_rgb,world] [--tasks vqa,count] [--cells '*.count*'] [--split test|val]
         [--limit N] [--blind-limit N] [--out build/eval]
 
@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from eo_nodes.api import model_folder
 from eo_nodes.contracts.errors import EoError
 from training.evaluation import cells, exams, mechanisms, pointing, report, spaces, summary
 from training.evaluation.cells import Cell
@@ -31,18 +32,18 @@ from training.evaluation.subject import Subject
 from training.instruct.records import TASKS
 from training.instruct.sources import Library
 
-PROJECT = Path(__file__).resolve().parents[2]
 Wanted = Callable[[str, str], bool]
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m training.evaluation", description=__doc__,
+        prog="spaceverse evaluate", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--data", type=Path, required=True, help="the data folder")
-    p.add_argument("--model", type=Path, action="append", help="a model folder; several allowed")
+    p.add_argument("--model", action="append",
+                   help="compact, regular or a folder; several allowed; default: both")
     p.add_argument("--cells", default="*", help="patterns of SET.CELL names, apart by commas")
     p.add_argument("--sets", default="*", help="patterns of sets, apart by commas; also: world")
     p.add_argument("--tasks", default="*", help=f"of {', '.join(TASKS)}; apart by commas")
@@ -52,8 +53,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                         "long; 0: all")
     p.add_argument("--blind-limit", type=int, default=0, metavar="N",
                    help="of these, so many also blind and on altered pictures; 0: all")
-    p.add_argument("--out", type=Path, default=PROJECT / "build" / "eval")
-    p.add_argument("--zero-shot", type=Path, default=PROJECT / "build" / "zero_shot",
+    p.add_argument("--out", type=Path, default=Path("build/eval"),
+                   help="of scores.json and of the answers that are kept")
+    p.add_argument("--zero-shot", type=Path, default=Path("build/zero_shot"),
                    help="folder of training.zero_shot, whose results are put beside the table")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--no-controls", action="store_true", help="neither blind nor other controls")
@@ -141,7 +143,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
     a = arguments(argv)
     console = Console(width=None if sys.stdout.isatty() else 220)
-    folders = a.model or [PROJECT / "models" / name for name in ("compact", "regular")]
     plan = Plan(a.split, a.out, a.limit, a.blind_limit, not a.no_controls)
     start, rows, lacking, runs = time.monotonic(), [], [], []
     parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -152,6 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name in [*(c.name for c in all_cells(library)), *spaces.NAMES, *pointing.NAMES]:
                 console.print(name)
             return 0
+        folders = [model_folder(name) for name in a.model or ("compact", "regular")]
         with Progress(*parts, console=Console(stderr=True)) as progress:
             for folder in folders:
                 subject = Subject(folder, threads=a.threads)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import eo_nodes
-from eo_nodes.cli import batch, learn, parse
+from eo_nodes.cli import batch, parse
 from eo_nodes.cli.common import UsageError
 from eo_nodes.cli.main import app
 from eo_nodes.contracts.errors import ConfigError, ImageError
@@ -230,15 +230,32 @@ def test_texts_become_vectors(tmp_path):
 
 
 def test_training_needs_torch_and_says_so(monkeypatch):
-    found = learn.importlib.util.find_spec
-    monkeypatch.setattr(learn.importlib.util, "find_spec",
-                        lambda name: None if name == "torch" else found(name))
-    result = run("train", "vocabulary", "--data", "x")
-    assert result.exit_code == 2 and "pip install 'spaceverse[train]'" in result.output
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [n for n in sys.modules if n.startswith("training.")]:
+        monkeypatch.delitem(sys.modules, name)
+    result = run("train", "vision.train", "--data", "x")
+    assert result.exit_code == 2
+    assert "needs torch: pip install 'spaceverse[train]'" in result.output
 
 
 def test_training_lists_its_stages():
-    assert {"vocabulary", "export"} <= set(run("train").output.split())
+    stages = set(run("train").output.split())
+    assert {"vision.train", "decoder.vocabulary", "decoder.train", "release"} <= stages
+    assert not any("__main__" in stage for stage in stages)
+
+
+def test_a_stage_without_torch_gets_its_own_options():
+    result = run("train", "evaluation.fixtures", "--", "--help")
+    assert result.exit_code == 0 and "--check" in result.output
+
+
+def test_evaluation_offers_every_option_and_names():
+    result = run("evaluate", "--help")
+    assert result.exit_code == 0
+    for option in ("--sets", "--tasks", "--blind-limit", "--zero-shot", "--no-controls", "--list"):
+        assert option in result.output
+    assert run("evaluate", "--data", ".", "--split", "train").exit_code == 2
+    assert run("evaluate").exit_code == 2
 
 
 def test_evaluation_names_a_missing_data_folder(tmp_path):
