@@ -41,16 +41,20 @@ def within(value: float, size_bytes: float, deadline_ns: int = 0) -> tuple[int, 
     return deadline_ns or _NO_DEADLINE_NS, -value / max(size_bytes, 1)
 
 
+def is_late(product: Product, now_ns: int) -> bool:
+    """Whether a product goes last in its channel: made late, or past its deadline by now."""
+    return product.is_late or 0 < product.deadline_ns <= now_ns
+
+
 def key(product: Product, now_ns: int) -> Key:
     """Return the sort key of a product; the smallest goes first.
 
     Args:
         product: validated; its kind is one of `CHANNELS`.
-        now_ns: orbital time; within its channel a product past its deadline goes last.
+        now_ns: orbital time.
     """
-    is_late = product.is_late or 0 < product.deadline_ns <= now_ns
     return (
-        *place(product.kind, is_late=is_late, priority=product.priority),
+        *place(product.kind, is_late=is_late(product, now_ns), priority=product.priority),
         *within(product.value, product.size_bytes, product.deadline_ns),
         product.id,
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from eo_nodes.contracts.events import EVENTS
 from eo_nodes.contracts.values import DownlinkReport, Event, Product, QueueEntry, QueueState
 
-from .order import PIXELS, URGENT, Key, key
+from .order import PIXELS, URGENT, Key, is_late, key
 from .ports import Store
 
 # States of a row; a done row's report says how it ended.
@@ -230,7 +230,7 @@ class DownlinkScheduler:
             satellite=satellite,
             stamp_ns=now_ns,
             queued_bytes=self.queued_bytes(),
-            late_bytes=_left_bytes(row for row in ranked if row.product.is_late),
+            late_bytes=_left_bytes(row for row in ranked if is_late(row.product, now_ns)),
             total=len(ranked),
             entries=entries,
         )

@@ -213,9 +213,11 @@ def test_the_queue_shows_the_most_urgent_first(queue: DownlinkScheduler) -> None
 def test_the_queue_says_how_much_of_it_is_late(queue: DownlinkScheduler) -> None:
     queue.on_product(_product("r"), 1 * S)
     queue.on_product(_product("late", is_late=True), 1 * S)
+    queue.on_product(_product("soon", deadline_ns=4 * S), 1 * S)
     queue.on_progress("late", 30, 2 * S)
     state = queue.queue_state("sat1", 3 * S)
-    assert (state.queued_bytes, state.late_bytes) == (170, 70)
+    assert (state.queued_bytes, state.late_bytes) == (270, 70)
+    assert queue.queue_state("sat1", 4 * S).late_bytes == 170, "past its deadline by then"
 
 
 PLAN = ContactPlan(
