@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eo_nodes.contracts.values import DownlinkReport, Product
 from eo_nodes.downlink.budget import RateBudget
-from eo_nodes.downlink.order import CHANNELS, key
+from eo_nodes.downlink.order import CHANNELS, PIXELS, URGENT, key, place, within
 from eo_nodes.downlink.scheduler import Cancel, DownlinkScheduler, Put, QueueLimits
 from eo_nodes.store.ledger_store import LedgerStore
 
@@ -18,6 +18,7 @@ LIMITS = QueueLimits(
     entries=8, size_bytes=2000, reserve=0.25, transfers=2, urgent_transfers=1, tries=2
 )
 STEPS = ("product", "product", "progress", "deliver", "fault", "withdraw", "restart")
+WITHDRAWN = (PIXELS, (*PIXELS, "answer"))  # of a request that ended, of one with a final here
 
 
 @seed(7)
@@ -68,7 +69,7 @@ def test_m07_every_product_ends_once_and_the_bounds_hold(
             )
             act(queue.on_product(product, now_ns))
         elif step == "withdraw":
-            act(queue.withdraw(f"req-{number % 3}", now_ns))
+            act(queue.withdraw(f"req-{number % 3}", now_ns, kinds=WITHDRAWN[number % 2]))
         elif step == "restart":
             queue = DownlinkScheduler(store, LIMITS)
             act(queue.recover(set(at_link), now_ns))
@@ -88,6 +89,10 @@ def test_m07_every_product_ends_once_and_the_bounds_hold(
         assert sum(p.kind not in ("event", "answer") for p in at_link.values()) <= 2
         ranked = queue.queue_state("sat1", now_ns).entries
         assert sum(entry.size_bytes for entry in ranked) <= LIMITS.size_bytes
+        if any(e.kind in URGENT and e.product_id not in at_link for e in ranked):
+            assert len(at_link) == LIMITS.transfers + LIMITS.urgent_transfers, "an answer waits"
+        for known in open_ids | delivered:
+            assert queue.report(known) is not None
 
 
 @seed(8)
@@ -124,12 +129,29 @@ def test_bytes_are_there_when_ready_ns_says_and_not_before(
 
 @seed(10)
 @settings(max_examples=100, deadline=None, database=None)
-@given(st.lists(st.tuples(st.sampled_from(sorted(CHANNELS)), st.integers(0, 7)), max_size=20))
-def test_a_more_urgent_channel_always_goes_first(given_products: list[tuple[str, int]]) -> None:
-    products = [
-        Product(id=str(n), kind=kind, priority=priority, path="/p")
-        for n, (kind, priority) in enumerate(given_products)
-    ]
-    ranked = sorted(products, key=lambda p: key(p, 0))
-    order = [(CHANNELS[p.kind], -p.priority) for p in ranked]
+@given(
+    st.lists(
+        st.builds(
+            Product,
+            id=st.uuids().map(str),
+            kind=st.sampled_from(sorted(CHANNELS)),
+            priority=st.integers(0, 7),
+            deadline_ns=st.sampled_from((0, 1 * S, 5 * S, 9 * S)),
+            value=st.floats(0, 1),
+            is_late=st.booleans(),
+            path=st.just("/p"),
+            size_bytes=st.integers(1, 10**6),
+        ),
+        max_size=20,
+    )
+)
+def test_channel_then_lateness_then_priority_and_so_on(products: list[Product]) -> None:
+    now_ns = 5 * S
+    ranked = sorted(products, key=lambda p: key(p, now_ns))
+    late = {p.id: p.is_late or p.deadline_ns in (1 * S, 5 * S) for p in products}
+    order = [(CHANNELS[p.kind], late[p.id], -p.priority) for p in ranked]
     assert order == sorted(order)
+    for product in products:
+        coarse = place(product.kind, is_late=late[product.id], priority=product.priority)
+        fine = within(product.value, product.size_bytes, product.deadline_ns)
+        assert key(product, now_ns) == (*coarse, *fine, product.id)
