@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ModelError
+from eo_nodes.decision.casework import Means, means_from_plain
 
 Double = NDArray[np.float64]
 
@@ -39,6 +40,8 @@ FILES = (NUMBERS, FACTS)
 VERSION = 1
 STAGES = (1, 2, 3)
 TARGETS = ("correct", "alike", "gain")
+RIGHT_FROM = 0.5
+"""Quality from which an answer counts as right, for heads and their figures (training's too)."""
 _CLIP = 6.0
 _PROMPT = "prompt"
 _FAR_BLOCKS = ("evidence", "hidden")
@@ -96,12 +99,14 @@ class Heads:
         sizes: length of each block of the feature vector, in order.
         there: share of right answers of the regular model where the heads were fitted.
         alike_gain: mean gain a unit of unlikeness, there.
+        means: what the folder says of sizes, levels and answers, as stated where it says nothing.
     """
 
     def __init__(self, sizes: Mapping[str, int], stages: Mapping[int, _Stage], there: float,
-                 alike_gain: float) -> None:
+                 alike_gain: float, means: Means | None = None) -> None:
         self.sizes, self._stages = dict(sizes), dict(stages)
         self.there, self.alike_gain = there, alike_gain
+        self.means = means or Means()
         self.length = sum(sizes.values())
 
     def scores(self, stage: int, features: Sequence[float] | NDArray[np.floating]) -> Scores:
@@ -147,21 +152,28 @@ class Heads:
         return np.clip(np.concatenate(parts), -_CLIP, _CLIP), distance
 
     def wanted(self, scores: Scores, target: str) -> tuple[float, float]:
-        """(score, gain) for routing by one target.
+        """(score, gain) for routing by one target, see the function `wanted`."""
+        return wanted(scores, target, self.there, self.alike_gain)
 
-        ``gain`` uses both heads; ``correct`` takes the mean regular model for the ground, so that
-        only confidence counts; ``alike`` takes similarity for correctness, as published.
 
-        Raises:
-            ModelError: unknown target.
-        """
-        if target == "gain":
-            return scores.correct, scores.gain
-        if target == "correct":
-            return scores.correct, self.there - scores.correct
-        if target == "alike":
-            return scores.alike, self.alike_gain * (1 - scores.alike)
-        raise ModelError(f"unknown target {target!r}, known: {', '.join(TARGETS)}")
+def wanted(scores: Scores, target: str, there: float, alike_gain: float) -> tuple[float, float]:
+    """(score, gain) for routing by one target.
+
+    ``gain`` uses both heads; ``correct`` takes the mean regular model for the ground, so that only
+    confidence counts; ``alike`` takes similarity for correctness, as published.
+
+    Args:
+        there, alike_gain: as `Heads`.
+    Raises:
+        ModelError: unknown target.
+    """
+    if target == "gain":
+        return scores.correct, scores.gain
+    if target == "correct":
+        return scores.correct, there - scores.correct
+    if target == "alike":
+        return scores.alike, alike_gain * (1 - scores.alike)
+    raise ModelError(f"unknown target {target!r}, known: {', '.join(TARGETS)}")
 
 
 def has_heads(folder: Path) -> bool:
@@ -184,7 +196,8 @@ def read_heads(folder: Path) -> Heads:
         sizes = {str(k): int(v) for k, v in facts["sizes"].items()}
         stages = {k: _stage(facts["stages"][str(k)], numbers, f"s{k}.", sizes, facts["members"])
                   for k in STAGES}
-        return Heads(sizes, stages, float(facts["there"]), float(facts["alike_gain"]))
+        means = means_from_plain(facts["means"]) if "means" in facts else None
+        return Heads(sizes, stages, float(facts["there"]), float(facts["alike_gain"]), means)
     except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError,
             zipfile.BadZipFile, zlib.error) as fault:
         raise ModelError(f"{folder.name}: heads do not fit: {fault!r}") from fault

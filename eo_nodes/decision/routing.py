@@ -1,7 +1,7 @@
 """Contact-aware routing: answer on board, ask the ground, or decode on. One pure core.
 
-Used by the confidence node and by the study. Non-purpose: scores (``heads``), when bytes arrive
-(``reach``), which regions to send (``regions``), messages (``router``).
+Used by the confidence node and by the study. Non-purpose: scores (``heads``), stating the case
+(``casework``) and its level (``levels``), when bytes arrive (``reach``), messages (``router``).
 
 Theory of operation. For an asker on the ground three things can be delivered:
 
@@ -24,15 +24,20 @@ deadline makes no link fuller. A provisional answer saves
 better worth with regions less that of the answer alone. Rules, the first that fits:
 
 1. score >= accept[stage]: answer on board, no more taps (not where the input is unfamiliar);
-2. nothing can be asked of the ground (safe mode, no contact in time, no room, an answer that
-   cannot come back up): go on, and at the end answer as best effort, labelled with the reason;
+2. nothing can be asked of the ground (safe mode, no contact in time, no room, an answer that is
+   used on board): go on, and at the end answer as best effort, labelled with the reason.
+   Where only the deadline stands against it, the case may be late (``Case.late``): no deadline,
+   behind all that can still be in time, and rules 3 to 5 decide. So at the end of an answer, and
+   at any stage where the answer on board would be too late as well (``Route.is_late``);
 3. score < reject[stage]: ask the ground (at the end, unfamiliar input too);
 4. advantage > hurdle[stage]: ask the ground at once where REGIONS is the better of the two, else
    decode on, so that the answer can go ahead;
 5. go on; at the end answer on board.
 
-A fixed threshold is the special case with infinite hurdles (``fixed``): rules 1, 2, 3 and 5 are
-then those of a gate, contact for contact (test/support/plain_gate.py has them written out).
+Blind to contacts (no plan), nothing is known of delay and load: the advantage is the gain less the
+price of bytes and energy, and answers go ahead. A fixed threshold is the special case with infinite
+hurdles (``fixed``): rules 1, 2, 3 and 5 are then those of a gate, contact for contact
+(test/support/plain_gate.py has them written out).
 
 Units: times int ns of orbital time, durations s, sizes bytes, energies J, chances [0, 1], worth in
 chance of a right answer. ``route`` has no state and takes some microseconds; ``explain`` makes the
@@ -43,16 +48,18 @@ Source: own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.decision.gate import FINAL_STAGE, GateConfig
+from eo_nodes.decision.levels import CHOSEN, KINDS
 from eo_nodes.decision.reach import NEVER_NS, Reach
 
 CONTINUE, ANSWER, OFFLOAD = 0, 1, 2  # the numbers of Verdict
 ALONE, REGIONS, BOTH = 0, 1, 2
 DELIVERIES = ("the answer alone", "regions, the ground answers", "the answer now, regions behind")
+NO_CONTACT, TOO_LATE = "no contact before the deadline", "no contact can deliver in time"
 _NS_PER_H = 3.6e12
 _NS_PER_S = 1e9
 
@@ -74,7 +81,8 @@ class RoutingConfig:
         min_budget_bytes: what the next contact must still carry for an offload, >= 0.
         needs_delivery: an offload must be answered before the deadline by plan and queue, or
             within the plan where there is none; False: any contact before the deadline will do.
-        returns_answers: the ground can answer a consumer on board in a later contact.
+        serves_late: what is too late for its deadline may be asked behind all that is not.
+        kinds: of levels that may be sent, of ``levels.KINDS``.
     """
 
     accept: tuple[float, float, float] = (0.97, 0.92, 0.90)
@@ -90,7 +98,8 @@ class RoutingConfig:
     early_share: float = 0.5
     min_budget_bytes: int = 0
     needs_delivery: bool = True
-    returns_answers: bool = False
+    serves_late: bool = True
+    kinds: tuple[str, ...] = CHOSEN
 
     def __post_init__(self) -> None:
         stages = (self.accept, self.reject, self.hurdle)
@@ -103,13 +112,15 @@ class RoutingConfig:
             raise ConfigError("routing: a price is negative, or early_share outside [0, 1]")
         if any(low > high for low, high in zip(self.reject, self.accept, strict=True)):
             raise ConfigError("routing: a reject threshold lies above its accept threshold")
+        if not self.kinds or not set(self.kinds) <= set(KINDS):
+            raise ConfigError(f"routing: kinds {self.kinds}, known are {', '.join(KINDS)}")
 
 
 def fixed(gate: GateConfig) -> RoutingConfig:
     """The special case: fixed thresholds, blind to all but whether a contact comes."""
     return RoutingConfig(
         accept=gate.accept, reject=(*gate.reject, gate.accept[-1]), hurdle=(inf, inf, inf),
-        min_budget_bytes=gate.min_budget_bytes, needs_delivery=False)
+        min_budget_bytes=gate.min_budget_bytes, needs_delivery=False, serves_late=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +134,16 @@ class Case:
         now_ns: orbital time. deadline_ns: when the answer must be in the asker's hands, 0: none.
         regions_bytes: expected size of what would be sent. answer_bytes: of an answer.
         ahead_bytes: queued for the link before such regions, this priority in mind;
-            answer_ahead_bytes: queued before an answer; queued_bytes: all that is queued.
+            answer_ahead_bytes: queued before an answer; queued_bytes: all that this competes with.
         left_s: computing on board until the answer is complete. reduce_s: until regions are coded.
         ground_s: waiting and computing on the ground. left_j, regions_j: energy of finishing the
             answer, and of coding and sending the regions.
         priority: 0 to 7. is_onboard: the answer is used on the satellite.
         is_familiar: False where the scores abstain. is_safe_mode: nothing may be offloaded.
         budget_bytes: what the next contact still carries; -1 for not known.
+        level: name of the level that gain and bytes are of.
+        late: the same request without its deadline, behind all that can be in time, at the level
+            that is best there; None where there is no such thing to ask.
     """
 
     stage: int
@@ -152,6 +166,8 @@ class Case:
     is_familiar: bool = True
     is_safe_mode: bool = False
     budget_bytes: int = -1
+    level: str = ""
+    late: Case | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +182,7 @@ class Route:
             answer; NEVER_NS where the plan has no room, 0 where there is no plan.
         load: of the link, [0, 1].
         barrier: why nothing can be asked of the ground, "" where it can.
+        is_late: ``Case.late`` was weighed, and all of these are about it.
     """
 
     decision: int
@@ -176,34 +193,42 @@ class Route:
     regions_ns: int
     load: float
     barrier: str
+    is_late: bool = False
 
 
 def route(case: Case, reach: Reach | None, config: RoutingConfig) -> Route:
     """Decide one tap; see the module for the rules.
 
     Args:
-        reach: the satellite's coming contacts; None when no plan is known: then only the
-            thresholds decide, and nothing stands against an offload but mode and consumer.
+        reach: the satellite's coming contacts; None when no plan is known.
     """
     stage = min(max(case.stage, 1), FINAL_STAGE) - 1
     is_final = stage == FINAL_STAGE - 1
     answer_ns = regions_ns = 0
     if reach is not None:
-        answer_ns, regions_ns = _times(case, reach, config)
+        answer_ns, regions_ns = _times(case, reach)
     barrier = _barrier(case, reach, config, regions_ns)
     load = load_of(case.now_ns, case.queued_bytes, reach, config)
     familiar = case.is_familiar
     if familiar and case.score >= config.accept[stage]:
         return Route(ANSWER, ALONE, 1, 0.0, answer_ns, regions_ns, load, barrier)
     if barrier:
+        if case.late is not None and config.serves_late and barrier in (NO_CONTACT, TOO_LATE) and (
+            is_final or answer_ns > case.deadline_ns
+        ):
+            return replace(route(case.late, reach, config), is_late=True)
         decision = ANSWER if is_final else CONTINUE
         return Route(decision, ALONE, 2, 0.0, answer_ns, regions_ns, load, barrier)
     if case.score < config.reject[stage] if familiar else is_final:
         delivery = BOTH if is_final else REGIONS
         return Route(OFFLOAD, delivery, 3, 0.0, answer_ns, regions_ns, load, "")
     advantage, delivery = 0.0, ALONE
-    if reach is not None and familiar and config.hurdle[stage] < inf:
-        advantage, delivery = _weigh(case, config, answer_ns, regions_ns, load)
+    if familiar and config.hurdle[stage] < inf:
+        if reach is None:
+            weight = 1.0 + config.priority_step * case.priority
+            advantage, delivery = weight * case.gain - _cost(case, config, load), BOTH
+        else:
+            advantage, delivery = _weigh(case, config, answer_ns, regions_ns, load)
         if advantage > config.hurdle[stage]:
             decision = OFFLOAD if is_final or delivery == REGIONS else CONTINUE
             return Route(decision, delivery, 4, advantage, answer_ns, regions_ns, load, "")
@@ -211,31 +236,30 @@ def route(case: Case, reach: Reach | None, config: RoutingConfig) -> Route:
     return Route(decision, ALONE, 5, advantage, answer_ns, regions_ns, load, "")
 
 
-def _times(case: Case, reach: Reach, config: RoutingConfig) -> tuple[int, int]:
+def _times(case: Case, reach: Reach) -> tuple[int, int]:
     """When the answer from on board and the ground's are in the asker's hands, ns."""
     done_ns = case.now_ns + int(case.left_s * _NS_PER_S)
     down_ns = reach.delivered_ns(
         case.now_ns + int(case.reduce_s * _NS_PER_S), case.ahead_bytes + case.regions_bytes)
     if down_ns < NEVER_NS:
         down_ns += int(case.ground_s * _NS_PER_S)
-    if not case.is_onboard:
-        return reach.delivered_ns(done_ns, case.answer_ahead_bytes + case.answer_bytes), down_ns
-    back_ns = reach.open_ns(down_ns) if config.returns_answers and down_ns < NEVER_NS else NEVER_NS
-    return done_ns, back_ns
+    if case.is_onboard:
+        return done_ns, down_ns
+    return reach.delivered_ns(done_ns, case.answer_ahead_bytes + case.answer_bytes), down_ns
 
 
 def _barrier(case: Case, reach: Reach | None, config: RoutingConfig, regions_ns: int) -> str:
     if case.is_safe_mode:
         return "safe mode"
-    if case.is_onboard and not config.returns_answers:
+    if case.is_onboard:
         return "the answer is used on board"
     if reach is not None:
         deadline = case.deadline_ns
         open_ns = reach.open_ns(case.now_ns)
         if open_ns == NEVER_NS or (deadline and open_ns >= deadline):
-            return "no contact before the deadline" if deadline else "no contact in the plan"
+            return NO_CONTACT if deadline else "no contact in the plan"
         if config.needs_delivery and regions_ns > (deadline or NEVER_NS - 1):
-            return "no contact can deliver in time" if deadline else "the plan has no room"
+            return TOO_LATE if deadline else "the plan has no room"
     if 0 <= case.budget_bytes < config.min_budget_bytes:
         return "the next contact is full"
     return ""
@@ -258,6 +282,15 @@ def load_of(
     return min(queued_bytes / room, 1.0) if room > 0 else 1.0
 
 
+def byte_price(load: float, config: RoutingConfig) -> float:
+    """Of one byte, at a load of the link in [0, 1]."""
+    return (config.mb_price * load + config.base_mb_price) * 1e-6
+
+
+def _cost(case: Case, config: RoutingConfig, load: float) -> float:
+    return byte_price(load, config) * case.regions_bytes + config.joule_price * case.regions_j
+
+
 def _weigh(
     case: Case, config: RoutingConfig, answer_ns: int, regions_ns: int, load: float
 ) -> tuple[float, int]:
@@ -270,8 +303,7 @@ def _weigh(
     regions_h = min((regions_ns - case.now_ns) / _NS_PER_H, horizon)
     here = case.score if answer_ns <= deadline else 0.0
     there = min(max(case.score + case.gain, 0.0), 1.0) if regions_ns <= deadline else 0.0
-    cost = ((config.mb_price * load + config.base_mb_price) * case.regions_bytes * 1e-6
-            + config.joule_price * case.regions_j)
+    cost = _cost(case, config, load)
     finish = config.joule_price * case.left_j
     alone = weight * (here - price * answer_h) - finish
     regions = weight * (there - price * regions_h) - cost
@@ -285,6 +317,10 @@ def _weigh(
 
 def explain(case: Case, route_: Route, reach: Reach | None, config: RoutingConfig) -> str:
     """One line for people: scores, gain, bytes, when, and the rule that decided."""
+    if route_.is_late and case.late is not None:
+        case, late = case.late, "too late for the deadline, "
+    else:
+        late = ""
     stage = min(max(case.stage, 1), FINAL_STAGE) - 1
     if not case.is_familiar:
         sure = "the input is unlike what the scores know"
@@ -300,7 +336,7 @@ def explain(case: Case, route_: Route, reach: Reach | None, config: RoutingConfi
         4: f"advantage {route_.advantage:+.3f} passes {config.hurdle[stage]:.3f}",
         5: _not_worth(route_, config.hurdle[stage]),
     }[route_.rule]
-    return f"{sure}: {why}; {_delivery(case, route_, reach)}"[:300]
+    return f"{sure}: {late}{why}; {_delivery(case, route_, reach)}"[:300]
 
 
 def _not_worth(route_: Route, hurdle: float) -> str:
@@ -314,7 +350,8 @@ def _delivery(case: Case, route_: Route, reach: Reach | None) -> str:
         return "no plan known"
     parts = [f"answer {_when(case, route_.answer_ns, reach)}"]
     if not route_.barrier or route_.regions_ns:
-        parts.append(f"regions {case.regions_bytes / 1000:.0f} kB behind "
+        what = case.level or "regions"
+        parts.append(f"{what} {case.regions_bytes / 1000:.0f} kB behind "
                      f"{case.ahead_bytes / 1000:.0f} kB {_when(case, route_.regions_ns, reach)}")
     return f"{', '.join(parts)}, link {100 * route_.load:.0f} % promised"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from eo_nodes.contracts.errors import ConfigError, ModelError
@@ -23,9 +23,11 @@ from eo_nodes.contracts.values import (
     Tap,
 )
 from eo_nodes.decision import heads as trained
+from eo_nodes.decision.casework import Machine
 from eo_nodes.decision.gate import GateConfig
-from eo_nodes.decision.router import Estimates, Outlook, Router, RouterConfig, with_thresholds
-from eo_nodes.decision.routing import RoutingConfig
+from eo_nodes.decision.levels import CHOSEN
+from eo_nodes.decision.router import Outlook, Router, RouterConfig
+from eo_nodes.decision.setting import ROUTING, routing_of, with_thresholds
 from eo_nodes.graph.paths import project_file
 from eo_nodes.lvlm.manifest import read_manifest, require_listed, verify_files
 
@@ -44,16 +46,31 @@ class Confidence(EoNode):
         Parameter("model_dir", "models/compact", "folder of the model whose taps are decided"),
         Parameter("policy", "contact", "contact (where the model has heads) or fixed"),
         Parameter("target", "gain", "head that the gain is read from: gain, correct or alike"),
-        Parameter("accept", [0.97, 0.92, 0.70], "fixed: answer at or above, stages 1 to 3"),
-        Parameter("reject", [0.30, 0.40], "fixed: offload below, stages 1 and 2"),
-        Parameter("sure", [0.97, 0.94, 0.92], "contact: answer at or above, stages 1 to 3"),
+        Parameter("gate_accept", [0.97, 0.92, 0.70], "fixed: answer at or above, stages 1 to 3"),
+        Parameter("gate_reject", [0.30, 0.40], "fixed: offload below, stages 1 and 2"),
+        Parameter("accept", [0.97, 0.94, 0.92], "contact: answer at or above, stages 1 to 3"),
+        Parameter("reject", [0.0, 0.0, 0.0], "contact: ask the ground below, stages 1 to 3"),
         Parameter("hurdle", [0.10, 0.05, 0.02], "contact: an offload gains more, stages 1 to 3"),
         Parameter("delay_price", 0.02, "contact: of 1 h, in chance of a right answer", 0.0, 10.0),
+        Parameter("horizon_h", 24.0, "contact: what never counts as, h", 0.0, 1e3),
+        Parameter("load_h", 3.0, "contact: the queue is held against these contacts, h", 0.0, 1e3),
         Parameter("mb_price", 0.5, "contact: of 10^6 bytes on a full link, likewise", 0.0, 1e3),
-        Parameter("joule_price", 0.05, "contact: of 1 J, likewise", 0.0, 1e3),
+        Parameter("base_mb_price", 0.0, "contact: on an idle link, likewise", 0.0, 1e3),
+        Parameter("joule_price", 0.002, "contact: of 1 J, likewise", 0.0, 1e3),
+        Parameter("priority_step", 0.25, "contact: weight that one priority adds", 0.0, 1e3),
+        Parameter("early_share", 0.5, "contact: of the delay a provisional answer saves", 0.0, 1.0),
         Parameter("min_budget_bytes", 0, "an offload needs this much room, bytes", 0, 2**40),
-        Parameter("sent_share", 0.2, "expected size of regions, share of raw bytes", 1e-6, 1.0),
-        Parameter("ground_s", 10.0, "expected waiting and computing on the ground, s", 0.0, 1e6),
+        Parameter("needs_delivery", True, "contact: an offload must be answered in time"),
+        Parameter("serves_late", True, "contact: what is too late is asked behind the rest"),
+        Parameter("kinds", list(CHOSEN), "contact: of levels that may be sent"),
+        Parameter("gmac_s", 0.004, "expected: 10^9 multiply-accumulates on board, s", 0.0, 1e3),
+        Parameter("gmac_j", 0.02, "expected: their energy, J", 0.0, 1e3),
+        Parameter("ground_gmac_s", 0.0004, "expected: as many on the ground, s", 0.0, 1e3),
+        Parameter("ground_s", 10.0, "expected: time on the ground besides, s", 0.0, 1e6),
+        Parameter("coding_scale", 2.0, "expected: coding time over that of the trace", 0.0, 1e3),
+        Parameter("coding_w", 15.0, "expected: power of coding, W", 0.0, 1e4),
+        Parameter("mb_j", 2.0, "expected: energy of sending 10^6 bytes, J", 0.0, 1e4),
+        Parameter("link_margin", 0.1, "of contacts, for frames, packets and repeats", 0.0, 0.9),
     )  # fmt: skip
 
     def __init__(self, name: str = "confidence", **options: Any) -> None:
@@ -76,19 +93,15 @@ class Confidence(EoNode):
         self.listen("tap", self._on_tap)
 
     def _made_router(self) -> Router:
-        weights = RoutingConfig(
-            accept=tuple(self.param("sure")), hurdle=tuple(self.param("hurdle")),
-            delay_price=self.param("delay_price"), mb_price=self.param("mb_price"),
-            joule_price=self.param("joule_price"), min_budget_bytes=self.param("min_budget_bytes"),
-        )  # fmt: skip
         gate = GateConfig(
-            accept=tuple(self.param("accept")), reject=tuple(self.param("reject")),
+            accept=tuple(self.param("gate_accept")), reject=tuple(self.param("gate_reject")),
             min_budget_bytes=self.param("min_budget_bytes"),
         )  # fmt: skip
         config = RouterConfig(
-            policy=self.param("policy"), target=self.param("target"), gate=gate, routing=weights,
-            estimates=Estimates(
-                sent_share=self.param("sent_share"), ground_s=self.param("ground_s")),
+            policy=self.param("policy"), target=self.param("target"), gate=gate,
+            routing=routing_of({name: self.param(name) for name in ROUTING}),
+            machine=Machine(**{f.name: self.param(f.name) for f in fields(Machine)}),
+            link_margin=self.param("link_margin"),
         )  # fmt: skip
         folder = project_file(self.param("model_dir"))
         if not trained.has_heads(folder):

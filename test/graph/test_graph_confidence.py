@@ -46,7 +46,7 @@ def start(bench, folder, **parameters):
 
     for topic in ("tap", "verdict", "answer", "event"):
         bench.hear(topic)
-    gate = bench.start(Confidence, model_dir=folder, sure=NEVER, **parameters)
+    gate = bench.start(Confidence, model_dir=folder, accept=NEVER, **parameters)
     bench.start(CompactLvlm, model_dir=folder)
     return gate
 
@@ -115,7 +115,7 @@ def test_thresholds_move_by_telecommand_once_and_bad_ones_are_rejected(bench, fo
 
 
 def test_taps_of_another_model_are_an_event_and_get_the_thresholds(bench, folder):
-    start(bench, folder, accept=[0.9, 0.8, 0.7], reject=[0.1, 0.2])
+    start(bench, folder, gate_accept=[0.9, 0.8, 0.7], gate_reject=[0.1, 0.2])
     tap = Tap(request_id="req-9", stage=3, attempt=1, confidence=0.75, model_digest="other")
     bench.say("tap", tap)
     bench.event("HEADS_UNUSED", "other")

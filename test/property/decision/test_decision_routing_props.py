@@ -46,7 +46,7 @@ def contacts(draw, fewest=0):
 def cases(draw):
     now = draw(st.integers(0, 600)) * MINUTE
     deadline = draw(st.one_of(st.just(0), st.integers(1, 900).map(lambda m: now + m * MINUTE)))
-    return Case(
+    case = Case(
         stage=draw(st.integers(1, 3)), score=draw(UNIT), gain=draw(st.floats(-1, 1)), now_ns=now,
         deadline_ns=deadline, regions_bytes=draw(st.integers(0, 10**8)),
         ahead_bytes=draw(st.integers(0, 10**9)), queued_bytes=draw(st.integers(0, 10**9)),
@@ -55,6 +55,21 @@ def cases(draw):
         is_onboard=draw(st.booleans()), is_familiar=draw(st.booleans()),
         is_safe_mode=draw(st.booleans()),
     )
+    if not deadline or draw(st.booleans()):
+        return case
+    # Behind all that is in time, perhaps at another level.
+    more = draw(st.integers(0, 10**9))
+    late = replace(
+        case, deadline_ns=0, ahead_bytes=case.ahead_bytes + more,
+        queued_bytes=case.queued_bytes + more, regions_bytes=draw(st.integers(0, 10**8)),
+    )
+    return replace(case, late=late)
+
+
+def with_facts(case, **facts):
+    """The same facts in the case and in the late one, as ``state_case`` states them."""
+    late = replace(case.late, **facts) if case.late is not None else None
+    return replace(case, late=late, **facts)
 
 
 @st.composite
@@ -65,7 +80,7 @@ def weights(draw):
     return RoutingConfig(
         accept=accept, reject=reject, hurdle=draw(st.tuples(*[st.floats(-1, 1)] * 3)),
         delay_price=draw(price), mb_price=draw(price), base_mb_price=draw(price),
-        joule_price=draw(price), early_share=draw(UNIT), returns_answers=draw(st.booleans()),
+        joule_price=draw(price), early_share=draw(UNIT), serves_late=draw(st.booleans()),
     )
 
 
@@ -98,10 +113,10 @@ def test_waiting_never_delivers_earlier(plan, size, minute, wait):
 @settings(max_examples=300)
 def test_more_confidence_never_turns_towards_the_ground(case, plan, config, other):
     reach = reach_of_contacts(plan)
-    case = replace(case, is_familiar=True)
+    case = with_facts(case, is_familiar=True)
     low, high = sorted((case.score, other))
-    first, second = (route(replace(case, score=s), reach, config) for s in (low, high))
-    alone_in_time = first.answer_ns <= (case.deadline_ns or NEVER_NS - 1)
+    first, second = (route(with_facts(case, score=s), reach, config) for s in (low, high))
+    alone_in_time = first.is_late or first.answer_ns <= (case.deadline_ns or NEVER_NS - 1)
     # Where only the ground's answer can be there in time, being sure of one's own is no help.
     if alone_in_time:
         assert ORDER[first.decision] <= ORDER[second.decision]
@@ -112,20 +127,50 @@ def test_more_confidence_never_turns_towards_the_ground(case, plan, config, othe
 def test_more_gain_never_turns_away_from_the_ground(case, plan, config, other):
     reach = reach_of_contacts(plan)
     low, high = sorted((case.gain, other))
-    first, second = (route(replace(case, gain=g), reach, config) for g in (low, high))
+    first, second = (route(with_facts(case, gain=g), reach, config) for g in (low, high))
     assert ORDER[first.decision] >= ORDER[second.decision]
 
 
 @given(cases(), contacts(), weights())
 @settings(max_examples=300)
-def test_never_offloads_what_no_contact_can_deliver_in_time(case, plan, config):
+def test_never_offloads_what_no_contact_delivers_in_time_unless_late_behind_all(
+    case, plan, config
+):
     reach = reach_of_contacts(plan)
     found = route(case, reach, config)
     if found.decision == OFFLOAD:
-        down = reach.delivered_ns(case.now_ns, case.ahead_bytes + case.regions_bytes)
-        assert down < NEVER_NS and not case.is_safe_mode
-        assert not case.deadline_ns or down <= found.regions_ns <= case.deadline_ns
-        assert config.returns_answers or not case.is_onboard
+        sent = case.late if found.is_late else case
+        down = reach.delivered_ns(case.now_ns, sent.ahead_bytes + sent.regions_bytes)
+        assert down < NEVER_NS and not case.is_safe_mode and not case.is_onboard
+        if found.is_late:
+            assert config.serves_late and found.regions_ns >= down
+        else:
+            assert not case.deadline_ns or down <= found.regions_ns <= case.deadline_ns
+
+
+@given(cases(), contacts(), weights())
+@settings(max_examples=300)
+def test_late_is_only_what_the_deadline_alone_stands_against(case, plan, config):
+    reach = reach_of_contacts(plan)
+    found = route(case, reach, config)
+    if found.is_late:
+        plain = route(replace(case, late=None), reach, config)
+        assert plain.rule == 2 and plain.regions_ns > case.deadline_ns
+        # Before the end only where the answer on board would be too late as well.
+        assert case.stage == 3 or plain.answer_ns > case.deadline_ns
+        assert route(case.late, reach, config).decision == found.decision
+
+
+@given(cases(), weights())
+@settings(max_examples=200)
+def test_blind_to_contacts_only_gain_price_and_thresholds_decide(case, config):
+    found = route(case, None, config)
+    assert not found.is_late and (found.answer_ns, found.regions_ns, found.load) == (0, 0, 0.0)
+    if found.rule == 4:
+        assert found.advantage > config.hurdle[case.stage - 1]
+        assert found.decision == (OFFLOAD if case.stage == 3 else 0)
+    cheaper = route(replace(case, regions_bytes=0, regions_j=0.0), None, config)
+    assert ORDER[cheaper.decision] <= ORDER[found.decision]
 
 
 @given(cases(), contacts(), weights())
@@ -145,7 +190,7 @@ def test_same_case_same_route_and_one_line(case, plan, config):
 def test_fixed_thresholds_are_the_gate(case, plan, accept, shares, budget, has_plan):
     config = GateConfig(
         accept=accept, reject=(accept[0] * shares[0], accept[1] * shares[1]), min_budget_bytes=5)
-    case = replace(case, is_familiar=True, budget_bytes=-1 if budget is None else budget)
+    case = with_facts(case, is_familiar=True, budget_bytes=-1 if budget is None else budget)
     tap = Tap(request_id="r", stage=case.stage, confidence=case.score)
     known = ContactPlan(contacts=plan) if has_plan else None
     decision, _, _ = decide(

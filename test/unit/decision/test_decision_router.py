@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import (
     Contact,
     ContactPlan,
@@ -16,20 +15,17 @@ from eo_nodes.contracts.values import (
     Verdict,
     validate,
 )
+from eo_nodes.decision.casework import Means
 from eo_nodes.decision.heads import Scores
-from eo_nodes.decision.router import (
-    Estimates,
-    Outlook,
-    Router,
-    RouterConfig,
-    with_thresholds,
-)
+from eo_nodes.decision.levels import ANY, LevelFacts, level_named
+from eo_nodes.decision.router import Ahead, Outlook, Router, RouterConfig, ahead_of
+from eo_nodes.decision.routing import RoutingConfig
 
 H = 3600 * 10**9
 PLAN = ContactPlan(
     contacts=(Contact(id="c1", aos_ns=H, los_ns=2 * H, capacity_bytes=3_600_000_000),))
 OUTLOOK = Outlook(plan=PLAN)
-SCENE = Scene(width=100, height=100, raw_bytes=1_000_000)
+SCENE = Scene(width=100, height=100, raw_bytes=1_000_000, modality="optical")
 REQUEST = Request(id="r", scene=SCENE, window=(0, 0, 100, 100), priority=2)
 TAP = Tap(request_id="r", stage=3, confidence=0.9, attempt=4, features=(0.0, 0.0),
           model_digest="d")
@@ -39,6 +35,12 @@ class MadeHeads:
     """Says what it is told."""
 
     length = 2
+    # Whole at half of the bytes, or nearly as good at a twentieth.
+    means = Means(
+        levels={ANY: (LevelFacts(level_named("lossless"), 1.0, 0.5, 0.1),
+                      LevelFacts(level_named("regions_1_20"), 0.9, 0.05, 0.4))},
+        left_gmac=(100.0, 50.0), answer_bytes=700.0,
+    )  # fmt: skip
 
     def __init__(self, correct=0.5, gain=0.3, is_familiar=True):
         self._scores = Scores(correct, 0.5, gain, 0.5, is_familiar)
@@ -97,44 +99,90 @@ def test_consumer_on_board_is_answered_on_board():
     assert verdict.decision == Verdict.ANSWER and "used on board" in verdict.reason
 
 
+def entry(name, kind, size, **facts):
+    return QueueEntry(product_id=name, kind=kind, size_bytes=size, **facts)
+
+
+QUEUE = QueueState(queued_bytes=14_150, total=6, entries=(
+    entry("f", "event", 50), entry("a", "answer", 500, sent_bytes=100),
+    entry("b", "overview", 1000), entry("c", "regions", 3000, priority=2, sent_bytes=1000),
+    entry("d", "regions", 5000, priority=1), entry("e", "refinement", 5700, priority=7),
+))  # fmt: skip
+
+
 def test_the_case_counts_what_goes_first():
-    queue = QueueState(queued_bytes=10_000, entries=(
-        QueueEntry(product_id="a", kind="answer", size_bytes=500, sent_bytes=100),
-        QueueEntry(product_id="b", kind="overview", size_bytes=1000),
-        QueueEntry(product_id="c", kind="regions", priority=2, size_bytes=3000, sent_bytes=1000),
-        QueueEntry(product_id="d", kind="regions", priority=1, size_bytes=5000),
-        QueueEntry(product_id="e", kind="refinement", priority=7, size_bytes=5000),
-        QueueEntry(product_id="f", kind="event", size_bytes=50),
-    ))
-    case = router().case(TAP, REQUEST, replace(OUTLOOK, queue=queue), 7)
-    assert (case.ahead_bytes, case.answer_ahead_bytes) == (400 + 1000 + 2000 + 50, 450)
-    assert (case.queued_bytes, case.now_ns, case.priority) == (10_000, 7, 2)
+    # 8450 B but for the refinement, which every request's own pixels pass.
+    assert ahead_of(QUEUE, 2) == Ahead(50 + 400 + 1000 + 2000, 450, 8450, 8450)
+    assert ahead_of(QUEUE, 1).before_regions == 8450
+    assert ahead_of(None, 2) == Ahead()
+    case = router().case(TAP, REQUEST, replace(OUTLOOK, queue=QUEUE), 7)
+    assert (case.ahead_bytes, case.answer_ahead_bytes, case.queued_bytes) == (3450, 450, 8450)
+    assert (case.now_ns, case.priority, case.late) == (7, 2, None)
+
+
+def test_late_ones_are_passed_by_what_is_in_time_and_wait_for_each_other():
+    queue = replace(QUEUE, late_bytes=5000)  # d, say
+    assert ahead_of(queue, 0) == Ahead(3450, 450, 8450, 3450)
+    asked = replace(REQUEST, deadline_ns=H + 1)
+    case = router().case(TAP, asked, replace(OUTLOOK, queue=queue), 0)
+    assert (case.ahead_bytes, case.late.ahead_bytes, case.late.deadline_ns) == (3450, 8450, 0)
 
 
 @pytest.mark.parametrize(("last", "ahead"), [(2, 9_000), (1, 1_000)])
 def test_what_a_long_queue_does_not_list_may_be_ahead(last, ahead):
     queue = QueueState(queued_bytes=9_000, total=70, entries=(
-        QueueEntry(product_id="a", kind="regions", priority=2, size_bytes=1000),
-        QueueEntry(product_id="b", kind="regions", priority=last, size_bytes=2000),
-    ))  # fmt: skip
-    case = router().case(TAP, REQUEST, replace(OUTLOOK, queue=queue), 7)
-    assert (case.ahead_bytes, case.answer_ahead_bytes) == (ahead, 0)
+        entry("a", "regions", 1000, priority=2), entry("b", "regions", 2000, priority=last)))
+    found = ahead_of(queue, 2)
+    assert (found.before_regions, found.before_answers) == (ahead, 0)
+    # Late ones are never ahead of what is in time.
+    assert ahead_of(replace(queue, late_bytes=4000), 2).before_regions == min(ahead, 5000)
 
 
-def test_expected_bytes_follow_the_window_within_bounds():
-    config = RouterConfig(estimates=Estimates(sent_share=0.5, least_bytes=1000, most_bytes=100_000))
+def test_the_verdict_names_the_level_that_was_weighed_and_what_it_gains():
+    verdict = router().decide(TAP, REQUEST, OUTLOOK, 0)
+    validate(verdict)
+    assert (verdict.level, verdict.gain, verdict.is_late) == ("lossless", 0.3, False)
+    full = replace(OUTLOOK, queue=QueueState(queued_bytes=10**9))
+    verdict = router(RouterConfig(routing=RoutingConfig(mb_price=2.0))).decide(
+        TAP, REQUEST, full, 0)
+    assert (verdict.level, verdict.gain) == ("regions_1_20", pytest.approx(0.27))
+    assert "regions_1_20 50 kB" in verdict.reason
+    only = RouterConfig(routing=RoutingConfig(kinds=("regions",)))
+    assert router(only).decide(TAP, REQUEST, OUTLOOK, 0).level == "regions_1_20"
 
-    def size(window):
-        return router(config).case(TAP, replace(REQUEST, window=window), OUTLOOK, 0).regions_bytes
 
-    assert size((0, 0, 20, 50)) == 50_000
-    assert size((0, 0, 1, 1)) == 1000 and size((0, 0, 100, 100)) == 100_000
-    assert router(config).case(TAP, None, OUTLOOK, 0).regions_bytes == 1000
+def test_a_verdict_of_thresholds_names_no_level():
+    for own in (Router(RouterConfig()), router(RouterConfig(policy="fixed"))):
+        verdict = own.decide(TAP, REQUEST, OUTLOOK, 0)
+        assert (verdict.level, verdict.gain, verdict.is_late) == ("", 0.0, False)
+
+
+def test_a_request_whose_deadline_is_lost_goes_late_behind_the_rest():
+    lost = replace(REQUEST, deadline_ns=H // 2)
+    verdict = router().decide(TAP, lost, OUTLOOK, 0)
+    assert (verdict.decision, verdict.is_late) == (Verdict.OFFLOAD, True)
+    assert "too late for the deadline" in verdict.reason
+    strict = RouterConfig(routing=RoutingConfig(serves_late=False))
+    verdict = router(strict).decide(TAP, lost, OUTLOOK, 0)
+    assert (verdict.decision, verdict.is_late) == (Verdict.ANSWER, False)
+    assert "best effort, no contact before the deadline" in verdict.reason
+
+
+def test_expected_bytes_follow_the_window():
+    def size(request):
+        return router().case(TAP, request, OUTLOOK, 0).regions_bytes
+
+    assert size(replace(REQUEST, window=(0, 0, 20, 50))) == 50_000
+    assert size(REQUEST) == 500_000
+    assert size(None) == 0
 
 
 def test_rest_of_the_answer_is_expected_at_early_taps_only():
-    for stage, left in ((1, 0.5), (2, 0.3), (3, 0.0)):
-        assert router().case(replace(TAP, stage=stage), REQUEST, OUTLOOK, 0).left_s == left
+    for stage, left in ((1, 0.4), (2, 0.2), (3, 0.0)):
+        case = router().case(replace(TAP, stage=stage), REQUEST, OUTLOOK, 0)
+        assert case.left_s == pytest.approx(left)
+        assert (case.answer_bytes, case.level) == (700, "lossless")
+        assert case.reduce_s == pytest.approx(0.2)  # 0.1 s a MB, at half of that speed
 
 
 def test_a_new_plan_is_taken_up():
@@ -143,39 +191,3 @@ def test_a_new_plan_is_taken_up():
     assert own.decide(TAP, REQUEST, Outlook(plan=ContactPlan()), 0).decision == Verdict.ANSWER
     assert own.decide(TAP, REQUEST, OUTLOOK, 0).decision == Verdict.OFFLOAD
     assert "no plan known" in own.decide(TAP, REQUEST, Outlook(), 0).reason
-
-
-# -- telecommands --------------------------------------------------------------------------------
-
-
-def test_thresholds_of_both_policies_by_command():
-    config = with_thresholds(RouterConfig(), {
-        "policy": "fixed", "target": "alike", "accept": [0.9, 0.8, 0.7], "reject": [0.1, 0.2],
-        "sure": [1, 0.9, 0.8], "hurdle": [0.3, 0.2, 0.1], "mb_price": 2, "delay_price": 0.0})
-    assert (config.policy, config.target) == ("fixed", "alike")
-    assert (config.gate.accept, config.gate.reject) == ((0.9, 0.8, 0.7), (0.1, 0.2))
-    assert (config.routing.accept, config.routing.hurdle) == ((1.0, 0.9, 0.8), (0.3, 0.2, 0.1))
-    assert (config.routing.mb_price, config.routing.delay_price) == (2.0, 0.0)
-
-
-@pytest.mark.parametrize(
-    "wanted",
-    [{}, {"accept": [0.9, 0.8]}, {"accept": [0.9, 0.8, 1.1]}, {"reject": [0.99, 0.99]},
-     {"accept": "high"}, {"hurdle": [0.1, None, 0.1]}, {"hurdle": [True, 0.1, 0.1]},
-     {"sure": [0.1, float("nan"), 0.1]}, {"mb_price": -1}, {"mb_price": [1]},
-     {"mb_price": float("inf")}, {"policy": "random"}, {"target": 3}, {"limit": 1}],
-)  # fmt: skip
-def test_bad_thresholds_are_refused_and_change_nothing(wanted):
-    config = RouterConfig()
-    with pytest.raises(ConfigError):
-        with_thresholds(config, wanted)
-    assert config == RouterConfig()
-
-
-def test_gate_thresholds_take_effect_at_once():
-    own = Router(RouterConfig())
-    assert own.decide(TAP, REQUEST, OUTLOOK, 0).decision == Verdict.ANSWER
-    own.config = with_thresholds(own.config, {"accept": [0.99, 0.99, 0.95]})
-    assert own.decide(TAP, REQUEST, OUTLOOK, 0).decision == Verdict.OFFLOAD
-
-

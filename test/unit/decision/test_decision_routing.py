@@ -85,6 +85,7 @@ def test_reach_refuses_overlap_lengths_and_margin(facts):
         ({"is_safe_mode": True}, 2, ANSWER, ALONE),
         ({"is_safe_mode": True, "stage": 1}, 2, CONTINUE, ALONE),
         ({"is_onboard": True}, 2, ANSWER, ALONE),
+        ({"is_onboard": True, "deadline_ns": 4 * H, "stage": 2}, 2, CONTINUE, ALONE),
         ({"deadline_ns": H}, 2, ANSWER, ALONE),
         ({"deadline_ns": H + S - 1}, 2, ANSWER, ALONE),
         ({"deadline_ns": H + S}, 4, OFFLOAD, BOTH),
@@ -159,19 +160,73 @@ def test_priority_outweighs_a_full_link():
     assert route(replace(case, priority=3), REACH, config).decision == OFFLOAD
 
 
-def test_consumer_on_board_may_wait_where_answers_come_back():
-    config = replace(CONFIG, returns_answers=True)
-    onboard = replace(CASE, is_onboard=True)
-    assert route(onboard, REACH, config).decision == OFFLOAD
-    # Down at the end of the first contact, back only in the second.
-    late = replace(onboard, ahead_bytes=598_000_000, ground_s=30.0, deadline_ns=2 * H)
-    found = route(late, REACH, config)
-    assert (found.decision, found.barrier) == (ANSWER, "no contact can deliver in time")
-    assert route(replace(late, deadline_ns=4 * H), REACH, config).regions_ns == 3 * H
+# -- late ----------------------------------------------------------------------------------------
+
+# The first contact opens at one hour: a deadline of half an hour is lost for any answer, one of
+# an hour and a second for what is more than 1 MB.
+LATE = replace(CASE, gain=0.15, ahead_bytes=5_000_000, level="lossy")
 
 
-def test_without_a_plan_only_thresholds_decide():
-    config = replace(CONFIG, reject=(0.0, 0.0, 0.4))
+@pytest.mark.parametrize(
+    ("change", "rule", "decision", "is_late"),
+    [
+        ({"deadline_ns": H // 2}, 4, OFFLOAD, True),
+        ({"deadline_ns": H // 2, "stage": 1, "left_j": 200.0}, 4, OFFLOAD, True),
+        # The answer on board can still be in time: first that one, then what is late.
+        ({"deadline_ns": H + S // 2}, 4, OFFLOAD, True),
+        ({"deadline_ns": H + S // 2, "stage": 1}, 2, CONTINUE, False),
+        ({"deadline_ns": H + S}, 4, OFFLOAD, False),
+        ({"deadline_ns": H // 2, "score": 0.95}, 1, ANSWER, False),
+        ({"deadline_ns": H // 2, "is_safe_mode": True}, 2, ANSWER, False),
+        ({"deadline_ns": H // 2, "is_onboard": True}, 2, ANSWER, False),
+        ({"deadline_ns": H // 2, "is_familiar": False}, 3, OFFLOAD, True),
+    ],
+)  # fmt: skip
+def test_what_is_too_late_for_its_deadline_is_asked_behind_the_rest(
+    change, rule, decision, is_late
+):
+    late = replace(LATE, **{k: v for k, v in change.items() if k != "deadline_ns"})
+    found = route(replace(CASE, late=late, **change), REACH, CONFIG)
+    assert (found.rule, found.decision, found.is_late) == (rule, decision, is_late)
+    if is_late:  # 5 MB ahead and 1 MB: six seconds into the contact, however late that is
+        assert found.regions_ns == H + 6 * S
+
+
+def test_what_is_late_and_not_worth_it_is_answered_on_board():
+    case = replace(CASE, deadline_ns=H // 2, late=replace(LATE, gain=0.001))
+    found = route(case, REACH, CONFIG)
+    assert (found.rule, found.decision, found.is_late) == (5, ANSWER, True)
+    full = replace(case, late=replace(LATE, ahead_bytes=2 * 10**9))
+    assert route(full, REACH, CONFIG).barrier == "the plan has no room"
+
+
+def test_late_requests_are_served_only_where_set_so():
+    case = replace(CASE, deadline_ns=H // 2, late=LATE)
+    for config in (replace(CONFIG, serves_late=False), fixed(GateConfig())):
+        found = route(case, REACH, config)
+        assert (found.is_late, found.barrier) == (False, "no contact before the deadline")
+
+
+# -- without a plan ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "decision", "delivery"),
+    [
+        ({}, OFFLOAD, BOTH), ({"gain": 0.02}, ANSWER, ALONE), ({"stage": 1}, CONTINUE, BOTH),
+        ({"is_onboard": True}, ANSWER, ALONE), ({"is_safe_mode": True}, ANSWER, ALONE),
+        ({"regions_bytes": 400_000_000}, ANSWER, ALONE), ({"regions_j": 200.0}, ANSWER, ALONE),
+    ],
+)  # fmt: skip
+def test_blind_to_contacts_the_gain_less_its_price_decides(change, decision, delivery):
+    config = replace(CONFIG, base_mb_price=0.0005, joule_price=0.001)
+    found = route(replace(CASE, **change), None, config)
+    assert (found.decision, found.delivery) == (decision, delivery)
+    assert (found.answer_ns, found.regions_ns, found.load) == (0, 0, 0.0)
+
+
+def test_without_a_plan_reject_thresholds_hold_too():
+    config = replace(CONFIG, reject=(0.0, 0.0, 0.4), hurdle=(inf, inf, inf))
     assert route(CASE, None, config).decision == ANSWER
     assert route(replace(CASE, score=0.3), None, config).decision == OFFLOAD
 
@@ -186,7 +241,8 @@ def test_fixed_thresholds_take_the_gate_and_weigh_nothing():
 @pytest.mark.parametrize(
     "facts",
     [{"accept": (0.9, 0.9)}, {"hurdle": (0.1, float("nan"), 0.1)}, {"mb_price": -1.0},
-     {"early_share": 1.5}, {"reject": (0.99, 0.0, 0.0)}, {"delay_price": inf}],
+     {"early_share": 1.5}, {"reject": (0.99, 0.0, 0.0)}, {"delay_price": inf},
+     {"kinds": ()}, {"kinds": ("lossy", "loud")}],
 )  # fmt: skip
 def test_wrong_weights_are_refused(facts):
     with pytest.raises(ConfigError):
@@ -206,6 +262,8 @@ def test_wrong_weights_are_refused(facts):
         ({"gain": 0.001}, ("stays under 0.020",)),
         ({"is_familiar": False}, ("unlike what the scores know", "the ground is asked")),
         ({"ahead_bytes": 2 * 10**9}, ("the plan has no room", "never")),
+        ({"deadline_ns": H // 2, "late": LATE}, (
+            "too late for the deadline, advantage", "lossy 1000 kB behind 5000 kB")),
     ],
 )  # fmt: skip
 def test_a_route_says_why_in_one_line(change, words):

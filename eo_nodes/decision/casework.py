@@ -1,0 +1,217 @@
+"""Stating the case of a request at a tap: one function for the node and for the study.
+
+Purpose: the level whose pixels are worth most, what they are expected to cost, what goes before
+them; then the same as a late one. Non-purpose: deciding (``routing``), scores (``heads``), where
+the queue is known from (``router``, the study).
+
+What is not known before it is done is expected: ``Means`` of a validation split, which come with
+the heads, over the speed and power of a machine (``Machine``) make ``Estimates``.
+
+Source: own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Any
+
+from eo_nodes.decision.levels import (
+    STATED,
+    ByModality,
+    as_plain,
+    best_level,
+    facts_for,
+    from_plain,
+)
+from eo_nodes.decision.reach import Reach
+from eo_nodes.decision.routing import Case, RoutingConfig, byte_price, load_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """Means of the validation split, of one pair of models; without them what is stated here.
+
+    Attributes:
+        levels: what each level keeps and costs, by modality.
+        left_gmac: 10^9 multiply-accumulates from taps 1 and 2 to the end of an answer.
+        ground_gmac: of the regular model. answer_bytes: of an answer's file.
+    """
+
+    levels: ByModality = field(default_factory=lambda: STATED)
+    left_gmac: tuple[float, float] = (0.1, 0.08)
+    ground_gmac: float = 5.0
+    answer_bytes: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Speed and power of the computers; stated, not measured.
+
+    Attributes:
+        gmac_s: seconds for 10^9 multiply-accumulates on board. gmac_j: their energy.
+        ground_gmac_s: seconds for as many on the ground. ground_s: what is spent there besides.
+        coding_scale: coding time on board over that of the machine that made the means.
+        coding_w: power of coding. mb_j: energy of sending 10^6 bytes.
+    """
+
+    gmac_s: float = 0.004
+    gmac_j: float = 0.02
+    ground_gmac_s: float = 0.0004
+    ground_s: float = 10.0
+    coding_scale: float = 2.0
+    coding_w: float = 15.0
+    mb_j: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What is expected before it is known, on one machine.
+
+    Attributes:
+        left_s, left_j: of the rest of an answer from taps 1, 2 and 3 on.
+        levels: ``code_s`` is of this machine. Else as ``Means`` and ``Machine``.
+    """
+
+    levels: ByModality
+    left_s: tuple[float, float, float]
+    left_j: tuple[float, float, float]
+    answer_bytes: int
+    ground_s: float
+    coding_w: float
+    mb_j: float
+
+
+def estimates_of(means: Means, machine: Machine) -> Estimates:
+    """Means of models at the speed of a machine."""
+    left = (*means.left_gmac, 0.0)
+    return Estimates(
+        levels={
+            modality: tuple(replace(f, code_s=f.code_s * machine.coding_scale) for f in facts)
+            for modality, facts in means.levels.items()
+        },
+        left_s=(left[0] * machine.gmac_s, left[1] * machine.gmac_s, 0.0),
+        left_j=(left[0] * machine.gmac_j, left[1] * machine.gmac_j, 0.0),
+        answer_bytes=round(means.answer_bytes),
+        ground_s=machine.ground_s + means.ground_gmac * machine.ground_gmac_s,
+        coding_w=machine.coding_w, mb_j=machine.mb_j,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What scores say of a request at a tap; see ``heads.Scores``.
+
+    Attributes:
+        score: chance that the answer on board is right. gain: with lossless pixels.
+        is_familiar: False where the scores abstain.
+    """
+
+    score: float
+    gain: float = 0.0
+    is_familiar: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is known of a request.
+
+    Attributes:
+        raw_bytes: of its window as the sensor stores it; 0 where not known. modality: of its scene.
+        deadline_ns: orbital time, 0: none. priority: 0 to 7. is_onboard: its answer is used there.
+    """
+
+    raw_bytes: float = 0.0
+    modality: str = ""
+    deadline_ns: int = 0
+    priority: int = 0
+    is_onboard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What waits for the link, bytes.
+
+    Attributes:
+        before_regions: goes before new pixels of this priority. before_answers: before an answer.
+        before_late: before late pixels. in_time: all but late ones and what goes after pixels.
+    """
+
+    before_regions: float = 0.0
+    before_answers: float = 0.0
+    before_late: float = 0.0
+    in_time: float = 0.0
+
+
+def state_case(
+    stage: int, said: Said, asked: Asked, ahead: Ahead, *, now_ns: int, estimates: Estimates,
+    reach: Reach | None, config: RoutingConfig, is_safe_mode: bool = False, budget_bytes: int = -1,
+) -> Case:
+    """State the case of a request at a tap, and where it has a deadline that of a late one.
+
+    Args:
+        stage: 1 to 3. reach: coming contacts, None where no plan is known; ``ahead`` is then 0.
+        is_safe_mode, budget_bytes: as `Case`.
+    """
+    case = Case(
+        stage=stage, score=said.score, gain=said.gain, now_ns=now_ns,
+        deadline_ns=asked.deadline_ns, answer_bytes=estimates.answer_bytes,
+        answer_ahead_bytes=int(ahead.before_answers), left_s=estimates.left_s[stage - 1],
+        ground_s=estimates.ground_s, left_j=estimates.left_j[stage - 1], priority=asked.priority,
+        is_onboard=asked.is_onboard, is_familiar=said.is_familiar, is_safe_mode=is_safe_mode,
+        budget_bytes=budget_bytes,
+    )  # fmt: skip
+    late = None
+    if asked.deadline_ns and not asked.is_onboard and reach is not None and config.serves_late:
+        late = _at_best_level(
+            replace(case, deadline_ns=0), asked, ahead.before_late, ahead.before_late,
+            estimates, reach, config,
+        )  # fmt: skip
+    case = _at_best_level(
+        case, asked, ahead.before_regions, ahead.in_time, estimates, reach, config)
+    return replace(case, late=late) if late is not None else case
+
+
+def _at_best_level(
+    case: Case, asked: Asked, before: float, competing: float, estimates: Estimates,
+    reach: Reach | None, config: RoutingConfig,
+) -> Case:
+    """The case with the level that is worth most behind what goes before it."""
+    load = load_of(case.now_ns, competing, reach, config)
+    level, size = best_level(
+        case.gain * (1.0 + config.priority_step * case.priority), asked.raw_bytes,
+        facts_for(estimates.levels, asked.modality, config.kinds), byte_price(load, config),
+    )  # fmt: skip
+    code_s = level.code_s * asked.raw_bytes * 1e-6
+    return replace(
+        case, level=level.level.name, gain=case.gain * level.keeps, regions_bytes=int(size),
+        ahead_bytes=int(before), queued_bytes=int(competing), reduce_s=code_s,
+        regions_j=code_s * estimates.coding_w + size * 1e-6 * estimates.mb_j,
+    )  # fmt: skip
+
+
+# -- decision.json -------------------------------------------------------------------------------
+
+
+def means_as_plain(means: Means) -> dict[str, Any]:
+    """Entry ``means`` of ``decision.json``."""
+    return {"levels": as_plain(means.levels), "left_gmac": list(means.left_gmac),
+            "ground_gmac": means.ground_gmac, "answer_bytes": means.answer_bytes}
+
+
+def means_from_plain(entry: Mapping[str, Any]) -> Means:
+    """Inverse of `means_as_plain`.
+
+    Raises:
+        KeyError, TypeError, ValueError: no such entry, or a number out of range.
+    """
+    first, second = (float(v) for v in entry["left_gmac"])
+    found = Means(
+        levels=from_plain(entry["levels"]), left_gmac=(first, second),
+        ground_gmac=float(entry["ground_gmac"]), answer_bytes=float(entry["answer_bytes"]),
+    )  # fmt: skip
+    numbers = (first, second, found.ground_gmac, found.answer_bytes)
+    if not all(isfinite(v) and v >= 0 for v in numbers):
+        raise ValueError(f"means: {numbers} holds a number that is negative or not finite")
+    return found
