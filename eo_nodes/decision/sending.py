@@ -3,10 +3,11 @@
 Purpose: the one path that node, study and evaluation choose regions by. Non-purpose: coding, which
 a `Coder` does (``imaging.coder.RegionCoder``).
 
-Theory of operation: the window is cut into cells; a cell whose relevance sits in a small part of it
-is cut again, so that small things cost few bytes. Coder and ``value`` give bytes and gain of each
-option; the ladder is climbed as far as the real product file fits. Regions are written best first,
-so that a file that a pass breaks off holds what matters most.
+Theory of operation: the window is cut into cells (``cutting``). The coder's estimates and ``value``
+give bytes and gain of each option of each cell, above each overview. The overview that gains most
+by estimate is coded, its ladder climbed as far as the real product file fits, and what that says of
+the estimates tells whether another overview is worth trying. Regions are written best first, so
+that a file that a pass breaks off holds what matters most.
 
 Source: own.
 """
@@ -23,31 +24,32 @@ from numpy.typing import NDArray
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import Region
 
-from .regions import cells, merge, relative
-from .value import DROPPED, Floats, Option, Rung, Shown, choice, gains, ladder, seen, within
+from .cutting import Window, cut
+from .regions import merge, relative
+from .value import DROPPED, Floats, Ladder, Option, Shown, gains, ladders, seen, within
 
-Window = tuple[int, int, int, int]
 Base = tuple[float, float]
 _DIGITS = 9
 _LEAST_SUM = 1e-9
+_NOTHING = -1e9
 _TRIED = 2
-"""Overviews whose ladders are really climbed: those that gain most by estimate."""
+"""Overviews whose ladders are really climbed at most: those that gain most by estimate."""
 
 
 class Estimate(Protocol):
-    """Of one cell at K options: bytes with a head, and the detail shown; see ``imaging.rate``."""
+    """Of N cells at K options: bytes with a head, and the detail shown; see ``imaging.rate``."""
 
     @property
     def bytes(self) -> Floats:
-        """(K,) coded."""
+        """(N, K) coded."""
 
     @property
     def shown(self) -> Floats:
-        """(K,) share of all detail, [0, 1]."""
+        """(N, K) share of all detail, [0, 1]."""
 
     @property
     def fine(self) -> Floats:
-        """(K,) share of fine detail, [0, 1]."""
+        """(N, K) share of fine detail, [0, 1]."""
 
 
 class Coder(Protocol):
@@ -63,8 +65,12 @@ class Coder(Protocol):
     def overview_scale(self) -> float:
         """Side length of the smallest overview."""
 
-    def estimate(self, window: Sequence[int], options: Sequence[Base]) -> Estimate:
-        """One cell at (scale, step)."""
+    @property
+    def head_size(self) -> int:
+        """Bytes of a product file that holds nothing."""
+
+    def estimate(self, windows: Sequence[Sequence[int]], options: Sequence[Base]) -> Estimate:
+        """Cells at (scale, step)."""
 
     def size(self, regions: Sequence[Region], base: Base | None) -> int:
         """Bytes of the product file of these regions over an overview; None: the smallest."""
@@ -111,14 +117,12 @@ class Plan:
         regions: tile the window, those sent first, best first; ``codec`` names the quality.
         base: the overview, as ``Coder.size`` takes it.
         gain: over sending nothing, 1 for all of it exactly.
-        next_gain: of the first rung that did not fit, 0 if all did.
         rungs, climbed: length of the ladder, and how much of it.
     """
 
     regions: tuple[Region, ...]
     base: Base | None
     gain: float
-    next_gain: float
     rungs: int
     climbed: int
 
@@ -146,75 +150,112 @@ def plan(
     Raises:
         ConfigError: relevance, window or configuration break their contract.
     """
-    places, shares, sizes = score(relative(relevance), window, config)
-    options, bases = _offers(coder, config)
-    offers = [*((o.scale, o.step) for o in options), *bases]
-    found = [coder.estimate(place, offers) for place in places]
-    shown = Shown(
-        np.stack([f.shown for f in found]), np.stack([f.fine for f in found]),
-        tuple(scale for scale, _ in offers))
-    levels = seen(shown, sizes, config.needed_px)
-    costs = np.stack([f.bytes for f in found])[:, : len(options)]
-    dropped = _regions(places, shares, choice((), 0, len(places)), options)
-    # Of one window: all of it exactly gains 1, so that a price means the same for any window.
-    weights = shares / max(float(shares.sum()), _LEAST_SUM)
-    starts: list[_Start] = []
-    for number, base in enumerate((None, *bases)):
-        size = coder.size(dropped, base)
-        known = levels[:, len(options) + number - 1] if base else np.zeros(len(places))
-        rungs = ladder(costs, gains(weights, levels[:, : len(options)], known),
-                       least_gain_per_byte=least_gain_per_byte)
-        starts.append(_Start(base, size, float((weights * known).sum()), rungs))
+    work = _Work(relevance, window, coder, config, least_gain_per_byte)
     limit = np.inf if budget_bytes is None else budget_bytes
-    # Where no overview fits, the smallest goes all the same: it always goes first.
-    starts = [s for s in starts if s.size <= limit] or [min(starts, key=lambda s: s.size)]
-    starts.sort(key=lambda s: -s.guess(limit, least_gain_per_byte))  # stable: the smallest first
-    made = [_climb(places, shares, options, start, coder, budget_bytes)
-            for start in starts[:_TRIED]]
-    return max(made, key=lambda m: round(
-        m.gain - least_gain_per_byte * coder.size(m.regions, m.base), _DIGITS))
+    left = list(work.starts)
+    made: list[tuple[float, Plan]] = []
+    while left and len(made) < _TRIED:
+        best = max(left, key=lambda start: work.guess(start, limit))  # of equals the smallest
+        guess = work.guess(best, limit)
+        if guess == _NOTHING or (made and guess <= max(m[0] for m in made)):
+            break
+        left.remove(best)
+        found = work.climb(best, limit)
+        if found is not None:
+            made.append(found)
+    if not made:  # the smallest goes all the same: it always goes first
+        made.append(work.smallest())
+    return max(made, key=lambda m: m[0])[1]
 
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """An overview with its bytes, what it gains, and the ladder above it."""
+    """An overview with its estimated bytes beside the head, what it gains, and its ladder."""
 
     base: Base | None
-    size: float
+    bytes: float
     gain: float
-    rungs: list[Rung]
-
-    def guess(self, limit: float, price: float) -> float:
-        """Net gain within a limit, by estimated bytes."""
-        left, gain = limit - self.size, self.gain - price * self.size
-        for rung in self.rungs:
-            if rung.bytes > left:
-                break
-            left -= rung.bytes
-            gain += rung.gain - price * rung.bytes
-        return round(gain, _DIGITS)
+    ladder: Ladder
+    totals: Floats
+    gained: Floats
 
 
-def _climb(
-    places: Sequence[Window], shares: Floats, options: Sequence[Option], start: _Start,
-    coder: Coder, budget_bytes: float | None,
-) -> Plan:
-    """As far up one ladder as the budget reaches."""
-    rungs, base = start.rungs, start.base
-    made: dict[int, tuple[Region, ...]] = {}
+class _Work:
+    """One request's cells, options and ladders; ``ratio``: real to estimated bytes so far."""
 
-    def regions(count: int) -> tuple[Region, ...]:
-        if count not in made:
-            made[count] = _regions(places, shares, choice(rungs, count, len(places)), options)
-        return made[count]
+    def __init__(
+        self, relevance: NDArray[np.floating], window: Sequence[int], coder: Coder,
+        config: SendingConfig, price: float,
+    ) -> None:
+        self._coder, self._price, self.ratio = coder, price, 1.0
+        self._places, self._shares, sizes = cut(
+            relative(relevance), window, cell_px=config.cell_px, most=config.most,
+            fine_px=config.fine_px, floor=config.floor)
+        self._options, bases = _offers(coder, config)
+        count = len(self._options)
+        offers = [*((o.scale, o.step) for o in self._options), *bases]
+        found = coder.estimate([*self._places, tuple(window)], offers)
+        shown = Shown(found.shown[:-1], found.fine[:-1], tuple(scale for scale, _ in offers))
+        levels = seen(shown, sizes, config.needed_px)
+        # Of one window: all of it exactly gains 1, so that a price means the same for any window.
+        weights = self._shares / max(float(self._shares.sum()), _LEAST_SUM)
+        known = np.hstack([np.zeros((len(weights), 1)), levels[:, count:]])
+        values = np.stack([gains(weights, levels[:, :count], base) for base in known.T])
+        rungs = ladders(found.bytes[:-1, :count], values, least_gain_per_byte=price)
+        self._smallest = coder.size((), None)
+        sizes_of = [self._smallest - coder.head_size, *found.bytes[-1, count:]]
+        self.starts = [
+            _Start(base, float(size), float(gain), rung, _totals(rung.bytes), _totals(rung.gains))
+            for base, size, gain, rung in zip(
+                (None, *bases), sizes_of, weights @ known, rungs, strict=True)
+        ]
 
-    count = len(rungs)
-    if budget_bytes is not None:
-        count = within(count, budget_bytes, lambda n: coder.size(regions(n), base))
-    return Plan(
-        regions(count), base, start.gain + sum(r.gain for r in rungs[:count]),
-        rungs[count].gain if count < len(rungs) else 0.0, len(rungs), count,
-    )  # fmt: skip
+    def guess(self, start: _Start, limit: float) -> float:
+        """Net gain within a limit by estimated bytes; ``_NOTHING`` where it does not fit."""
+        size = self._coder.head_size + start.bytes * (self.ratio if start.base else 1.0)
+        if size > limit:
+            return _NOTHING
+        bytes_ = size + start.totals * self.ratio
+        count = int(np.searchsorted(bytes_, limit, side="right")) - 1
+        return self._net(start, count, float(bytes_[count]))
+
+    def _net(self, start: _Start, count: int, bytes_: float) -> float:
+        return round(float(start.gain + start.gained[count]) - self._price * bytes_, _DIGITS)
+
+    def climb(self, start: _Start, limit: float) -> tuple[float, Plan] | None:
+        """Net gain and plan as far up one ladder as the limit reaches; None: not even its foot."""
+        made: dict[int, tuple[tuple[Region, ...], int]] = {}
+
+        def size(count: int) -> int:
+            if count not in made:
+                chosen = start.ladder.choice(count, len(self._places))
+                regions = _regions(self._places, self._shares, chosen, self._options)
+                made[count] = regions, self._coder.size(regions, start.base)
+            return made[count][1]
+
+        foot = size(0)
+        if foot > limit:
+            self.ratio = max(self.ratio, foot / max(start.bytes, 1.0))
+            return None
+        if start.base:
+            self.ratio = max(foot - self._coder.head_size, 1.0) / max(start.bytes, 1.0)
+        count = len(start.ladder)
+        if np.isfinite(limit):
+            count, self.ratio = within(start.totals, limit, size, fixed=foot, ratio=self.ratio)
+        net = self._net(start, count, size(count))
+        gain = float(start.gain + start.gained[count])
+        return net, Plan(made[count][0], start.base, gain, len(start.ladder), count)
+
+    def smallest(self) -> tuple[float, Plan]:
+        """Nothing but the overview of fewest bytes, by estimate."""
+        start = min(self.starts, key=lambda s: s.bytes)
+        chosen = start.ladder.choice(0, len(self._places))
+        regions = _regions(self._places, self._shares, chosen, self._options)
+        return start.gain, Plan(regions, start.base, start.gain, len(start.ladder), 0)
+
+
+def _totals(steps: Floats) -> Floats:
+    return np.concatenate([[0.0], np.cumsum(steps)])
 
 
 def _offers(coder: Coder, config: SendingConfig) -> tuple[list[Option], list[Base]]:
@@ -249,62 +290,3 @@ def _regions(
         ))  # fmt: skip
     merged = merge(made)
     return tuple(sorted(merged, key=lambda r: (r.action == "drop", -r.relevance)))
-
-
-def score(
-    relevance: Floats, window: Sequence[int], config: SendingConfig
-) -> tuple[list[Window], Floats, Floats]:
-    """Cells of a window with their relevance and the side of the smallest thing in them.
-
-    Args:
-        relevance: (rows, columns); NaN counts as 0.
-    Returns:
-        Windows that tile the window; relevance (N,) in [0, 1]; sizes (N,) in scene pixels,
-        NaN where nothing stands out.
-    """
-    sides = (window[3], window[2])
-    grid = tuple(min(config.most, max(1, round(s / config.cell_px))) for s in sides)
-    if relevance.ndim != 2 or 0 in relevance.shape:
-        raise ConfigError(f"sending: relevance of shape {relevance.shape}")
-    clean = np.clip(np.nan_to_num(relevance, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
-    places: list[Window] = []
-    shares: list[float] = []
-    sizes: list[float] = []
-    for place in cells(window, (grid[0], grid[1])):
-        part = _part(clean, place, window)
-        size = _smallest(part, place)
-        quarters = [place]
-        if not np.isnan(size) and config.fine_px and min(place[2:]) >= 2 * config.fine_px:
-            quarters = cells(place, (2, 2))
-        for quarter in quarters:
-            highest = float(_part(clean, quarter, window).max())
-            stands_out = len(quarters) == 1 or highest >= part.max() / 2
-            # What is left of a cell that was cut counts by its area, or cutting would raise it.
-            weight = 1.0 if stands_out else quarter[2] * quarter[3] / (place[2] * place[3])
-            places.append(quarter)
-            shares.append(weight * max(config.floor, highest))
-            sizes.append(size if stands_out else np.nan)
-    return places, np.array(shares), np.array(sizes)
-
-
-def _part(relevance: Floats, place: Window, window: Sequence[int]) -> Floats:
-    """Cells of the relevance map that a place touches."""
-    x, y, width, height = window
-    rows, cols = relevance.shape
-    left, top = (place[0] - x) * cols // width, (place[1] - y) * rows // height
-    right = -(-(place[0] + place[2] - x) * cols // width)
-    bottom = -(-(place[1] + place[3] - y) * rows // height)
-    return relevance[top : max(bottom, top + 1), left : max(right, left + 1)]
-
-
-def _smallest(part: Floats, place: Window) -> float:
-    """Side of what stands out in a place, scene pixels; NaN when its relevance is even.
-
-    What is at least half as relevant as the best stands out; a thing is as large as the area that
-    does, spread over what may be several things, so it is at most that.
-    """
-    peak = float(part.max())
-    share = float((part >= peak / 2).mean())
-    if part.size < 4 or share > 0.5 or peak <= 0:
-        return float("nan")
-    return float(np.sqrt(share * place[2] * place[3]))

@@ -16,14 +16,16 @@ smallest thing in the cell that the prompt may mean and ``needed`` what a model 
 so downsampling costs most where small objects are and little where things are large.
 
 Of each cell only the upper convex hull of (bytes, gain) counts. Its edges, of all cells, sorted by
-slope, form one ladder: every prefix is a choice, and more of it only adds. ``within`` finds how far
-the budget reaches, by really coding the choice.
+slope, form one ladder: every prefix is a choice, and more of it only adds. All hulls, above several
+overviews, are walked at once, an edge a step. ``within`` finds how far the budget reaches: it asks
+what a choice takes as really coded where the estimates say that the budget ends, corrects them by
+the answer, and is content with all but a fiftieth of the budget, so that little is coded in vain.
 
 - Bound: a prefix is the optimum of its own cost (Sinha and Zoltners 1979), and for any budget the
   best choice gains less than the prefix plus the next rung: at most one item is lost.
-- Monotone: the bisection asks at the same places whatever the budget, so more budget never gives a
-  shorter prefix, even if coding a larger choice should take fewer bytes. Nothing behind a rung that
-  does not fit is taken in its stead: that would gain a little and cost this.
+- Monotone: of a budget counts what is below a mark, a fiftieth from one to the next. So more budget
+  never gives a shorter prefix, as long as coding a longer one does not take fewer bytes. Nothing
+  behind a rung that does not fit is taken in its stead: that would gain a little and cost this.
 - A byte has a price when others wait for the contact: rungs that gain less a byte are left out.
 
 Source: greedy on convex hulls for the multiple-choice knapsack, Sinha and Zoltners 1979, Operations
@@ -49,6 +51,8 @@ FINE_SIDES = 2.0
 """Things of up to so many times the needed side are made of fine detail."""
 _LAST = 0.05
 _NEVER_BELOW = 1e-12
+_CONTENT = 1.02
+_TOLD = 4  # places that are asked at by estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +68,24 @@ class Option:
             raise ConfigError(f"value: option {self.scale}, {self.step}")
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One step up the ladder: ``cell`` changes to ``option`` for so many bytes and gain more."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Ladder:
+    """Steps of R rungs, steepest first: ``cells`` changes to ``options`` for so many ``bytes``
+    and ``gains`` more; (R,) each."""
 
-    cell: int
-    option: int
-    bytes: float
-    gain: float
+    cells: Ints
+    options: Ints
+    bytes: Floats
+    gains: Floats
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def choice(self, count: int, cells: int) -> Ints:
+        """(cells,) option of each cell after the first ``count`` rungs; ``DROPPED`` for none."""
+        chosen = np.full(cells, DROPPED, np.int64)
+        chosen[self.cells[:count]] = self.options[:count]  # of several the last, the highest
+        return chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,82 +145,92 @@ def gains(relevance: Sequence[float] | Floats, options: Floats, base: Floats) ->
     return np.asarray(share[:, None] * np.maximum(options - base[:, None], 0.0))
 
 
-def hull(costs: Sequence[float] | Floats, values: Sequence[float] | Floats) -> list[int]:
-    """Options of one cell on the upper convex hull from (0, 0), cheapest first.
+def ladders(
+    costs: Floats, values: Floats, *, least_gain_per_byte: float = 0.0
+) -> list[Ladder]:
+    """Edges of all cells' upper convex hulls from (0, 0), steepest first; of equals the first cell.
 
-    What costs more and gains no more, or lies below the line between its neighbours, is left out.
-    """
-    order = sorted(range(len(costs)), key=lambda k: (costs[k], -values[k]))
-    chosen: list[int] = []
-    for k in order:
-        while True:
-            x1, y1 = (costs[chosen[-1]], values[chosen[-1]]) if chosen else (0.0, 0.0)
-            if values[k] <= y1 + _NEVER_BELOW:
-                break
-            x0, y0 = (costs[chosen[-2]], values[chosen[-2]]) if len(chosen) > 1 else (0.0, 0.0)
-            if chosen and (y1 - y0) * (costs[k] - x1) <= (values[k] - y1) * (x1 - x0):
-                chosen.pop()
-                continue
-            chosen.append(k)
-            break
-    return chosen
-
-
-def ladder(costs: Floats, values: Floats, *, least_gain_per_byte: float = 0.0) -> list[Rung]:
-    """Edges of all cells' hulls, steepest first; among equals the earlier cell.
+    What costs more and gains no more, or lies on or below the line between its neighbours, is left
+    out.
 
     Args:
-        costs: (N, K) bytes, > 0. values: (N, K) gains, 0 or more.
+        costs: (N, K) bytes, > 0. values: (B, N, K) gains, 0 or more, above each of B overviews.
         least_gain_per_byte: price of a byte; 0 while nothing else waits for it.
+    Returns:
+        B ladders.
     Raises:
         ConfigError: shapes differ, or a cost is not positive and finite.
     """
-    if costs.shape != values.shape or costs.ndim != 2:
+    if values.ndim != 3 or costs.shape != values.shape[1:]:
         raise ConfigError(f"value: costs {costs.shape}, values {values.shape}")
     if not np.isfinite(costs).all() or (costs <= 0).any():
         raise ConfigError("value: a cost is not positive and finite")
-    rungs: list[tuple[float, int, int, Rung]] = []
-    for cell in range(len(costs)):
-        bytes_, gain, last = 0.0, 0.0, np.inf
-        for place, option in enumerate(hull(costs[cell], values[cell])):
-            more, better = float(costs[cell, option]) - bytes_, float(values[cell, option]) - gain
-            slope = min(better / max(more, _NEVER_BELOW), last)  # equal up to rounding
-            if slope < least_gain_per_byte:
-                break
-            rungs.append((-slope, cell, place, Rung(cell, option, more, better)))
-            bytes_, gain = float(costs[cell, option]), float(values[cell, option])
-            last = slope
-    rungs.sort(key=lambda r: r[:3])
-    return [rung for *_, rung in rungs]
+    bases, cells, count = values.shape
+    order = np.argsort(-costs, axis=1, kind="stable")  # of equal slopes the farthest is first
+    x = np.tile(np.take_along_axis(costs, order, 1), (bases, 1))
+    y = np.take_along_axis(values, order[None], 2).reshape(-1, count)
+    at = np.arange(len(x))
+    at_x, at_y, last = np.zeros(len(x)), np.zeros(len(x)), np.full(len(x), np.inf)
+    edges: list[tuple[Ints, Ints, Floats, Floats, Floats]] = []
+    while len(at):
+        more, better = x[at] - at_x[:, None], y[at] - at_y[:, None]
+        rises = (better > _NEVER_BELOW) & (more > 0)
+        slopes = np.where(rises, better / np.where(rises, more, 1.0), -1.0)
+        best = slopes.argmax(axis=1)
+        row = np.arange(len(at))
+        slope = np.minimum(slopes[row, best], last)  # equal up to rounding
+        goes = (slope > 0) & (slope >= least_gain_per_byte)
+        at, row, best, last = at[goes], row[goes], best[goes], slope[goes]
+        edges.append((at, best, more[row, best], better[row, best], last))
+        at_x, at_y = x[at, best], y[at, best]
+    at, best, more, better, slope = (np.concatenate(part) for part in zip(*edges, strict=True))
+    made = []
+    for base in range(bases):
+        own = np.flatnonzero(at // cells == base)
+        cell = at[own] - base * cells
+        # Edges of a cell come in the order in which they are climbed, and a stable sort keeps it.
+        own = own[np.lexsort((cell, -slope[own]))]
+        cell = at[own] - base * cells
+        made.append(Ladder(cell, order[cell, best[own]], more[own], better[own]))
+    return made
 
 
-def choice(rungs: Sequence[Rung], count: int, cells: int) -> Ints:
-    """(cells,) option of each cell after the first ``count`` rungs; ``DROPPED`` for none."""
-    chosen = np.full(cells, DROPPED, np.int64)
-    for rung in rungs[:count]:
-        chosen[rung.cell] = rung.option
-    return chosen
-
-
-def within(count: int, budget_bytes: float, measure: Callable[[int], float]) -> int:
-    """How many rungs the budget reaches, 0..count.
+def within(
+    totals: Floats, budget_bytes: float, measure: Callable[[int], float], *, fixed: float = 0.0,
+    ratio: float = 1.0,
+) -> tuple[int, float]:
+    """How many rungs the budget reaches, 0 to R.
 
     Args:
-        measure: bytes of the choice after so many rungs, as really coded.
+        totals: (R + 1,) estimated bytes after so many rungs, from 0, rising.
+        measure: bytes of all after so many rungs, as really coded.
+        fixed: of them, what is there without any rung. ratio: real to estimated bytes, a guess.
     Returns:
-        n with ``measure(n) <= budget_bytes``, or 0; never less for a larger budget.
+        n with ``measure(n) <= budget_bytes``, or 0; and the ratio as last measured.
     """
-    low, high = 0, count
-    # Places are asked at without regard to the budget's size, or it would not be monotone.
+    limit = _mark(budget_bytes)
+    low, high, asked = 0, len(totals) - 1, 0
     while low < high:
-        middle = (low + high + 1) // 2
-        if measure(middle) <= budget_bytes:
-            low = middle
+        # Where estimates do not help, halves do.
+        place = (low + high + 1) // 2
+        if asked < _TOLD:
+            told = int(np.searchsorted(fixed + totals * ratio, limit, side="right")) - 1
+            place = min(max(told, low + 1), high)
+        size = measure(place)
+        asked += 1
+        ratio = max(size - fixed, 1.0) / max(float(totals[place]), _NEVER_BELOW)
+        if size > limit:
+            high = place - 1
+        elif size >= limit / _CONTENT:
+            return place, ratio
         else:
-            high = middle - 1
-    return low
+            low = place
+    return low, ratio
 
 
-def loss_bound(rungs: Sequence[Rung], count: int) -> float:
-    """How much more than the first ``count`` rungs any choice can gain that fits as they do."""
-    return rungs[count].gain if count < len(rungs) else 0.0
+def _mark(budget_bytes: float) -> float:
+    """Next lower of the marks, ``_CONTENT`` times the one before each."""
+    if budget_bytes <= 1:
+        return max(budget_bytes, 0.0)
+    steps = np.floor(np.log(budget_bytes) / np.log(_CONTENT) + _NEVER_BELOW)
+    return min(float(_CONTENT**steps), budget_bytes)

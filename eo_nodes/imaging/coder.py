@@ -23,14 +23,14 @@ from .container import (
     write_container,
 )
 from .prepare import fit
-from .rate import Profile, head_bytes, profile
+from .rate import Profile, Statistic, head_bytes, profile, statistic
 
 Array = NDArray[Any]
 Base = tuple[float, float]
 """Scale of the side length, and step of the wavelet or 0."""
 # Neighbours that are sent alike share a head.
 _HEAD_SHARE = 0.5
-_SAMPLES = 200_000  # that the contrast is taken from, at most
+_SAMPLES = 20_000  # that the contrast is taken from, about
 
 
 class RegionCoder:
@@ -59,7 +59,8 @@ class RegionCoder:
         low, high = np.percentile(self._window[:, ::thin, ::thin], (1, 99))
         self.contrast = float(high - low)
         self._known: dict[tuple[tuple[int, ...], str, float, str], CodedRegion] = {}
-        self._estimates: dict[tuple[Any, ...], Profile] = {}
+        self._statistic: Statistic | None = None
+        self._head_size = 0
         self._overviews: dict[Base | None, bytes] = {}
 
     @property
@@ -84,20 +85,26 @@ class RegionCoder:
             ) if longest else b""  # fmt: skip
         return self._overviews[base]
 
-    def estimate(self, window: Sequence[int], options: Sequence[Base]) -> Profile:
-        """Bytes, a head included, and detail shown of a cell at (scale, step).
+    @property
+    def head_size(self) -> int:
+        """Bytes of a product file that holds nothing."""
+        if self._head_size == 0:
+            self._head_size = len(write_container(self._header, b"", ()))
+        return self._head_size
+
+    def estimate(self, windows: Sequence[Sequence[int]], options: Sequence[Base]) -> Profile:
+        """Bytes, a head included, and detail shown of N cells at K times (scale, step).
 
         Args:
-            window: x, y, w, h in scene pixels. options: as ``rate.profile``.
+            windows: x, y, w, h in scene pixels, inside the header's. options: as ``rate.profile``.
         """
-        key = (tuple(window), tuple(options))
-        if key not in self._estimates:
-            x, y, w, h = window
-            block = self._frame[:, y : y + h, x : x + w, :]
-            found = profile(block, options, unit=self._unit())
-            head = _HEAD_SHARE * head_bytes(block.shape[0] * block.shape[3])
-            self._estimates[key] = Profile(found.bytes + head, found.shown, found.fine)
-        return self._estimates[key]
+        if self._statistic is None:
+            self._statistic = statistic(self._window, unit=self._unit())
+        x0, y0, _, _ = self._header.window
+        places = [(x - x0, y - y0, w, h) for x, y, w, h in windows]
+        found = profile(self._statistic, places, options)
+        head = _HEAD_SHARE * head_bytes(self._window.shape[0] * self._window.shape[3])
+        return Profile(found.bytes + head, found.shown, found.fine)
 
     def _unit(self) -> float:
         if self._frame.dtype.kind in "iu":

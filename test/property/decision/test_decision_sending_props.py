@@ -12,10 +12,12 @@ from hypothesis.extra import numpy as hnp
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import validate
-from eo_nodes.decision.sending import SendingConfig, plan, score
+from eo_nodes.decision.cutting import cut
+from eo_nodes.decision.sending import SendingConfig, plan
 
 WINDOW = (10, 20, 260, 200)
 CONFIG = SendingConfig()
+CUT = {"cell_px": 64, "most": 16, "fine_px": 32, "floor": 0.02}
 RELEVANCE = hnp.arrays(np.float64, st.tuples(st.integers(1, 24), st.integers(1, 24)),
                        elements=st.floats(0, 1) | st.just(float("nan")))  # fmt: skip
 
@@ -31,14 +33,14 @@ class Guess(NamedTuple):
 class Pretend:
     """A coder by formula: bytes grow with pixels, scale and quality, and every block has a head."""
 
-    contrast, overview_scale, has_steps = 100.0, 0.1, True
+    contrast, overview_scale, has_steps, head_size = 100.0, 0.1, True, 60
 
     def _one(self, window, scale, step):
         return 150 + window[2] * window[3] * scale**2 * (0.8 if not step else 3 / (3 + step))
 
-    def estimate(self, window, options):
-        sizes = np.array([self._one(window, *option) for option in options])
-        shown = np.array([scale**0.3 / (1 + step / 50) for scale, step in options])
+    def estimate(self, windows, options):
+        sizes = np.array([[self._one(w, *option) for option in options] for w in windows])
+        shown = np.array([[scale**0.3 / (1 + step / 50) for scale, step in options]] * len(windows))
         return Guess(sizes, shown, shown**2)
 
     def size(self, regions, base):
@@ -143,7 +145,7 @@ def test_what_is_small_gets_a_cell_of_its_own_at_full_size():
 
 
 def test_nothing_known_is_even_and_written_best_first():
-    places, shares, sizes = score(np.full((3, 3), np.nan), WINDOW, CONFIG)
+    places, shares, sizes = cut(np.full((3, 3), np.nan), WINDOW, **CUT)
     assert len(places) == 12 and set(shares) == {CONFIG.floor} and np.isnan(sizes).all()
     relevance = np.linspace(0, 1, 12).reshape(3, 4)
     sent = [r.relevance for r in run(relevance, 8_000).regions if r.action != "drop"]

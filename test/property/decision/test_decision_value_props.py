@@ -14,11 +14,8 @@ from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.decision.value import (
     DROPPED,
     Shown,
-    choice,
     gains,
-    hull,
-    ladder,
-    loss_bound,
+    ladders,
     seen,
     within,
 )
@@ -41,16 +38,22 @@ def brute_force(costs, values, budget):
     return best
 
 
+def ladder(costs, values, **more):
+    """The ladder above one overview."""
+    return ladders(costs, values[None], **more)[0]
+
+
 @seed(20261121)
 @settings(max_examples=40, deadline=None, database=None)
 @given(COSTS, VALUES, st.integers(0, 160))
 def test_greedy_is_within_one_rung_of_the_optimum(costs, values, budget):
     rungs = ladder(costs, values)
-    count = within(len(rungs), budget, lambda n: total(costs, choice(rungs, n, N)))
-    chosen = choice(rungs, count, N)
+    count = int((np.cumsum(rungs.bytes) <= budget).sum())
+    chosen = rungs.choice(count, N)
     assert total(costs, chosen) <= budget
     gained, best = total(values, chosen), brute_force(costs, values, budget)
-    assert gained <= best <= gained + loss_bound(rungs, count) + 1e-9
+    more = rungs.gains[count] if count < len(rungs) else 0.0
+    assert gained <= best <= gained + more + 1e-9
 
 
 @seed(20261121)
@@ -59,22 +62,59 @@ def test_greedy_is_within_one_rung_of_the_optimum(costs, values, budget):
 def test_every_prefix_is_the_optimum_of_its_own_cost(costs, values):
     rungs = ladder(costs, values)
     for count in range(len(rungs) + 1):
-        chosen = choice(rungs, count, N)
+        chosen = rungs.choice(count, N)
+        assert total(costs, chosen) == pytest.approx(rungs.bytes[:count].sum())
         assert total(values, chosen) == pytest.approx(
             brute_force(costs, values, total(costs, chosen)))
 
 
+STEPS = st.lists(st.integers(1, 100), min_size=1, max_size=40)
+
+
+def reach(totals, sizes, budget, **more):
+    """How far a budget reaches, and how often was asked."""
+    asked = []
+
+    def measure(n):
+        asked.append(n)
+        return float(sizes[n])
+
+    return within(totals, budget, measure, **more)[0], asked
+
+
 @seed(20261121)
 @settings(max_examples=100, deadline=None, database=None)
-@given(st.lists(st.integers(0, 100), min_size=1, max_size=40), st.integers(0, 120),
-       st.integers(0, 50))  # fmt: skip
-def test_more_budget_never_reaches_less_far_even_if_sizes_are_odd(sizes, budget, more):
-    """Sizes as a coder might give them, not growing with the number of rungs."""
-    sizes = [0, *sizes]
-    small = within(len(sizes) - 1, budget, lambda n: sizes[n])
-    large = within(len(sizes) - 1, budget + more, lambda n: sizes[n])
+@given(STEPS, STEPS, st.floats(0.1, 10), st.integers(0, 4000), st.integers(0, 500))
+def test_more_budget_never_reaches_less_far_whatever_was_estimated(
+    steps, real, ratio, budget, more
+):
+    count = min(len(steps), len(real))
+    totals, sizes = (np.concatenate([[0.0], np.cumsum(s[:count])]) for s in (steps, real))
+    small, _ = reach(totals, sizes, budget, ratio=ratio)
+    large, asked = reach(totals, sizes, budget + more, ratio=ratio)
     assert small <= large
-    assert sizes[small] <= budget
+    assert sizes[small] <= budget or small == 0
+    assert len(asked) <= 4 + 6  # by estimate, then halves of 40
+    if small < count:  # all but two fiftieths of the budget are used, or the next does not fit
+        assert sizes[small + 1] > budget / 1.02 or sizes[small] >= budget / 1.02**2
+
+
+@seed(20261121)
+@settings(max_examples=100, deadline=None, database=None)
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=40), st.integers(0, 120))
+def test_sizes_that_do_not_grow_are_held_too(sizes, budget):
+    sizes = [0, *sizes]
+    count, _ = reach(np.arange(len(sizes)) * 10.0, sizes, budget)
+    assert sizes[count] <= budget
+
+
+def test_good_estimates_are_asked_about_once_and_bad_ones_are_corrected():
+    totals = np.arange(0, 40_100, 100.0)
+    assert reach(totals, totals, 20_000.0)[1] in ([198], [199], [200])
+    count, asked = reach(totals, 500 + 1.7 * totals, 20_000.0, fixed=500.0)
+    assert len(asked) == 2 and 0.96 * 20_000 <= 500 + 1.7 * totals[count] <= 20_000
+    assert within(totals, 20_000.0, lambda n: 500 + 1.7 * totals[n], fixed=500.0)[1] == (
+        pytest.approx(1.7))
 
 
 @seed(20261121)
@@ -82,9 +122,9 @@ def test_more_budget_never_reaches_less_far_even_if_sizes_are_odd(sizes, budget,
 @given(COSTS, VALUES, st.floats(0, 3))
 def test_a_price_leaves_out_what_gains_less_and_nothing_else(costs, values, price):
     rungs = ladder(costs, values, least_gain_per_byte=price)
-    assert all(r.gain >= price * r.bytes * (1 - 1e-9) for r in rungs)
+    assert (rungs.gains >= price * rungs.bytes * (1 - 1e-9)).all()
     assert len(rungs) <= len(ladder(costs, values))
-    chosen = choice(rungs, len(rungs), N)
+    chosen = rungs.choice(len(rungs), N)
     for cell, k in enumerate(chosen.tolist()):
         if k == DROPPED:  # then no option alone was worth its price
             assert (values[cell] <= price * costs[cell] + 1e-9).all()
@@ -95,11 +135,24 @@ def test_a_price_leaves_out_what_gains_less_and_nothing_else(costs, values, pric
 @given(COSTS, VALUES)
 def test_a_hull_rises_ever_slower_and_misses_no_option(costs, values):
     for cost, value in zip(costs, values, strict=True):
-        order = hull(cost, value)
-        x, y = [0.0, *cost[order]], [0.0, *value[order]]
+        rungs = ladder(cost[None], value[None])
+        x, y = ([0.0, *np.cumsum(steps)] for steps in (rungs.bytes, rungs.gains))
         slopes = np.diff(y) / np.diff(x)
         assert (np.diff(x) > 0).all() and (slopes > 0).all() and (np.diff(slopes) < 0).all()
         assert (np.interp(cost, x, y) >= value - 1e-9).all()
+        assert total(cost[None], rungs.choice(len(rungs), 1)) == pytest.approx(x[-1])
+
+
+@seed(20261121)
+@settings(max_examples=20, deadline=None, database=None)
+@given(COSTS, VALUES, VALUES)
+def test_ladders_above_several_overviews_are_those_of_each(costs, first, second):
+    both = ladders(costs, np.stack([first, second]))
+    for found, values in zip(both, (first, second), strict=True):
+        alone = ladder(costs, values)
+        assert found.cells.tolist() == alone.cells.tolist()
+        assert found.options.tolist() == alone.options.tolist()
+        assert found.gains.tolist() == alone.gains.tolist()
 
 
 def test_a_higher_relevance_gains_more_and_nan_gains_nothing():
@@ -138,4 +191,4 @@ def test_little_is_gained_behind_enough_but_exact_samples_are_still_worth_someth
 @pytest.mark.parametrize("costs", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.ones((2, 3))])
 def test_costs_without_sense_are_refused(costs):
     with pytest.raises(ConfigError):
-        ladder(costs, np.ones((2, 2)))
+        ladders(costs, np.ones((1, 2, 2)))
