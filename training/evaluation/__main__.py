@@ -148,6 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
              TimeRemainingColumn())
     try:
+        reasons = summary.read_reasons()
         library = open_library(a.data)
         if a.list:
             for name in [*(c.name for c in all_cells(library)), *spaces.NAMES, *pointing.NAMES]:
@@ -165,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EoError as fault:
         print(f"evaluation: {fault}", file=sys.stderr)
         return 1
-    summary.give_reasons(rows, summary.read_reasons())
+    summary.give_reasons(rows, reasons)
     report.show(rows, lacking, console)
     found = summary.summarise(rows)
     report.show_summary(found, console)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eo_nodes.contracts.errors import ConfigError
 from training.evaluation.compare import compare
 from training.evaluation.rows import Row
 
@@ -22,11 +23,21 @@ WORLD_GAP = 15.0
 
 
 def read_reasons(path: Path = REASONS) -> Reasons:
-    """(model, set, type, metric) -> why a target is missed and what was tried."""
-    if not path.is_file():
-        return {}
-    return {(r["model"], r["set"], r["type"], r["metric"]): r["reason"]
-            for r in json.loads(path.read_text(encoding="utf-8"))}
+    """(model, set, type, metric) -> why a target is missed and what was tried.
+
+    Raises:
+        ConfigError: an entry lacks a field, or two are about the same row.
+    """
+    found: dict[tuple[str, str, str, str], str] = {}
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    for place, entry in enumerate(entries):
+        if missing := {"model", "set", "type", "metric", "reason"} - set(entry):
+            raise ConfigError(f"{path.name}: entry {place} lacks {', '.join(sorted(missing))}")
+        key = entry["model"], entry["set"], entry["type"], entry["metric"]
+        if key in found:
+            raise ConfigError(f"{path.name}: entry {place} is there twice")
+        found[key] = entry["reason"]
+    return found
 
 
 def give_reasons(rows: Sequence[Row], reasons: Reasons) -> None:

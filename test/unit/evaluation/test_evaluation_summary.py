@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from training.evaluation import report, summary
+from eo_nodes.contracts.errors import ConfigError
+from training.evaluation import cells, exams, mechanisms, report, spaces, summary
 from training.evaluation.compare import compare
 from training.evaluation.metrics import ACCURACY, MAE
 from training.evaluation.rows import Row, is_reached
@@ -83,13 +84,47 @@ def test_reasons_are_read_by_row(tmp_path):
     assert summary.read_reasons(path) == {("*", "s", "t", "mae"): "why"}
 
 
-def test_the_reasons_kept_name_rows_of_the_table():
-    from training.evaluation import cells, exams, mechanisms, spaces
+def targeted():
+    """(model, set, type, metric) of the rows that have a target."""
+    every = [*cells.table([]), *exams.table(), *mechanisms.table()]
+    found = {(model, c.set_name, s.type, s.metric.name) for c in every for s in c.scores
+             for model in ("compact", "regular") if getattr(s, model) is not None}
+    match = spaces.MATCH_TYPES["match_signature"]
+    return found | {(model, "s1s2_pairs", match, "accuracy") for model in spaces.MATCH_TARGETS}
 
-    known = {(c.set_name, s.type, s.metric.name)
-             for c in [*cells.table([]), *exams.table(), *mechanisms.table()] for s in c.scores}
-    known |= {("s1s2_pairs", kind, "accuracy") for kind in spaces.MATCH_TYPES.values()}
-    assert {key[1:] for key in summary.read_reasons()} <= known
+
+def strays(reasons):
+    """Keys that no row with a target has, and those without a text."""
+    known = targeted()
+    known |= {("*", *key[1:]) for key in known}
+    return [key for key, why in reasons.items() if key not in known or not why.strip()]
+
+
+def test_the_reasons_kept_name_rows_that_have_a_target():
+    assert strays(summary.read_reasons()) == []
+    good, typo = ("compact", "trees", "crowns", "mae"), ("compact", "trees", "crown", "mae")
+    no_target = ("*", "trees", "crown boxes, IoU 0.4", "f1")
+    assert strays({good: "why", typo: "why", no_target: "why"}) == [typo, no_target]
+    assert strays({good: " "}) == [good]
+
+
+def test_a_reason_of_one_model_goes_before_that_of_all():
+    rows = [row(model, [1, 0], target=90.0) for model in ("compact", "regular")]
+    summary.give_reasons(rows, {("*", "s", "t", "accuracy"): "of both",
+                                ("compact", "s", "t", "accuracy"): "of one"})
+    assert [r.reason for r in rows] == ["of one", "of both"]
+
+
+@pytest.mark.parametrize(("entries", "said"), [
+    ([{"model": "*", "set": "s", "type": "t", "metric": "mae"}], "entry 0 lacks reason"),
+    ([{"model": "*", "set": "s", "type": "t", "metric": "mae", "reason": r} for r in "ab"],
+     "entry 1 is there twice"),
+])
+def test_wrong_entries_are_named(tmp_path, entries, said):
+    path = tmp_path / "reasons.json"
+    path.write_text(json.dumps(entries))
+    with pytest.raises(ConfigError, match=said):
+        summary.read_reasons(path)
 
 
 def test_compact_may_stay_fifteen_points_behind_on_the_world():
@@ -112,11 +147,12 @@ def test_sensors_together_must_beat_the_best_alone():
 
 def test_the_summary_is_printed():
     rows = [row("compact", [1, 0], target=90.0), row("regular", [1, 1], target=90.0)]
-    summary.give_reasons(rows, {})
+    summary.give_reasons(rows, {("compact", "s", "t", "accuracy"): "few chips; twice the steps"})
     console = Console(record=True, width=200)
     report.show_summary(summary.summarise(rows), console)
     text = console.export_text()
     assert "compact: 0 of 1 targets reached" in text and "regular: 1 of 1" in text
+    assert "missed: s t, accuracy 50.0 (target 90.0): few chips; twice the steps" in text
     assert "regular - compact over 1 percent-valued rows: +50.0 points" in text
 
 
