@@ -54,7 +54,8 @@ def export(model, out, source=None):
     stages = []
     for stage in ("vision", "decoder"):
         state = schedule.restore(CHECKPOINTS / stage / model / f"{stage}.pt")
-        stages.append({"stage": stage, "minutes": state["spent_s"] / 60, "steps": state["steps"]}
+        spent_s = state["spent_s"] + state.get("before_s", 0.0)
+        stages.append({"stage": stage, "minutes": spent_s / 60, "steps": state["steps"]}
                       | ({"world_share": s} if (s := state.get("world_share")) else {}))
     sets = sorted({*PLAN, "rsvqa_lr", "rsvqa_hr"})
     return {"parameters": counts, "stages": stages, "sets": sets}

@@ -3,8 +3,8 @@
     python -m training.decoder.train --model compact --data DIR --minutes 60
     python -m training.decoder.train --model regular --data DIR --minutes 20 --device cuda
 
-Seeded and resumable as stage 1. What the vision network sees is kept in `seen.pt` beside the
-checkpoint; `--fill` computes it for all pictures first and ends.
+Seeded and, without --again, resumable as stage 1. What the vision network sees is kept in `seen.pt`
+beside the checkpoint; `--fill` computes it for all pictures first and ends.
 """
 
 import argparse
@@ -59,6 +59,7 @@ SIZES = {"compact": Size(4, 256, 1.75, 4), "regular": Size(30, 448, 2.75, 2, is_
 FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query", "gain", "adapters")
 NATURAL = ("rsvqa_lr", "rsvqa_hr")     # their exams keep the publishers' shares of answers
 WORD_DEVIATION = 0.07      # of MiniLM's vectors, for which the projector's scale was chosen
+EPOCH = 4000               # packs drawn from one set of phrasings: building them takes 15 s
 HIDE = 0.35                # share of packs without cells: half the work, no leaning on one source
 SPREAD = torch.tensor([0.02, 0.06, 0.17, 0.5, 0.17, 0.06, 0.02])     # of a location's truth
 
@@ -238,6 +239,9 @@ def arguments():
     p.add_argument("--source", type=Path, help="file of the frozen weights, if there are such")
     p.add_argument("--layers", type=int, help="only the first so many")
     p.add_argument("--packs", type=int, help="in a batch; default: of the size")
+    p.add_argument("--again", action="store_true",
+                   help="begin a new schedule of --minutes with the weights of the last one")
+    p.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     p.add_argument("--save-memory", action="store_true",
                    help="keep no activations of frozen layers, compute them twice")
     return p.parse_args()
@@ -271,27 +275,30 @@ def main():
     optimizer = optimizer_of(decoder)
     if "optimizer" in state:
         optimizer.load_state_dict(state["optimizer"])
+    before_s = state.get("before_s", 0.0)                 # spent under earlier schedules
+    if a.again:
+        before_s, state["spent_s"] = before_s + state["spent_s"], 0.0
     budget, steps = schedule.Budget(a.minutes, state["spent_s"]), state["steps"]
 
     def store():
         schedule.save(path, {"decoder": decoder.state_dict(), "optimizer": optimizer.state_dict(),
-                             "steps": steps, "spent_s": budget.spent_s,
+                             "steps": steps, "spent_s": budget.spent_s, "before_s": before_s,
                              "config": decoder.config.to_dict()})
 
     epoch, stored, running = -1, time.monotonic(), {}
     trainer, is_cuda = None, a.device.startswith("cuda")
+    packs_a_step = a.packs or size.packs
+    halves = min(2, packs_a_step)                         # of different sets
     decoder.train()
     while budget.share < 1:
-        if trainer is None or steps // 400 != epoch:
-            epoch = steps // 400
+        if trainer is None or steps * packs_a_step // EPOCH != epoch:
+            epoch = steps * packs_a_step // EPOCH
             made = stream(a.data, "train", a.seed, epoch, natural=NATURAL, world=a.world,
                           augment=False)
             examples = Examples(made, memory, words, a.data, a.seed + steps)
             trainer = Trainer(decoder, perception, examples, words, a.data, a.seed + steps)
-        schedule.set_rate(optimizer, budget.rate())
+        schedule.set_rate(optimizer, a.rate * budget.rate())
         optimizer.zero_grad(set_to_none=True)
-        packs_a_step = a.packs or size.packs
-        halves = min(2, packs_a_step)                     # of different sets
         for _ in range(halves):
             packs = examples.draw(packs_a_step // halves)
             with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
