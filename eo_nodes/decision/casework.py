@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol
 
 from eo_nodes.decision.levels import (
     STATED,
@@ -129,65 +129,100 @@ class Asked:
     is_onboard: bool = False
 
 
+class Waiting(Protocol):
+    """What waits for the link, bytes."""
+
+    @property
+    def answers(self) -> float:
+        """Before an answer."""
+
+    @property
+    def in_time(self) -> float:
+        """All but late pixels and what goes after pixels."""
+
+    @property
+    def every(self) -> float:
+        """As ``in_time``, with late pixels."""
+
+    def before(self, gain: float, size_bytes: float, *, is_late: bool) -> float:
+        """Before new pixels of this gain and size, of the priority that this was made for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What waits for the link, bytes.
+    """What waits, where only kinds and priorities are known; attributes as ``Waiting``.
 
     Attributes:
-        before_regions: goes before new pixels of this priority. before_answers: before an answer.
-        before_late: before late pixels. in_time: all but late ones and what goes after pixels.
+        regions: before new pixels that are in time.
     """
 
-    before_regions: float = 0.0
-    before_answers: float = 0.0
-    before_late: float = 0.0
+    regions: float = 0.0
+    answers: float = 0.0
     in_time: float = 0.0
+    every: float = 0.0
+
+    def before(self, gain: float, size_bytes: float, *, is_late: bool) -> float:
+        """As ``Waiting``; gain and size of what waits are not known."""
+        return self.every if is_late else self.regions
 
 
-def state_case(
-    stage: int, said: Said, asked: Asked, ahead: Ahead, *, now_ns: int, estimates: Estimates,
-    reach: Reach | None, config: RoutingConfig, is_safe_mode: bool = False, budget_bytes: int = -1,
-) -> Case:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What holds for all requests of a moment.
+
+    Attributes:
+        now_ns: orbital time. reach: coming contacts, None where no plan is known.
+        is_safe_mode, budget_bytes: as `Case`.
+    """
+
+    now_ns: int
+    estimates: Estimates
+    config: RoutingConfig
+    reach: Reach | None = None
+    is_safe_mode: bool = False
+    budget_bytes: int = -1
+
+
+def state_case(stage: int, said: Said, asked: Asked, waiting: Waiting, moment: Moment) -> Case:
     """State the case of a request at a tap, and where it has a deadline that of a late one.
 
     Args:
-        stage: 1 to 3. reach: coming contacts, None where no plan is known; ``ahead`` is then 0.
-        is_safe_mode, budget_bytes: as `Case`.
+        stage: 1 to 3.
     """
-    case = Case(
-        stage=stage, score=said.score, gain=said.gain, now_ns=now_ns,
-        deadline_ns=asked.deadline_ns, answer_bytes=estimates.answer_bytes,
-        answer_ahead_bytes=int(ahead.before_answers), left_s=estimates.left_s[stage - 1],
-        ground_s=estimates.ground_s, left_j=estimates.left_j[stage - 1], priority=asked.priority,
-        is_onboard=asked.is_onboard, is_familiar=said.is_familiar, is_safe_mode=is_safe_mode,
-        budget_bytes=budget_bytes,
-    )  # fmt: skip
     late = None
-    if asked.deadline_ns and not asked.is_onboard and reach is not None and config.serves_late:
-        late = _at_best_level(
-            replace(case, deadline_ns=0), asked, ahead.before_late, ahead.before_late,
-            estimates, reach, config,
-        )  # fmt: skip
-    case = _at_best_level(
-        case, asked, ahead.before_regions, ahead.in_time, estimates, reach, config)
-    return replace(case, late=late) if late is not None else case
+    if (
+        asked.deadline_ns and not asked.is_onboard
+        and moment.reach is not None and moment.config.serves_late
+    ):
+        late = _case(stage, said, asked, waiting, moment, None, is_late=True)
+    return _case(stage, said, asked, waiting, moment, late, is_late=False)
 
 
-def _at_best_level(
-    case: Case, asked: Asked, before: float, competing: float, estimates: Estimates,
-    reach: Reach | None, config: RoutingConfig,
+def _case(
+    stage: int, said: Said, asked: Asked, waiting: Waiting, moment: Moment, late: Case | None, *,
+    is_late: bool,
 ) -> Case:
-    """The case with the level that is worth most behind what goes before it."""
-    load = load_of(case.now_ns, competing, reach, config)
+    """The case at the level that is worth most behind what goes before it."""
+    config, estimates = moment.config, moment.estimates
+    competing = waiting.every if is_late else waiting.in_time
+    load = load_of(moment.now_ns, competing, moment.reach, config)
     level, size = best_level(
-        case.gain * (1.0 + config.priority_step * case.priority), asked.raw_bytes,
+        said.gain * (1.0 + config.priority_step * asked.priority), asked.raw_bytes,
         facts_for(estimates.levels, asked.modality, config.kinds), byte_price(load, config),
     )  # fmt: skip
-    code_s = level.code_s * asked.raw_bytes * 1e-6
-    return replace(
-        case, level=level.level.name, gain=case.gain * level.keeps, regions_bytes=int(size),
-        ahead_bytes=int(before), queued_bytes=int(competing), reduce_s=code_s,
+    gain, code_s = said.gain * level.keeps, level.code_s * asked.raw_bytes * 1e-6
+    return Case(
+        stage=stage, score=said.score, gain=gain, now_ns=moment.now_ns,
+        deadline_ns=0 if is_late else asked.deadline_ns, regions_bytes=int(size),
+        answer_bytes=estimates.answer_bytes,
+        ahead_bytes=int(waiting.before(gain, size, is_late=is_late)),
+        answer_ahead_bytes=int(waiting.answers), queued_bytes=int(competing),
+        left_s=estimates.left_s[stage - 1], reduce_s=code_s, ground_s=estimates.ground_s,
+        left_j=estimates.left_j[stage - 1],
         regions_j=code_s * estimates.coding_w + size * 1e-6 * estimates.mb_j,
+        priority=asked.priority, is_onboard=asked.is_onboard, is_familiar=said.is_familiar,
+        is_safe_mode=moment.is_safe_mode, budget_bytes=moment.budget_bytes,
+        level=level.level.name, late=late,
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from eo_nodes.decision.casework import (
     Asked,
     Machine,
     Means,
+    Moment,
     Said,
     estimates_of,
     state_case,
@@ -134,12 +135,14 @@ class Router:
         """State the case of a tap; arguments as `decide`."""
         request = request or Request()
         stage = min(max(tap.stage, 1), FINAL_STAGE)
+        moment = Moment(
+            now_ns=now_ns, estimates=self._estimates, config=self._routing(tap),
+            reach=self._reach_of(outlook.plan), is_safe_mode=outlook.mode == "safe",
+            budget_bytes=outlook.budget.budget_bytes if outlook.budget is not None else -1,
+        )  # fmt: skip
         return state_case(
             stage, self._said(tap, stage), _asked(request),
-            ahead_of(outlook.queue, request.priority), now_ns=now_ns,
-            estimates=self._estimates, reach=self._reach_of(outlook.plan),
-            config=self._routing(tap), is_safe_mode=outlook.mode == "safe",
-            budget_bytes=outlook.budget.budget_bytes if outlook.budget is not None else -1,
+            ahead_of(outlook.queue, request.priority), moment,
         )  # fmt: skip
 
     def _routing(self, tap: Tap) -> RoutingConfig:
@@ -197,7 +200,5 @@ def ahead_of(queue: QueueState | None, priority: int) -> Ahead:
     in_time = max(queue.queued_bytes - queue.late_bytes - behind, 0)
     if is_ahead_of_all and queue.total > len(queue.entries):
         regions += max(queue.queued_bytes - listed, 0)
-    return Ahead(
-        before_regions=min(regions, in_time), before_answers=answers,
-        before_late=max(queue.queued_bytes - behind, 0), in_time=in_time,
-    )  # fmt: skip
+    every = max(queue.queued_bytes - behind, 0)
+    return Ahead(min(regions, in_time), answers, in_time, every)

@@ -89,7 +89,7 @@ def stay(said: np.ndarray, target: str) -> np.ndarray:
 
 def targets(heads: Heads, rows: Rows, seed: int = 0) -> list[dict]:
     """Quality at equal offload rate by each target, beside random and oracle order, per tap."""
-    here, there = rows.right, (rows.there >= 0.5).astype(float)
+    here, there = rows.right, rows.ground_right
     orders: dict[str, np.ndarray] = {
         "random": np.random.default_rng(seed).permutation(len(rows)).astype(float),
         "oracle": -rows.gain,
@@ -133,7 +133,7 @@ def savings(heads: Heads, bars: dict[int, float], rows: Rows) -> list[dict]:
     Steps and multiply-accumulates are of the requests that go to the ground; those of vision and
     prompt are never saved. ``end_only`` is the quality of the reference at the same offload rate.
     """
-    here, there = rows.right, (rows.there >= 0.5).astype(float)
+    here, there = rows.right, rows.ground_right
     gains = {s: heads[s].scores(rows)[0][:, 2] for s in STAGES}
     stop = np.full(len(rows), 4)
     for stage in (3, 2, 1):
@@ -177,7 +177,7 @@ def report(heads: Heads, calibrate: Rows, rows: Rows, lead: float = 0.85) -> dic
     bars = early_bars(heads, calibrate, STOP_SHARE, lead) if len(calibrate) else {}
     return {
         "n": len(rows), "scenes": len(set(rows.scene)),
-        "compact": _round(rows.right.mean()), "regular": _round((rows.there >= 0.5).mean()),
+        "compact": _round(rows.right.mean()), "regular": _round(rows.ground_right.mean()),
         "alike": _round(rows.alike.mean()), "cost": heads_cost(heads, rows),
         "calibration": calibration(heads, rows), "targets": targets(heads, rows),
         "bars": {str(k): _round(v) for k, v in bars.items()},

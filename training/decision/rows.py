@@ -15,6 +15,8 @@ from training.decision.collect import unpacked
 from training.decision.questions import alike, part_of
 
 STAGES = (1, 2, 3)
+RIGHT_FROM = 0.5
+"""Quality from which an answer counts as right, as ``eo_nodes.decision.heads`` has it."""
 LENGTHS = (("1-3", 1, 3), ("4-7", 4, 7), ("8-15", 8, 15), ("16+", 16, 10**9))
 
 
@@ -51,12 +53,17 @@ class Rows:
     @property
     def right(self) -> np.ndarray:
         """(N,) 1 where the answer on board is right."""
-        return (self.here >= 0.5).astype(float)
+        return (self.here >= RIGHT_FROM).astype(float)
+
+    @property
+    def ground_right(self) -> np.ndarray:
+        """(N,) 1 where the ground's answer is right."""
+        return (self.there >= RIGHT_FROM).astype(float)
 
     @property
     def gain(self) -> np.ndarray:
         """(N,) in [-1, 1]: what asking the ground adds to the chance of a right answer."""
-        return (self.there >= 0.5).astype(float) - self.right
+        return self.ground_right - self.right
 
     def where(self, mask: np.ndarray) -> Rows:
         """Rows of a mask or of indexes."""

@@ -82,7 +82,7 @@ def write(folder: Path, heads: dict[int, StageHead], rows: Rows, plan: Plan) -> 
     facts = {
         "version": VERSION, "targets": list(TARGETS), "sizes": rows.sizes,
         "members": plan.members, "tap2_tokens": TAP2_TOKENS, "stages": stages,
-        "there": float((fit.there >= 0.5).mean()),
+        "there": float(fit.ground_right.mean()),
         "alike_gain": max(float(fit.gain.mean()), 0.0) / unlike if unlike > 0 else 0.0,
         "rows": {p: int((rows.part == p).sum()) for p in ("fit", "calibrate", "check")},
         "plan": {**asdict(plan), "directions": dict(plan.directions)},

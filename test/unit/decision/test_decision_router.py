@@ -113,7 +113,7 @@ QUEUE = QueueState(queued_bytes=14_150, total=6, entries=(
 def test_the_case_counts_what_goes_first():
     # 8450 B but for the refinement, which every request's own pixels pass.
     assert ahead_of(QUEUE, 2) == Ahead(50 + 400 + 1000 + 2000, 450, 8450, 8450)
-    assert ahead_of(QUEUE, 1).before_regions == 8450
+    assert ahead_of(QUEUE, 1).regions == 8450
     assert ahead_of(None, 2) == Ahead()
     case = router().case(TAP, REQUEST, replace(OUTLOOK, queue=QUEUE), 7)
     assert (case.ahead_bytes, case.answer_ahead_bytes, case.queued_bytes) == (3450, 450, 8450)
@@ -122,7 +122,7 @@ def test_the_case_counts_what_goes_first():
 
 def test_late_ones_are_passed_by_what_is_in_time_and_wait_for_each_other():
     queue = replace(QUEUE, late_bytes=5000)  # d, say
-    assert ahead_of(queue, 0) == Ahead(3450, 450, 8450, 3450)
+    assert ahead_of(queue, 0) == Ahead(3450, 450, 3450, 8450)
     asked = replace(REQUEST, deadline_ns=H + 1)
     case = router().case(TAP, asked, replace(OUTLOOK, queue=queue), 0)
     assert (case.ahead_bytes, case.late.ahead_bytes, case.late.deadline_ns) == (3450, 8450, 0)
@@ -133,9 +133,9 @@ def test_what_a_long_queue_does_not_list_may_be_ahead(last, ahead):
     queue = QueueState(queued_bytes=9_000, total=70, entries=(
         entry("a", "regions", 1000, priority=2), entry("b", "regions", 2000, priority=last)))
     found = ahead_of(queue, 2)
-    assert (found.before_regions, found.before_answers) == (ahead, 0)
+    assert (found.regions, found.answers) == (ahead, 0)
     # Late ones are never ahead of what is in time.
-    assert ahead_of(replace(queue, late_bytes=4000), 2).before_regions == min(ahead, 5000)
+    assert ahead_of(replace(queue, late_bytes=4000), 2).regions == min(ahead, 5000)
 
 
 def test_the_verdict_names_the_level_that_was_weighed_and_what_it_gains():
