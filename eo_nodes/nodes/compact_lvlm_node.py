@@ -10,6 +10,7 @@ from typing import Any
 from eo_nodes.contracts import ids
 from eo_nodes.contracts.values import Answer, Tap, Verdict, Views
 from eo_nodes.lvlm.interface import ZoomsLate
+from eo_nodes.lvlm.tap_features import TAP2_TOKENS
 
 from .base import EoNode
 from .lvlm_values import load_checked, readable, say_unread, tap_of, tensors_of
@@ -47,7 +48,7 @@ class CompactLvlm(EoNode):
             0.0,
             1.0,
         ),
-        Parameter("tap2_tokens", 3, "tokens decoded before the second tap", 1, 64),
+        Parameter("tap2_tokens", TAP2_TOKENS, "tokens decoded before the second tap", 1, 64),
         Parameter(
             "gmac_j", 0.02, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
         ),

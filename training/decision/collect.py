@@ -26,13 +26,18 @@ from eo_nodes.lvlm import load_model
 from eo_nodes.lvlm.infer import ImageInput, overview_of, sizes_of
 from eo_nodes.lvlm.journal import Journal
 from eo_nodes.lvlm.manifest import read_manifest
-from eo_nodes.lvlm.tap_features import FACTS, PROMPT_SIZE, ShowsEvidence, features_of
+from eo_nodes.lvlm.tap_features import (
+    FACTS,
+    PROMPT_SIZE,
+    TAP2_TOKENS,
+    ShowsEvidence,
+    features_of,
+)
 from eo_nodes.lvlm.unified import UnifiedModel
 from eo_nodes.lvlm.unified_pictures import pictures_of_images
 from eo_nodes.lvlm.visual_prompts import compose
 from training.decision.questions import HELD, Question, open_split, quality, questions
 
-TAP2_TOKENS = 3  # as the node on board takes its second tap
 LONGEST = 64     # tokens; longer lists of boxes are cut
 SIZES = ("compact", "regular")
 _HEAD = len(FACTS)

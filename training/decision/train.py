@@ -20,8 +20,9 @@ import numpy as np
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.lvlm.manifest import read_manifest, seal
+from eo_nodes.lvlm.tap_features import TAP2_TOKENS
 from training.decision import figures
-from training.decision.collect import TAP2_TOKENS, journal_of, weights_digest
+from training.decision.collect import journal_of, weights_digest
 from training.decision.head import FACTS, NUMBERS, StageHead, fit_stage
 from training.decision.network import PLAN, TARGETS, Arrays, Plan
 from training.decision.questions import HELD
