@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from eo_sim.study.limits import graph_limits
 from eo_sim.study.trace import COLUMNS, Level, Trace, check
 
 LEVELS = (
@@ -74,7 +75,7 @@ def made_trace(*, chips=60, questions=3, seed=0):
             "questions": tuple(f"q{i}" for i in range(questions)),
         },
         levels=LEVELS, keys=tuple(f"made.cell|{i}" for i in range(n)),
-        meta={"made_up": True}, columns=columns,
+        meta={"made_up": True, "limits": graph_limits().as_plain()}, columns=columns,
     )  # fmt: skip
     check(trace)
     return trace

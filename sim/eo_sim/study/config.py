@@ -87,6 +87,7 @@ class FiguresConfig:
     seed: int
     ece_bins: int
     offload_cap: float
+    early_stop_tolerance: float
     headline_load: str
     deadlines_min: tuple[float, ...]
     paper_baselines: tuple[str, ...]
@@ -244,6 +245,7 @@ def _figures(keys: Keys) -> FiguresConfig:
         seed=int(keys.number("seed", 0, 2**31)),
         ece_bins=int(keys.number("ece_bins", 2, 1000)),
         offload_cap=keys.number("offload_cap", 0, 1),
+        early_stop_tolerance=keys.number("early_stop_tolerance", 0, 1),
         headline_load=headline.text("load"),
         deadlines_min=_numbers(headline, "deadlines_min", 0.01, 1e5),
         paper_baselines=_names(paper, "baselines"),

@@ -3,7 +3,8 @@
 Theory of operation: the link is a curve of bytes it can have carried by a time (``world.Link``).
 The transmitter stands at a position on that curve. To advance to a time is to spend the bytes
 between, product by product; nothing is stepped, so the cost is linear in products and contacts.
-A product that LOS cuts goes on first in the next contact, as CFDP class 2 does.
+A product that LOS cuts goes on first in the next contact, as CFDP class 2 does. Only what waits
+is held here: of a product that is down the caller takes its positions away with ``drain``.
 """
 
 from __future__ import annotations
@@ -16,12 +17,7 @@ from .world import Link
 
 
 class Downlink:
-    """The queue and the transmitter.
-
-    Attributes:
-        sizes: bytes of each product. starts, ends: position of the link at its first and last
-            byte; -1 where it was not begun or not completed.
-    """
+    """The queue and the transmitter."""
 
     def __init__(self, link: Link, *, is_lifo: bool = False) -> None:
         self.link = link
@@ -32,13 +28,13 @@ class Downlink:
         self._queued = [0.0] * RANKS
         self._total = 0.0
         self._lowest = RANKS
-        self._current, self._left = -1, 0.0
+        self._current, self._left, self._start, self._size = -1, 0.0, 0.0, 0.0
         self._coming: list[tuple[float, int, int]] = []  # ready at, number, rank
         self.position = 0.0
         self.now_s = 0.0
-        self.sizes: list[float] = []
-        self.starts: list[float] = []
-        self.ends: list[float] = []
+        self._count = 0
+        self._sizes: dict[int, float] = {}
+        self._down: list[tuple[int, float, float]] = []
 
     def advance(self, time_s: float) -> None:
         """Send until a time, not before the last; what is ready by then is queued on the way."""
@@ -60,22 +56,21 @@ class Downlink:
                 if self._current < 0:
                     self.position = limit
                     return
-                self._left = self.sizes[self._current]
-                self.starts[self._current] = self.position
+                self._size = self._left = self._sizes.pop(self._current)
+                self._start = self.position
             if self._left > limit - self.position:
                 self._left -= limit - self.position
                 self.position = limit
                 return
             self.position += self._left
-            self.ends[self._current] = self.position
+            self._down.append((self._current, self._start, self.position))
             self._current, self._left = -1, 0.0
 
     def add(self, time_s: float, size_bytes: float, rank: int) -> int:
         """Queue a product at a time, now or later; returns its number."""
-        number = len(self.sizes)
-        self.sizes.append(size_bytes)
-        self.starts.append(-1.0)
-        self.ends.append(-1.0)
+        number = self._count
+        self._count += 1
+        self._sizes[number] = size_bytes
         if time_s > self.now_s:
             heapq.heappush(self._coming, (time_s, number, rank))
         else:
@@ -83,7 +78,7 @@ class Downlink:
         return number
 
     def _enqueue(self, number: int, rank: int) -> None:
-        size_bytes = self.sizes[number]
+        size_bytes = self._sizes[number]
         self._queues[rank].append(number)
         self._queued[rank] += size_bytes
         self._total += size_bytes
@@ -94,7 +89,7 @@ class Downlink:
             queue = self._queues[self._lowest]
             if queue:
                 number = queue.pop() if self._is_lifo else queue.popleft()
-                size = self.sizes[number]
+                size = self._sizes[number]
                 self._queued[self._lowest] -= size
                 self._total -= size
                 return number
@@ -110,10 +105,14 @@ class Downlink:
         b0, b1 = self._sent[knot - 1], self._sent[knot]
         return b0 + (b1 - b0) * (min(time_s, t1) - t0) / (t1 - t0)
 
-    @property
-    def left_bytes(self) -> float:
-        """Of the product that is being sent, what is not down yet."""
-        return self._left
+    def drain(self) -> list[tuple[int, float, float]]:
+        """What came down since the last call: number, and positions of its first and last byte."""
+        found, self._down = self._down, []
+        return found
+
+    def begun(self) -> tuple[int, float]:
+        """Number of the product that is being sent, -1 for none, and how much of it is down."""
+        return self._current, self._size - self._left if self._current >= 0 else 0.0
 
     # -- what a policy may ask (policy.LinkView) -------------------------------------------------
 
@@ -125,7 +124,7 @@ class Downlink:
 
     def queued_bytes(self) -> float:
         """All that waits, with what is being sent, without what anything may overtake."""
-        return self._left + self._total - self._queued[REFINE_RANK]
+        return self._left + self._total - sum(self._queued[REFINE_RANK:])
 
     def eta_s(self, size_bytes: float, rank: int = LAST_RANK) -> float:
         """Seconds until the last of so many bytes is down; inf: not in this window."""

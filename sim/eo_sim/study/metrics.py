@@ -1,23 +1,31 @@
-"""Figures of one replay: accuracy within deadlines, latency and its parts, bytes, energy, misses.
+"""Figures of one replay, added up block by block: accuracy, latency, bytes, energy, misses.
 
 An answer counts when its last byte is in the asker's hands. Accuracy is the mean quality (0 to 1)
 over all requests; one without an answer counts 0. For a latency a missed request counts with the
-end of the window, which understates it for every policy alike.
+end of the window, which understates it for every policy alike. Requests that are used on board are
+the same for every policy and stand apart: no figure but energy and contact use holds them.
+
+Sums and histograms have a fixed size, whatever the number of requests. Percentiles come from bins
+that are half a per cent wide.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .simulator import GROUND, MISSED, ONBOARD, PARTS, Replay
+from .replay import GROUND, MISSED, ONBOARD, PARTS, Replay
 from .tables import Tables
 from .trace import SIZES
+from .world import World
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+_EDGES_S = np.concatenate([[0.0], np.geomspace(0.1, 1e7, 4001)])
+_ENERGIES = ("onboard", "radio", "ground")
 
 
 def quality_within(replay: Replay, minutes: float) -> Float:
@@ -38,98 +46,168 @@ def misses(replay: Replay, tables: Tables) -> Mask:
     return np.asarray(replay.first_s > replay.capture_s + tables.deadline_s[replay.row])
 
 
-def _accuracies(replay: Replay, mask: Mask, deadlines_min: tuple[float, ...]) -> dict[str, float]:
-    found = {"final": float(replay.final_quality[mask].mean())}
-    for minutes in deadlines_min:
-        found[f"{minutes:g}"] = float(quality_within(replay, minutes)[mask].mean())
-    return found
+class Histogram:
+    """Durations in bins of half a per cent, from 0.1 s to a third of a year."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(len(_EDGES_S) - 1, np.int64)
+
+    def add(self, values_s: Float) -> None:
+        """Count some; what is outside goes into the outermost bins."""
+        at = np.searchsorted(_EDGES_S, values_s, side="right") - 1
+        self.counts += np.bincount(
+            np.clip(at, 0, len(self.counts) - 1), minlength=len(self.counts))
+
+    def percentile(self, share: float) -> float:
+        """Duration that so many per cent do not exceed; NaN of none."""
+        below = np.concatenate([[0], np.cumsum(self.counts)])
+        if not below[-1]:
+            return float("nan")
+        wanted = share / 100 * below[-1]
+        place = int(np.clip(np.searchsorted(below, wanted, side="left") - 1, 0,
+                            len(self.counts) - 1))
+        part = (wanted - below[place]) / max(self.counts[place], 1)
+        low, high = _EDGES_S[place : place + 2]
+        return float(low + (high - low) * min(max(part, 0.0), 1.0))
 
 
-def _latency(replay: Replay, mask: Mask) -> dict[str, Any]:
-    total = latency_s(replay)[mask]
-    p50, p95, p99 = np.percentile(total, (50, 95, 99))
-    answered = mask & (replay.origin != MISSED)
-    parts = replay.parts_s[answered].mean(axis=0) if answered.any() else np.zeros(len(PARTS))
-    return {
-        "mean": float(total.mean()), "p50": float(p50), "p95": float(p95), "p99": float(p99),
-        "first_mean": float(np.where(np.isfinite(replay.first_s), replay.first_s, replay.end_s)[
-            mask].mean() - replay.capture_s[mask].mean()),
-        "parts": {name: float(value) for name, value in zip(PARTS, parts, strict=True)},
-    }  # fmt: skip
+class _Consumer:
+    """Sums over the requests of one kind of consumer."""
+
+    def __init__(self, measures: Sequence[str]) -> None:
+        self.n = self.answered = self.missed = 0
+        self.sums = dict.fromkeys((*measures, "latency_s", "first_s"), 0.0)
+        self.parts = np.zeros(len(PARTS))
+        self.latencies = Histogram()
+
+    def add(self, replay: Replay, mine: Mask, values: Mapping[str, Float], late: Mask) -> None:
+        self.n += int(mine.sum())
+        self.missed += int(late[mine].sum())
+        for name in self.sums:
+            self.sums[name] += float(values[name][mine].sum())
+        self.latencies.add(values["latency_s"][mine])
+        answered = mine & (replay.origin != MISSED)
+        self.answered += int(answered.sum())
+        self.parts += replay.parts_s[answered].sum(axis=0)
+
+    def mean(self, name: str) -> float:
+        return self.sums[name] / self.n if self.n else float("nan")
+
+    def latency(self) -> dict[str, Any]:
+        parts = self.parts / max(self.answered, 1)
+        return {
+            "mean": self.mean("latency_s"), "first_mean": self.mean("first_s"),
+            **{f"p{share}": self.latencies.percentile(share) for share in (50, 95, 99)},
+            "parts": {name: float(value) for name, value in zip(PARTS, parts, strict=True)},
+        }  # fmt: skip
 
 
-def summary(replay: Replay, tables: Tables, deadlines_min: tuple[float, ...]) -> dict[str, Any]:
-    """All figures of a replay as plain numbers; times s, sizes bytes, energy Wh."""
-    trace = tables.trace
-    everyone = np.ones(len(replay), bool)
-    sizes, modality = trace["size"][replay.row], trace.names_of("modality")[replay.row]
-    accuracy: dict[str, Any] = {"all": _accuracies(replay, everyone, deadlines_min)}
-    for code, name in enumerate(SIZES):
-        if (mask := sizes == code).any():
-            accuracy[name] = _accuracies(replay, mask, deadlines_min)
-    for name in np.unique(modality):
-        accuracy[str(name)] = _accuracies(replay, modality == name, deadlines_min)
-    idle_j = (
-        tables.config.compute.onboard_idle_w * replay.end_s * len(np.unique(replay.satellite))
-        / tables.thinning
-    )  # fmt: skip
-    answered = max(int((replay.origin != MISSED).sum()), 1)
-    energy = {
-        "onboard": replay.onboard_j.sum(), "radio": replay.radio_j.sum(),
-        "ground": replay.ground_j.sum(), "idle": idle_j,
-    }  # fmt: skip
-    found: dict[str, Any] = {
-        "n": len(replay),
-        "accuracy": accuracy,
-        "latency_s": _latency(replay, everyone),
-        "deadline_misses": float(misses(replay, tables).mean()),
-        "never_answered": float((replay.origin == MISSED).mean()),
-        "offloaded": float((replay.level >= 0)[~replay.is_onboard].mean()),
-        "origin": {
-            "onboard": float((replay.origin == ONBOARD).mean()),
-            "ground": float((replay.origin == GROUND).mean()),
-        },
-        "stopped_at": {
-            str(stage): float(((replay.stage == stage) & (replay.level >= 0)).mean())
-            for stage in range(4)
-        },
-        "down_bytes": float(replay.down_bytes.sum()),
-        "down_bytes_each": float(replay.down_bytes.mean()),
-        "up_bytes": float(replay.up_bytes.sum()),
-        "up_bytes_each": float(replay.up_bytes.mean()),
-        "wh_per_answer": {k: float(v) / answered / 3600 for k, v in energy.items()},
-        "contact_use": replay.sent_bytes / replay.capacity_bytes if replay.capacity_bytes else 0.0,
-        "consumers": {},
-    }
-    for name, mask in (("ground", ~replay.is_onboard), ("onboard", replay.is_onboard)):
-        if mask.any():
-            found["consumers"][name] = {
-                "n": int(mask.sum()),
-                "accuracy": _accuracies(replay, mask, deadlines_min),
-                "latency_s": _latency(replay, mask),
-                "deadline_misses": float(misses(replay, tables)[mask].mean()),
-            }
-    return found
+class Tally:
+    """What a replay comes to; ``add`` is its sink."""
 
+    def __init__(self, tables: Tables, world: World, deadlines_min: Sequence[float]) -> None:
+        self._tables, self._world = tables, world
+        self._minutes = tuple(deadlines_min)
+        trace = tables.trace
+        self._measures = ("final", *(f"{m:g}" for m in self._minutes))
+        self._groups = {"size": list(SIZES), "modality": list(trace.names["modalities"])}
+        self._by_group = {
+            column: np.zeros((len(names), 1 + len(self._measures)))
+            for column, names in self._groups.items()
+        }
+        self._ground, self._aboard = _Consumer(self._measures), _Consumer(self._measures)
+        self._scenes = {
+            name: np.zeros(len(trace.names["scenes"]))
+            for name in ("n", *self._measures, "latency_s", "bytes")
+        }
+        self._origins, self._stopped = np.zeros(3), np.zeros(4)
+        self._down = self._up = self._sent = 0.0
+        self._joules = dict.fromkeys(_ENERGIES, 0.0)
 
-def cluster_sums(
-    replay: Replay, tables: Tables, deadlines_min: tuple[float, ...]
-) -> dict[str, Float]:
-    """Sums over the scenes of the trace, of requests whose asker is on the ground.
+    def add(self, replay: Replay) -> None:
+        """Take outcomes of some requests."""
+        trace = self._tables.trace
+        first = np.where(np.isfinite(replay.first_s), replay.first_s, replay.end_s)
+        values = {
+            "final": replay.final_quality, "latency_s": latency_s(replay),
+            "first_s": first - replay.capture_s, "bytes": replay.down_bytes,
+            **{f"{m:g}": quality_within(replay, m) for m in self._minutes},
+        }  # fmt: skip
+        late, aboard = misses(replay, self._tables), replay.is_onboard
+        mine = ~aboard
+        self._ground.add(replay, mine, values, late)
+        self._aboard.add(replay, aboard, values, late)
+        for column, table in self._by_group.items():
+            codes = trace[column][replay.row][mine]
+            table[:, 0] += np.bincount(codes, minlength=len(table))
+            for at, name in enumerate(self._measures, 1):
+                table[:, at] += np.bincount(codes, values[name][mine], minlength=len(table))
+        scene = trace["scene"][replay.row][mine]
+        for name, sums in self._scenes.items():
+            weights = None if name == "n" else values[name][mine]
+            sums += np.bincount(scene, weights, minlength=len(sums))
+        sent = mine & (replay.level >= 0)
+        self._sent += float(sent.sum())
+        self._origins += np.bincount(replay.origin[mine], minlength=3)
+        self._stopped += np.bincount(replay.stage[sent], minlength=4)
+        self._down += float(replay.down_bytes.sum())
+        self._up += float(replay.up_bytes[mine].sum())
+        for name in _ENERGIES:
+            self._joules[name] += float(getattr(replay, f"{name}_j").sum())
 
-    Returns:
-        ``n``, ``final``, one key a deadline, ``latency_s``, ``bytes``: each (scenes,).
-    """
-    scene = tables.trace["scene"][replay.row]
-    count = len(tables.trace.names["scenes"])
-    mine = ~replay.is_onboard
+    def mean(self, name: str) -> float:
+        """Mean over requests from the ground of ``final``, of a deadline, or of ``latency_s``."""
+        return self._ground.mean(name)
 
-    def total(values: Float) -> Float:
-        sums = np.bincount(scene[mine], weights=values[mine], minlength=count)
-        return sums.astype(np.float64)
+    @property
+    def bytes_each(self) -> float:
+        """Bytes down a request from the ground."""
+        return self._down / max(self._ground.n, 1)
 
-    found = {
-        "n": total(np.ones(len(replay))), "final": total(replay.final_quality),
-        "latency_s": total(latency_s(replay)), "bytes": total(replay.down_bytes),
-    }  # fmt: skip
-    return found | {f"{m:g}": total(quality_within(replay, m)) for m in deadlines_min}
+    @property
+    def offloaded(self) -> float:
+        """Share of requests from the ground whose pixels were sent or queued."""
+        return self._sent / max(self._ground.n, 1)
+
+    def sums(self) -> dict[str, Float]:
+        """Sums over the scenes of the trace, of requests from the ground.
+
+        Returns:
+            ``n``, ``final``, one key a deadline, ``latency_s``, ``bytes``: each (scenes,).
+        """
+        return self._scenes
+
+    def summary(self) -> dict[str, Any]:
+        """All figures as plain numbers; times s, sizes bytes, energy Wh."""
+        ground, aboard = self._ground, self._aboard
+        n = max(ground.n, 1)
+        capacity = sum(link.sent_bytes[-1] for link in self._world.links.values())
+        accuracy = {"all": {name: ground.mean(name) for name in self._measures}}
+        for column, names in self._groups.items():
+            for name, row in zip(names, self._by_group[column], strict=True):
+                if row[0]:
+                    means = (row[1:] / row[0]).tolist()
+                    accuracy[name] = dict(zip(self._measures, means, strict=True))
+        compute = self._tables.config.compute
+        idle_j = (
+            compute.onboard_idle_w * self._world.end_s * len(self._world.links)
+            / self._tables.thinning
+        )  # fmt: skip
+        answers = max(ground.answered + aboard.answered, 1)
+        wh = {k: v / answers / 3600 for k, v in (self._joules | {"idle": idle_j}).items()}
+        found: dict[str, Any] = {
+            "n": ground.n, "accuracy": accuracy, "latency_s": ground.latency(),
+            "deadline_misses": ground.missed / n, "never_answered": self._origins[MISSED] / n,
+            "offloaded": self.offloaded,
+            "origin": {"onboard": self._origins[ONBOARD] / n, "ground": self._origins[GROUND] / n},
+            "stopped_at": {str(k): v / n for k, v in enumerate(self._stopped.tolist())},
+            "down_bytes": self._down, "down_bytes_each": self.bytes_each,
+            "up_bytes": self._up, "up_bytes_each": self._up / n, "wh_per_answer": wh,
+            "contact_use": self._down / capacity if capacity else 0.0,
+        }  # fmt: skip
+        if aboard.n:
+            found["onboard"] = {
+                "n": aboard.n, "accuracy": {k: aboard.mean(k) for k in self._measures},
+                "latency_s": aboard.latency(), "deadline_misses": aboard.missed / aboard.n,
+            }  # fmt: skip
+        return found

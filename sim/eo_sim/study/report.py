@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .plots import Series, plot
-
-_MINUTES = ("10", "30", "90")
+from .charts import MINUTES, nominal, plots
 
 
 def write(table: Mapping[str, Any], folder: Path) -> Path:
@@ -44,9 +42,10 @@ def _plain(value: Any) -> Any:
 
 def page(table: Mapping[str, Any]) -> str:
     """Return table.md."""
-    parts = ["# Study", "", *_headline(table), *_policies(table), *_ablations(table)]
-    parts += [*_idle(table), *_consumers(table), *_levels(table), *_scores(table)]
-    parts += [*_ranking(table), *_notes(table)]
+    parts = ["# Study", "", *_headline(table), *_paper_style(table)]
+    parts += [*_policies(table), *_ablations(table), *_idle(table), *_groups(table)]
+    parts += [*_onboard(table), *_levels(table), *_scores(table), *_ranking(table)]
+    parts += [*_early_stop(table), *_notes(table)]
     return "\n".join(parts) + "\n"
 
 
@@ -59,25 +58,45 @@ def _figure(found: Mapping[str, Any], unit: str) -> str:
         return f"not formed: {found.get('why', '')}"
     low, high = found["ci95"]
     against = f" against {found['baseline']}" if found.get("baseline") else ""
-    return f"{found['value']:+.1f} {unit} [{low:+.1f}, {high:+.1f}]{against}"
+    unit = f" {unit}" if unit else ""
+    return f"{found['value']:+.1f}{unit} [{low:+.1f}, {high:+.1f}]{against}"
 
 
 def _headline(table: Mapping[str, Any]) -> list[str]:
-    head, paper = table["headline"], table["paper_style"]
-    lines = ["## Headline", "",
-             f"- accuracy at equal bytes: {_figure(head['equal_bytes_points'], 'points')}"]
+    head = table["headline"]
+    equal, cut = head["equal_bytes_points"], head["equal_accuracy_latency_percent"]
+    lines = ["## Headline", "", "Requests from the ground. What is compared was chosen on val, by "
+             "one rule for ours and for every baseline.", "",
+             f"- accuracy at equal bytes: {_figure(equal, 'points')}{_kb(equal)}"]
     for minutes, found in head["within_deadline_points"].items():
         lines.append(f"- accuracy within {minutes} min: {_figure(found, 'points')}")
-    cut = _figure(head["equal_accuracy_latency_percent"], "%")
-    lines += [f"- mean capture-to-answer time saved at equal accuracy: {cut}", "",
-              "Intervals: paired bootstrap over scenes, 95 %.", "", "### Paper style", ""]
-    for key, name in (("accuracy_gain_percent", "accuracy"),
-                      ("latency_reduction_percent", "latency saved")):
-        found = paper[key]
-        lines.append(f"- {name}: {_figure(found, '%') if found else 'not formed'}, published "
-                     f"{'+' if 'gain' in key else '-'}{paper['published'][key]} %")
-    return [*lines, "", f"Ours: {paper['definition']} ({', '.join(paper['baselines'])}). What the "
-            "published figures are measured in is unknown: the two are not the same quantity.", ""]
+    both = cut["accuracy"]
+    lines += [f"- mean capture-to-answer time saved at equal accuracy: {_figure(cut, '%')}; on "
+              f"test ours has {_percent(both['ours'])} %, the baseline "
+              f"{_percent(both['baseline'])} %: "
+              f"{_figure(cut['accuracy_points'] | {'baseline': ''}, 'points')}", "",
+              "Intervals: paired bootstrap over scenes, 95 %.", ""]
+    return lines
+
+
+def _kb(found: Mapping[str, Any]) -> str:
+    sizes = found.get("kb_each")
+    return f", {sizes['ours']:.1f} and {sizes['baseline']:.1f} kB a request" if sizes else ""
+
+
+def _paper_style(table: Mapping[str, Any]) -> list[str]:
+    paper = table["paper_style"]
+    lines = ["## Paper style", "", f"{paper['definition']}.", "",
+             "| ours against | accuracy gained, % | latency saved, % |", "|---|---:|---:|"]
+    gain, cut = paper["accuracy_gain_percent"], paper["latency_reduction_percent"]
+    if gain and cut:
+        lines += [f"| {name} | {_figure(gain['by_baseline'][name], '')} | "
+                  f"{_figure(cut['by_baseline'][name], '')} |" for name in paper["baselines"]]
+        lines.append(f"| **median** | {_figure(gain, '')} | {_figure(cut, '')} |")
+    published = paper["published"]
+    return [*lines, "", f"Published elsewhere: +{published['accuracy_gain_percent']} % and "
+            f"-{published['latency_reduction_percent']} %. What those are measured in is unknown: "
+            "they are not the same quantity.", ""]
 
 
 _HEAD = ("| policy | final | 10 | 30 | 90 min | mean min | p50 | p95 | p99 | compute | queue "
@@ -88,7 +107,7 @@ def _policy_row(row: Mapping[str, Any]) -> str:
     f = row["figures"]
     accuracy, latency = f["accuracy"]["all"], f["latency_s"]
     cells = [row["policy"], _percent(accuracy["final"]),
-             *(_percent(accuracy.get(m)) for m in _MINUTES),
+             *(_percent(accuracy.get(m)) for m in MINUTES),
              *(f"{latency[k] / 60:.1f}" for k in ("mean", "p50", "p95", "p99")),
              *(f"{latency['parts'][k] / 60:.1f}"
                for k in ("compute", "queue", "wait", "transmit", "ground")),
@@ -100,8 +119,9 @@ def _policy_row(row: Mapping[str, Any]) -> str:
 
 def _policies(table: Mapping[str, Any]) -> list[str]:
     lines = ["## Policies, tuned on val, replayed on test", "",
-             "Accuracy %, of final answers and within minutes of capture; times min, parts of the "
-             "final answer's; missed: no answer by the request's own deadline, %; a request.", ""]
+             "Requests from the ground. Accuracy %, of final answers and within minutes of capture;"
+             " times min, parts of the final answer's; missed: no answer by the request's own "
+             "deadline, %; bytes a request, Wh an answer.", ""]
     seen = dict.fromkeys((r["rate_mbps"], r["load"]) for r in table["rows"])
     for rate, load in seen:
         mine = [r for r in table["rows"] if (r["rate_mbps"], r["load"]) == (rate, load)
@@ -133,29 +153,54 @@ def _idle(table: Mapping[str, Any]) -> list[str]:
               for name, value in sorted(idle["final_accuracy"].items(), key=lambda x: -x[1])), ""]
 
 
-def _consumers(table: Mapping[str, Any]) -> list[str]:
-    lines = ["## By consumer, size and modality", "", "Headline load, first rate; accuracy %, "
-             "final / 10 / 30 / 90 min.", ""]
-    mine = [r for r in table["rows"] if r["is_tuned"] and r["role"] in ("ours", "baseline", "user")]
-    first = [r for r in mine if (r["rate_mbps"], r["load"]) == _nominal(table)]
-    if not first:
-        return []
-    groups = [g for g in first[0]["figures"]["accuracy"] if g != "all"]
-    lines += [f"| policy | {' | '.join(['asker on ground', 'on board', *groups])} |",
-              "|---|" + "---|" * (len(groups) + 2)]
-    for row in first:
-        f = row["figures"]
-        parts = [f["consumers"].get(k, {}).get("accuracy", {}) for k in ("ground", "onboard")]
-        parts += [f["accuracy"].get(g, {}) for g in groups]
-        cells = [" / ".join(_percent(p.get(k)) for k in ("final", *_MINUTES)) for p in parts]
+def _tuned(table: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Rows as tuned, where whole curves were replayed."""
+    return [r for r in table["rows"] if r["is_tuned"] and r["role"] in ("ours", "baseline", "user")
+            and (r["rate_mbps"], r["load"]) == nominal(table)]
+
+
+def _groups(table: Mapping[str, Any]) -> list[str]:
+    rows = _tuned(table)
+    groups = [g for g in rows[0]["figures"]["accuracy"] if g != "all"] if rows else []
+    lines = ["## By size and modality", "", "Headline load, first rate, requests from the ground; "
+             "accuracy %, final / 10 / 30 / 90 min.", "",
+             f"| policy | {' | '.join(groups)} |", "|---|" + "---|" * len(groups)]
+    for row in rows:
+        parts = [row["figures"]["accuracy"].get(g, {}) for g in groups]
+        cells = [" / ".join(_percent(p.get(k)) for k in ("final", *MINUTES)) for p in parts]
         lines.append(f"| {row['policy']} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
-def _nominal(table: Mapping[str, Any]) -> tuple[float, str]:
-    """Rate and load at which whole curves were replayed."""
-    row = next((r for r in table["rows"] if not r["is_tuned"]), table["rows"][0])
-    return row["rate_mbps"], row["load"]
+def _onboard(table: Mapping[str, Any]) -> list[str]:
+    lines = ["## Used on board", "", "Such a request is answered on board under every policy; what "
+             "differs is how long it waits for the computer. In no figure above.", "",
+             "| policy | final accuracy, % | mean s | p95 s | missed, % |",
+             "|---|---:|---:|---:|---:|"]
+    for row in _tuned(table):
+        if found := row["figures"].get("onboard"):
+            latency = found["latency_s"]
+            lines.append(f"| {row['policy']} | {_percent(found['accuracy']['final'])} | "
+                         f"{latency['mean']:.1f} | {latency['p95']:.1f} | "
+                         f"{_percent(found['deadline_misses'])} |")
+    return [*lines, ""]
+
+
+def _early_stop(table: Mapping[str, Any]) -> list[str]:
+    found = table["early_stop"]
+    accuracy, sent = found["accuracy"], found["offloaded"]
+    lines = ["## Early stop", "", "Gates by the gain head on test, cut-offs from val; operations "
+             "hold vision and prefill. Stopping early: accuracy "
+             f"{_percent(accuracy['progressive'])} % with {_percent(sent['progressive'])} % "
+             f"offloaded; only at the end: {_percent(accuracy['end_only'])} % with {_percent(sent['end_only'])} %.", "",
+             "| answer, tokens | n | offloaded | at tap 1 | at tap 2 | at the end | decode steps "
+             "saved, % | operations saved, % | of all requests, % |", "|---|" + "---:|" * 8]
+    for row in found["classes"]:
+        taps = " | ".join(map(str, row["at_tap"]))
+        lines.append(f"| {row['tokens']} | {row['n']} | {row['offloaded']} | {taps} | "
+                     f"{_percent(row['decode_steps_saved'])} | {_percent(row['flops_saved'])} | "
+                     f"{_percent(row['flops_saved_of_all'])} |")
+    return [*lines, ""]
 
 
 def _levels(table: Mapping[str, Any]) -> list[str]:
@@ -204,50 +249,3 @@ def _notes(table: Mapping[str, Any]) -> list[str]:
             f"scenes; compact {trace['digests']['compact'][:12]}, regular "
             f"{trace['digests']['regular'][:12]}",
             f"- computed in {table['machine']['seconds']:.0f} s"]
-
-
-def plots(table: Mapping[str, Any]) -> dict[str, str]:
-    """SVG documents by file name."""
-    rate, load = _nominal(table)
-    mine = [r for r in table["rows"] if (r["rate_mbps"], r["load"]) == (rate, load)
-            and r["role"] != "ablation"]
-    where = f"{rate:g} Mbit/s, {load}"
-    ranking = table["ranking"]
-    shown = [r for r in ranking if r["stage"] in ("", "end") or r["target"] == "gain"]
-    found = {
-        "accuracy_bytes": plot(f"Accuracy against bytes, {where}", "kB down a request",
-                               "final accuracy, %", _curves(mine, _bytes_kb, "final")),
-        "accuracy_latency": plot(f"Accuracy against latency, {where}",
-                                 "mean capture to answer, min", "final accuracy, %",
-                                 _curves(mine, _minutes, "final")),
-        "offload": plot("Accuracy against share asked of the ground", "share asked, %",
-                        "accuracy, %", [
-                            Series(f"{r['target']} {r['stage']}".strip(),
-                                   [100 * x for x in r["shares"]],
-                                   [100 * y for y in r["accuracy"]]) for r in shown]),
-        "risk_coverage": plot("Risk against coverage, answers on board", "coverage, %", "risk, %", [
-            Series(r["stage"], [100 * x for x in r["coverage"]], [100 * y for y in r["risk"]])
-            for r in table["scores"] if r["group"] == "all"]),
-    }
-    for minutes in _MINUTES:
-        found[f"within_{minutes}"] = plot(
-            f"Accuracy within {minutes} min against bytes, {where}", "kB down a request",
-            "accuracy, %", _curves(mine, _bytes_kb, minutes))
-    return found
-
-
-def _bytes_kb(figures: Mapping[str, Any]) -> float:
-    return float(figures["down_bytes_each"]) / 1e3
-
-
-def _minutes(figures: Mapping[str, Any]) -> float:
-    return float(figures["latency_s"]["mean"]) / 60
-
-
-def _curves(rows: Sequence[Mapping[str, Any]], x: Any, key: str) -> list[Series]:
-    series = []
-    for name in dict.fromkeys(r["policy"] for r in rows):
-        points = sorted((x(r["figures"]), 100 * r["figures"]["accuracy"]["all"].get(key, math.nan))
-                        for r in rows if r["policy"] == name)
-        series.append(Series(name, [p[0] for p in points], [p[1] for p in points]))
-    return series

@@ -9,18 +9,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+
 from .calibration import ranking, scores_table
 from .config import StudyConfig
-from .figures import Point, add_sums, figures
+from .early_stop import early_stop
+from .figures import Point, Sums, add_sums, figures
 from .fits import fit
-from .metrics import cluster_sums, summary
 from .ours import ablations, ours
 from .policies import Context, baselines, level_of
 from .policy import Policy, Setting
+from .selection import Selection, select
 from .simulator import Replayer
 from .tables import Tables
 from .trace import Trace
-from .tune import curve, replay, search
+from .tune import Trial, curve, replay, search
 from .workload import Load, Requests, make_load, make_requests
 from .world import World, make_world
 
@@ -29,12 +31,15 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A policy after its search: settings of its curve, the tuned one first."""
+    """A policy after its search: every trial, best first, and settings to replay on test.
+
+    Attributes:
+        settings: the tuned one first, then those of its curve, then what the headline compares.
+    """
 
     policy: Policy
+    trials: tuple[Trial, ...]
     settings: tuple[Setting, ...]
-    tried: int
-    objective: float
 
 
 class Study:
@@ -54,7 +59,7 @@ class Study:
         self._replayers: dict[float, Replayer] = {}
         self._worlds: dict[tuple[float, float], World] = {}
         self._loads: dict[tuple[str, str], Load] = {}
-        self._requests: dict[str, list[Requests]] = {}
+        self._requests: dict[str, list[tuple[str, list[Requests]]]] = {}
 
     def table(self, extra: Sequence[Policy] = (), *, with_ablations: bool = True) -> dict[str, Any]:
         """Everything, as plain values for table.json.
@@ -63,10 +68,14 @@ class Study:
             extra: policies of the user, tuned and replayed like all others.
         """
         begun = time.monotonic()
-        policies = [*baselines(self.trace), *extra, ours()]
-        kept = self._tune(policies)
+        kept = self._tune([*baselines(self.trace), *extra, ours()])
+        chosen = select(
+            "ours", {k.policy.name: k.trials for k in kept},
+            [k.policy.name for k in kept if k.policy.role in ("baseline", "user")],
+        )
+        kept = [_with_chosen(one, chosen) for one in kept]
         rows, points = self._sweep(kept)
-        figures_ = figures(points, self.config.figures)
+        figures_ = figures(points, chosen, self.config.figures)
         if with_ablations:
             rows += self._ablate()
         test = self.trace.rows("test")
@@ -74,8 +83,8 @@ class Study:
             **figures_,
             "rows": rows,
             "tuned": {k.policy.name: {
-                "setting": dict(k.settings[0].values), "objective": k.objective, "tried": k.tried,
-                "role": k.policy.role, "note": k.policy.note,
+                "setting": dict(k.settings[0].values), "objective": k.trials[0].objective,
+                "tried": len(k.trials), "role": k.policy.role, "note": k.policy.note,
             } for k in kept},
             "idle": self._idle(rows),
             "scores": scores_table(self.trace, self._fits, self.config.figures.ece_bins),
@@ -83,6 +92,10 @@ class Study:
                 self.trace, self._fits, self._reference, self.config.figures.offload_cap
             ),
             "levels": self._levels(),
+            "early_stop": early_stop(
+                self.trace, self._reference, self.config.figures.offload_cap,
+                self.config.figures.early_stop_tolerance,
+            ),
             "trace": {
                 "digests": dict(self.trace.digests), "requests": len(self.trace),
                 "test": len(test), "scenes": len(self.trace.names["scenes"]),
@@ -111,79 +124,79 @@ class Study:
             scenes_a_day=load.scenes_a_day, hours=tune.hours, thinning=load.thinning,
         )
         context = Context(self.trace, self._fits, replayer.tables, world.links)
-        kept = []
-        for policy in policies:
+        kept = {}
+        for policy in _ours_first(policies):
             self._tell(f"tune {policy.name}")
             trials = search(
                 policy, replayer, requests, world, context, trials=tune.trials,
                 seed=tune.seed, deadlines_min=self.config.figures.deadlines_min,
             )
+            if policy.role == "ours":  # the random policy takes its rate
+                context = replace(context, offload_rate=trials[0].offloaded)
             settings = tuple(curve(trials, tune.curve_points))
-            kept.append(Kept(policy, settings, len(trials), trials[0].objective))
-        return kept
+            kept[policy.name] = Kept(policy, tuple(trials), settings)
+        return [kept[policy.name] for policy in policies]
 
     def _sweep(self, kept: Sequence[Kept]) -> tuple[list[dict[str, Any]], list[Point]]:
-        """Tuned settings at every rate and load; all of the curve at the headline's load."""
+        """Tuned settings at every rate and load; all that is kept at the headline's load."""
         rows: list[dict[str, Any]] = []
-        points: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        sums: dict[tuple[str, str], list[Sums]] = {}
         head, rates = self.config.figures.headline_load, self.config.world.rates_mbps
         budget = () if 0.0 in rates else (0.0,)
+        by_name = {one.policy.name: one for one in kept}
+        ordered = [by_name[policy.name] for policy in _ours_first([k.policy for k in kept])]
         for rate in (*rates, *budget):
             for load in self.config.workload.loads:
                 if rate not in rates and load != head:
                     continue
-                offloaded: float | None = None
-                for one in reversed(kept):  # ours first: the random policy takes its rate
-                    many = one.settings if load == head and rate in rates else one.settings[:1]
-                    for index, setting in enumerate(many):
-                        row = self._row(one.policy, setting, rate, load, offloaded)
-                        row["is_tuned"] = index == 0
-                        if load == head and rate in rates:
-                            points.setdefault((one.policy.name, index), []).append(row)
-                        if one.policy.role == "ours" and index == 0:
+                offloaded = 0.0
+                for one in ordered:
+                    is_headline = load == head and rate in rates
+                    for setting in one.settings if is_headline else one.settings[:1]:
+                        row, added = self._row(one.policy, setting, rate, load, offloaded)
+                        row["is_tuned"] = setting is one.settings[0]
+                        if is_headline:
+                            sums.setdefault((one.policy.name, row["label"]), []).append(added)
+                        if one.policy.role == "ours" and row["is_tuned"]:
                             offloaded = row["figures"]["offloaded"]
                         rows.append(row)
-        roles = {one.policy.name: one.policy.role for one in kept}
-        made = [
-            Point(name, roles[name], many[0]["label"], index == 0,
-                  add_sums([row["sums"] for row in many]))
-            for (name, index), many in points.items()
+        points = [
+            Point(name, label, label == by_name[name].settings[0].label(), add_sums(many))
+            for (name, label), many in sums.items()
         ]
-        for row in rows:
-            del row["sums"]
-        return rows, made
+        return rows, points
 
     def _ablate(self) -> list[dict[str, Any]]:
-        rows = []
-        for one in self._tune(ablations()):
-            row = self._row(
+        return [
+            self._row(
                 one.policy, one.settings[0], self.config.tune.rate_mbps,
-                self.config.figures.headline_load, None,
-            )
-            del row["sums"]
-            rows.append(row | {"is_tuned": True})
-        return rows
+                self.config.figures.headline_load, 0.0,
+            )[0] | {"is_tuned": True}
+            for one in self._tune(ablations())
+        ]  # fmt: skip
 
     def _row(
-        self, policy: Policy, setting: Setting, rate: float, load: str, offloaded: float | None
-    ) -> dict[str, Any]:
+        self, policy: Policy, setting: Setting, rate: float, load: str, offloaded: float
+    ) -> tuple[dict[str, Any], Sums]:
+        """A row of the table, and its sums over scenes.
+
+        Args:
+            offloaded: share that ours offloads under the same load, for the random policy.
+        """
         self._tell(f"replay {policy.name}, {rate:g} Mbit/s, {load}")
         flown = self.load("test", load)
         world, requests = self.world(rate, flown.thinning), self._asked(flown)
         replayer = self._replayer(flown.thinning)
-        context = Context(self.trace, self._fits, replayer.tables, world.links)
-        if policy.name == "random_offload" and offloaded is not None:
-            context = replace(context, offload_rate=offloaded)
+        context = Context(
+            self.trace, self._fits, replayer.tables, world.links, offload_rate=offloaded)
         begun = time.monotonic()
-        done = replay(policy, setting, replayer, requests, world, context)
         deadlines = self.config.figures.deadlines_min
+        tally = replay(policy, setting, replayer, requests, world, context, deadlines)
         return {
             "policy": policy.name, "role": policy.role, "rate_mbps": rate, "load": load,
             "setting": dict(setting.values), "label": setting.label(),
-            "figures": summary(done, replayer.tables, deadlines),
-            "sums": cluster_sums(done, replayer.tables, deadlines),
-            "replay_s": time.monotonic() - begun,
-        }  # fmt: skip
+            "figures": tally.summary(), "replay_s": time.monotonic() - begun,
+        }, tally.sums()  # fmt: skip
 
     def world(self, rate_mbps: float, thinning: float) -> World:
         """World of one rate rule, computed once."""
@@ -211,7 +224,7 @@ class Study:
             self._replayers[thinning] = Replayer(Tables(self.trace, self.config, thinning))
         return self._replayers[thinning]
 
-    def _asked(self, load: Load) -> list[Requests]:
+    def _asked(self, load: Load) -> list[tuple[str, list[Requests]]]:
         if load.name not in self._requests:
             self._requests[load.name] = make_requests(
                 self.trace, "test", self.config.world.satellites, self.config.workload,
@@ -252,3 +265,16 @@ class Study:
             }
             for i, level in enumerate(self.trace.levels)
         ]
+
+
+def _ours_first(policies: Sequence[Policy]) -> list[Policy]:
+    return sorted(policies, key=lambda policy: policy.role != "ours")
+
+
+def _with_chosen(one: Kept, chosen: Selection) -> Kept:
+    """With what the headline compares among the settings that are replayed."""
+    settings = list(one.settings)
+    for name, setting in chosen.settings():
+        if name == one.policy.name and setting not in settings:
+            settings.append(setting)
+    return replace(one, settings=tuple(settings))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .metrics import latency_s, quality_within
+from .flight import Asking
+from .metrics import Tally
 from .policies import Context
 from .policy import Policy, Setting
-from .simulator import Replay, Replayer
+from .simulator import Replayer
 from .workload import Requests
 from .world import World
 
@@ -24,13 +25,24 @@ _LISTED = 4096
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One setting on val: objective (mean accuracy within the deadlines), and what it cost."""
+    """One setting on val, by requests from the ground.
+
+    Attributes:
+        objective: mean of ``within``. accuracy: of final answers. within: each deadline's.
+        bytes_each: down a request. latency_s: mean from capture to final answer. offloaded: share.
+    """
 
     setting: Setting
-    objective: float
     accuracy: float
+    within: tuple[float, ...]
     bytes_each: float
     latency_s: float
+    offloaded: float
+
+    @property
+    def objective(self) -> float:
+        """What the search maximises."""
+        return sum(self.within) / len(self.within)
 
 
 def draw_settings(policy: Policy, trials: int, seed: int) -> list[Setting]:
@@ -53,29 +65,31 @@ def draw_settings(policy: Policy, trials: int, seed: int) -> list[Setting]:
 
 
 def replay(
-    policy: Policy, setting: Setting, replayer: Replayer, requests: Sequence[Requests],
-    world: World, context: Context,
-) -> Replay:
+    policy: Policy, setting: Setting, replayer: Replayer,
+    requests: Sequence[tuple[str, Iterable[Requests]]], world: World, context: Context,
+    deadlines_min: Sequence[float],
+) -> Tally:
     """Replay one setting of one policy."""
-    return replayer.run(
-        requests, world, policy.make(setting, context), first_stage=policy.first_stage,
+    tally = Tally(replayer.tables, world, deadlines_min)
+    asking = Asking(
+        policy.make(setting, context), policy.first_stage,
         is_lifo=setting.values.get("order") == "lifo",
     )
+    replayer.run(requests, world, asking, tally.add)
+    return tally
 
 
 def search(
-    policy: Policy, replayer: Replayer, requests: Sequence[Requests], world: World,
-    context: Context, *, trials: int, seed: int, deadlines_min: Sequence[float],
+    policy: Policy, replayer: Replayer, requests: Sequence[tuple[str, Iterable[Requests]]],
+    world: World, context: Context, *, trials: int, seed: int, deadlines_min: Sequence[float],
 ) -> list[Trial]:
     """Try every drawn setting; best objective first."""
     found = []
     for setting in draw_settings(policy, trials, seed):
-        done = replay(policy, setting, replayer, requests, world, context)
-        mine = ~done.is_onboard
-        within = [quality_within(done, m)[mine].mean() for m in deadlines_min]
+        tally = replay(policy, setting, replayer, requests, world, context, deadlines_min)
         found.append(Trial(
-            setting, float(sum(within) / len(within)), float(done.final_quality[mine].mean()),
-            float(done.down_bytes.mean()), float(latency_s(done)[mine].mean()),
+            setting, tally.mean("final"), tuple(tally.mean(f"{m:g}") for m in deadlines_min),
+            tally.bytes_each, tally.mean("latency_s"), tally.offloaded,
         ))  # fmt: skip
     return sorted(found, key=lambda trial: -trial.objective)
 

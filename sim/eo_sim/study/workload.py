@@ -6,7 +6,7 @@ other pixels in it, so no byte is counted that does not exist. Load comes from t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,21 +18,21 @@ from .trace import Trace
 
 Int = NDArray[np.int64]
 _PROBED = 200
+# Requests drawn at a time.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Requests of one satellite in order of capture.
+    """Some requests of one satellite in order of capture.
 
     Attributes:
-        row: of the trace. capture_s: seconds since the start. scene: number of the study scene.
+        row: of the trace. capture_s: of its scene, seconds since the start.
         is_onboard: the answer is used on board.
     """
 
-    satellite: str
     row: Int
     capture_s: NDArray[np.float64]
-    scene: Int
     is_onboard: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -122,43 +122,54 @@ def _sensors(trace: Trace, split: str) -> tuple[list[_Sensor], NDArray[np.float6
 def make_requests(
     trace: Trace, split: str, satellites: Sequence[str], config: WorkloadConfig,
     *, scenes_a_day: float, hours: float, thinning: float = 1.0,
-) -> list[Requests]:
-    """Draw the captures of each satellite; the same seed gives the same ones for every policy.
+) -> list[tuple[str, list[Requests]]]:
+    """Draw the captures of each satellite, kept for many replays; as ``captures``."""
+    return [
+        (name, list(captures(
+            trace, split, index, config, scenes_a_day=scenes_a_day, hours=hours, thinning=thinning
+        )))
+        for index, name in enumerate(satellites)
+    ]  # fmt: skip
+
+
+def captures(
+    trace: Trace, split: str, satellite: int, config: WorkloadConfig,
+    *, scenes_a_day: float, hours: float, thinning: float = 1.0,
+) -> Iterator[Requests]:
+    """Draw a satellite's captures block by block; the same seed gives the same ones.
 
     Args:
         split: val or test; chips of the other one never appear.
-        scenes_a_day: study scenes a satellite and day. thinning: one chip in so many is kept.
+        scenes_a_day: study scenes a day. thinning: one chip in so many is kept.
         hours: captures fall evenly, with a jitter, into these.
     Raises:
         StudyError: the trace has no request of the split.
     """
     sensors, weights = _sensors(trace, split)
     count = max(1, round(scenes_a_day * hours / 24))
-    made = []
-    for index, satellite in enumerate(satellites):
-        random = np.random.default_rng([config.seed, index])
-        step_s = hours * 3600 / count
-        times_s = (np.arange(count) + random.uniform(0, 1, count)) * step_s
-        picked = random.choice(len(sensors), count, p=weights)
-        made.append(_requests(satellite, sensors, picked, times_s, config, random, thinning))
-    return made
+    step_s = hours * 3600 / count
+    random = np.random.default_rng([config.seed, satellite])
+    held: list[tuple[Int, float]] = []
+    size = 0
+    for scene in range(count):
+        sensor = sensors[int(random.choice(len(sensors), p=weights))]
+        capture_s = (scene + random.uniform()) * step_s
+        for rows in sensor.scene(config.scene_px, random, thinning):
+            held.append((rows, capture_s))
+            size += len(rows)
+        if size >= _BLOCK:
+            yield _block(held, config, random)
+            held, size = [], 0
+    if held:
+        yield _block(held, config, random)
 
 
-def _requests(
-    satellite: str, sensors: list[_Sensor], picked: Int, times_s: NDArray[np.float64],
-    config: WorkloadConfig, random: np.random.Generator, thinning: float,
+def _block(
+    held: Sequence[tuple[Int, float]], config: WorkloadConfig, random: np.random.Generator
 ) -> Requests:
-    parts: list[Int] = []
-    lengths: list[int] = []
-    scenes: list[int] = []
-    for scene, sensor in enumerate(picked):
-        chips = sensors[sensor].scene(config.scene_px, random, thinning)
-        parts += chips
-        lengths += [len(chip) for chip in chips]
-        scenes += [scene] * len(chips)
-    row = np.concatenate(parts) if parts else np.zeros(0, np.int64)
-    scene_of = np.repeat(np.array(scenes, np.int64), lengths)
+    lengths = [len(rows) for rows, _ in held]
+    row = np.concatenate([rows for rows, _ in held])
     return Requests(
-        satellite=satellite, row=row, capture_s=times_s[scene_of], scene=scene_of,
+        row=row, capture_s=np.repeat([time_s for _, time_s in held], lengths),
         is_onboard=random.uniform(size=len(row)) < config.onboard_share,
     )  # fmt: skip

@@ -101,12 +101,13 @@ def test_the_study_flies_what_it_says():
 def test_workload_holds_pixels_that_exist_and_one_sensor_a_scene():
     trace = made_trace(chips=20)
     config = replace(CONFIG.workload, scene_px=500_000)
-    (some,) = make_requests(trace, "test", ["sat"], config, scenes_a_day=40, hours=12.0)
+    ((_, blocks),) = make_requests(trace, "test", ["sat"], config, scenes_a_day=40, hours=12.0)
+    (some,) = blocks
     assert (np.diff(some.capture_s) >= 0).all()
     assert some.capture_s.min() >= 0 and some.capture_s.max() < 12 * 3600
     assert set(trace["split"][some.row]) == {1}
-    for scene in np.unique(some.scene):
-        rows = some.row[some.scene == scene]
+    for scene_s in np.unique(some.capture_s):
+        rows = some.row[some.capture_s == scene_s]
         assert len(set(trace["set"][rows])) == 1
         chips = np.unique(trace["chip"][rows])
         pixels = sum(int(trace["asked_px"][rows[trace["chip"][rows] == c][0]]) for c in chips)
