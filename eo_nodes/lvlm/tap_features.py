@@ -28,8 +28,6 @@ FACTS = (
     "prompt_places", "answer_words", "answer_places", "answer_values", "answer_number",
 )  # fmt: skip
 PROMPT_SIZE = 96
-TAP2_TOKENS = 3
-"""Tokens decoded before the second tap: in training of the heads and, by default, in flight."""
 BEST_SCORES = 6
 _WORD = re.compile(r"[a-z]+|\d+|<[a-z]+|[?!]")
 _NUMBER = re.compile(r"\d+")

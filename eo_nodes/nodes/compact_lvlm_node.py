@@ -10,7 +10,7 @@ from typing import Any
 from eo_nodes.contracts import ids
 from eo_nodes.contracts.values import Answer, Tap, Verdict, Views
 from eo_nodes.lvlm.interface import ZoomsLate
-from eo_nodes.lvlm.tap_features import TAP2_TOKENS
+from eo_nodes.lvlm.lengths import COMPACT_TOKENS, TAP2_TOKENS
 
 from .base import EoNode
 from .lvlm_values import load_checked, readable, say_unread, tap_of, tensors_of
@@ -40,7 +40,7 @@ class CompactLvlm(EoNode):
     PARAMETERS = (
         Parameter("model_dir", "models/compact", "model folder"),
         Parameter("threads", 1, "threads of the runtime", 1, 64),
-        Parameter("max_tokens", 32, "longest answer, tokens", 1, 512),
+        Parameter("max_tokens", COMPACT_TOKENS, "longest answer, tokens", 1, 512),
         Parameter(
             "zoom_below",
             1.0,

@@ -20,6 +20,7 @@ from eo_nodes.contracts.rules import ZOOM_IN
 from eo_nodes.contracts.values import Answer, ContactPlan, Notice, Product, Region
 from eo_nodes.decision.refine import RefineConfig, wanted_region
 from eo_nodes.imaging.container import read_container, views_from
+from eo_nodes.lvlm.lengths import REGULAR_TOKENS
 from eo_nodes.lvlm.question import question_about
 
 from .base import EoNode
@@ -34,7 +35,7 @@ class GroundLvlm(EoNode):
     PARAMETERS = (
         Parameter("model_dir", "models/regular", "model folder"),
         Parameter("threads", 2, "threads of the runtime", 1, 256),
-        Parameter("max_tokens", 40, "longest answer, tokens", 1, 2048),
+        Parameter("max_tokens", REGULAR_TOKENS, "longest answer, tokens", 1, 2048),
         Parameter(
             "gmac_j", 0.02, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
         ),

@@ -25,20 +25,14 @@ from eo_nodes.contracts.errors import EoError
 from eo_nodes.lvlm import load_model
 from eo_nodes.lvlm.infer import ImageInput, overview_of, sizes_of
 from eo_nodes.lvlm.journal import Journal
+from eo_nodes.lvlm.lengths import COMPACT_TOKENS, REGULAR_TOKENS, TAP2_TOKENS
 from eo_nodes.lvlm.manifest import read_manifest
-from eo_nodes.lvlm.tap_features import (
-    FACTS,
-    PROMPT_SIZE,
-    TAP2_TOKENS,
-    ShowsEvidence,
-    features_of,
-)
+from eo_nodes.lvlm.tap_features import FACTS, PROMPT_SIZE, ShowsEvidence, features_of
 from eo_nodes.lvlm.unified import UnifiedModel
 from eo_nodes.lvlm.unified_pictures import pictures_of_images
 from eo_nodes.lvlm.visual_prompts import compose
 from training.decision.questions import HELD, Question, open_split, quality, questions
 
-LONGEST = 64     # tokens; longer lists of boxes are cut
 SIZES = ("compact", "regular")
 _HEAD = len(FACTS)
 
@@ -92,7 +86,8 @@ def unpacked(text: str) -> np.ndarray:
 
 def ask(model: Any, question: Question, with_taps: bool) -> dict:
     """Record of one question; a refusal is a wrong answer and says why."""
-    prompt, most = question.ask.prompt, min(question.cell.max_tokens, LONGEST)
+    # As long as in flight, whatever is asked: longer lists of boxes are cut there too.
+    prompt, most = question.ask.prompt, COMPACT_TOKENS if with_taps else REGULAR_TOKENS
     row = {"key": question.key, "kind": question.kind, "task": question.cell.task,
            "set": question.sample.set_name, "modality": question.cell.modality,
            "scene": question.scene, "prompt": prompt}

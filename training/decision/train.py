@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from eo_nodes.contracts.errors import ConfigError
+from eo_nodes.lvlm.lengths import TAP2_TOKENS
 from eo_nodes.lvlm.manifest import read_manifest, seal
-from eo_nodes.lvlm.tap_features import TAP2_TOKENS
 from training.decision import figures
 from training.decision.collect import journal_of, weights_digest
 from training.decision.head import FACTS, NUMBERS, StageHead, fit_stage
