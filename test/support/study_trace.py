@@ -75,7 +75,8 @@ def made_trace(*, chips=60, questions=3, seed=0):
             "questions": tuple(f"q{i}" for i in range(questions)),
         },
         levels=LEVELS, keys=tuple(f"made.cell|{i}" for i in range(n)),
-        meta={"made_up": True, "limits": graph_limits().as_plain()}, columns=columns,
+        meta={"made_up": True, "limits": graph_limits().as_plain(), "there": 0.85,
+              "alike_gain": 0.6}, columns=columns,
     )  # fmt: skip
     check(trace)
     return trace

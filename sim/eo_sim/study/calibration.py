@@ -1,4 +1,7 @@
-"""How good the scores are, from the trace alone: calibration, ranking, selective risk.
+"""How good the heads' own scores are, from the trace alone: calibration, ranking, selective risk.
+
+Right means one thing, as for the heads: quality from ``heads.RIGHT_FROM`` on. Graded quality is for
+mean accuracies alone, those of ``ranking`` among them.
 
 Sources: ECE with equal-mass bins, Nixon et al. 2019; AUROC as the Mann-Whitney statistic; area
 under the risk-coverage curve (AURC), Geifman and El-Yaniv 2017.
@@ -11,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .fits import Fits
+from eo_nodes.decision.heads import RIGHT_FROM
+
 from .trace import TAPS, TARGETS, Trace
 
 Float = NDArray[np.float64]
@@ -51,7 +55,7 @@ def by_score(score: Float, values: Float) -> Float:
 
 
 def risk_coverage(score: Float, right: Float, points: int = 20) -> dict[str, Any]:
-    """Risk (1 - quality) among the surest share of answers, and the area under it."""
+    """Share of wrong answers among the surest share of answers, and the area under it."""
     risk = np.cumsum(by_score(score, 1 - right)) / np.arange(1, len(score) + 1)
     at = np.maximum(1, np.round(np.linspace(0.05, 1, points) * len(score))).astype(int) - 1
     return {
@@ -60,15 +64,18 @@ def risk_coverage(score: Float, right: Float, points: int = 20) -> dict[str, Any
     }  # fmt: skip
 
 
-def scores_table(trace: Trace, fits: Fits, bins: int) -> list[dict[str, Any]]:
-    """Rows over the test split: per tap, all of it, then by modality and by kind of question."""
+def scores_table(trace: Trace, bins: int) -> list[dict[str, Any]]:
+    """Rows over the test split: per tap, all of it, then by modality and by kind of question.
+
+    Scores are those that the satellite has: nothing is fitted here.
+    """
     test = trace.rows("test")
     groups: list[tuple[str, str, NDArray[np.int64]]] = [("all", "all", test)]
     for column in ("modality", "question"):
         names = trace.names_of(column)[test]
         groups += [(column, str(name), test[names == name]) for name in np.unique(names)]
-    raw = trace["scores"][:, :, TARGETS.index("correct")].astype(np.float64)
-    right = trace["compact_quality"].astype(np.float64)
+    said = trace["scores"][:, :, TARGETS.index("correct")].astype(np.float64)
+    right = (trace["compact_quality"] >= RIGHT_FROM).astype(np.float64)
     base = float(right[trace.rows("val")].mean())
     goes_on = trace.outlasts_tap2()
     rows = []
@@ -77,13 +84,12 @@ def scores_table(trace: Trace, fits: Fits, bins: int) -> list[dict[str, Any]]:
             mine = everyone[goes_on[everyone]] if tap == 1 else everyone
             if len(mine) < _FEW:
                 continue
-            truth, chance = right[mine], fits.correct[mine, tap]
+            truth, chance = right[mine], said[mine, tap]
             rows.append({
                 "group": kind, "name": name, "stage": TAP_NAMES[tap], "n": len(mine),
-                "ece": ece(chance, truth, bins), "ece_unfitted": ece(raw[mine, tap], truth, bins),
-                "auroc": auroc(raw[mine, tap], truth >= 0.5),
+                "ece": ece(chance, truth, bins), "auroc": auroc(chance, truth > 0),
                 "brier": brier(chance, truth), "brier_base": brier(np.full(len(mine), base), truth),
-                **risk_coverage(raw[mine, tap], truth),
+                **risk_coverage(chance, truth),
             })  # fmt: skip
     return rows
 
@@ -94,7 +100,7 @@ def _offload_curve(score: Float, gain: Float, here: float) -> Float:
 
 
 def ranking(
-    trace: Trace, fits: Fits, reference: int, cap: float, points: int = 21
+    trace: Trace, reference: int, cap: float, points: int = 21
 ) -> list[dict[str, Any]]:
     """Who is asked of the ground first: by each head and tap, between random and oracle.
 
@@ -110,20 +116,24 @@ def ranking(
     straight = here.mean() + always * np.arange(n + 1) / n
     best = _offload_curve(gain, gain, float(here.mean()))
     room = float((best - straight).mean())
-    at = np.round(np.linspace(0, n, points)).astype(int)
+    shares = np.round(np.linspace(0, n, points)).astype(int)
     rows = [{"target": "oracle", "stage": "", "position": 1.0, "share_at_cap":
-             _share(best, here.mean(), always, cap), "accuracy": best[at].tolist()}]
-    for target in TARGETS:
+             _share(best, here.mean(), always, cap), "accuracy": best[shares].tolist()}]
+    goes_on = trace.outlasts_tap2()[test]
+    for index, target in enumerate(TARGETS):
         for tap in range(TAPS):
-            score = fits.gains[target][test, tap]
+            # An answer that is complete at the second tap is scored as at its end.
+            at = np.where(goes_on, tap, TAPS - 1) if tap == 1 else np.full(n, tap)
+            said = trace["scores"][test, at, index].astype(np.float64)
+            score = said if target == "gain" else -said
             curve = _offload_curve(score, gain, float(here.mean()))
             rows.append({
                 "target": target, "stage": TAP_NAMES[tap],
                 "position": float((curve - straight).mean()) / room if room > 0 else float("nan"),
                 "share_at_cap": _share(curve, here.mean(), always, cap),
-                "accuracy": curve[at].tolist(),
+                "accuracy": curve[shares].tolist(),
             })  # fmt: skip
-    return [{**row, "shares": (at / n).tolist()} for row in rows]
+    return [{**row, "shares": (shares / n).tolist()} for row in rows]
 
 
 def _share(curve: Float, here: float, always: float, cap: float) -> float:

@@ -1,29 +1,36 @@
 """Our policy and its ablations: the routing core that flies, fed from the replay.
 
-What decides is ``eo_nodes.decision.routing.route``, with ``reach`` as its clock of contacts: the
-functions that the confidence node calls. This file only states the case: calibrated chance and
-gain at this tap, the level whose pixels are worth most, what waits before them.
+What states the case and what decides are ``eo_nodes.decision.casework.state_case`` and
+``routing.route``, with ``reach`` as the clock of contacts: the functions that the confidence node
+calls, with the heads' scores as they are. This file only says what the replay knows of queue and
+request. What is sent are the true bytes; what is decided on are those expected from val.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
 from eo_nodes.decision import routing
+from eo_nodes.decision.casework import Asked, Moment, Said, estimates_of, state_case
+from eo_nodes.decision.heads import Scores, wanted
+from eo_nodes.decision.levels import CHOSEN
 from eo_nodes.decision.reach import Reach, reach_of
-from eo_nodes.decision.routing import Case, RoutingConfig, load_of, route
+from eo_nodes.decision.routing import RoutingConfig, route
 
 from .config import S_NS
+from .errors import StudyError
+from .facts import machine_of, means_of
 from .policies import Context, density_rank
 from .policy import (
     ANSWER_RANK,
     BOTH,
     END,
+    FIRST_RANK,
+    LAST_REFINE_RANK,
     OFFLOAD,
-    ORDERS,
     REFINE_RANK,
     Choice,
     Decide,
@@ -52,134 +59,151 @@ class Variant:
 
     taps: tuple[int, ...] = (1, 2, END)
     target: str = "gain"
-    kinds: tuple[str, ...] = ("lossless", "lossy", "regions", "uniform")
+    kinds: tuple[str, ...] = CHOSEN
     is_fixed: bool = False
     knows_contacts: bool = True
 
 
-def reach_of_link(link: Link, window_s: float) -> Reach:
-    """The contacts of a replay as the routing core takes them; times ns since the study's start."""
+def reach_of_link(link: Link, window_s: float, margin: float = 0.0) -> Reach:
+    """The contacts of a replay as the routing core takes them; times ns since the study's start.
+
+    Args:
+        margin: share kept for frame heads and repeats, [0, 1).
+    """
     rates = [contact.capacity_bytes * 8 / (contact.end_s - contact.start_s)
              for contact in link.contacts]
     return reach_of(
         [round(contact.start_s * S_NS) for contact in link.contacts],
         [round(min(contact.end_s, window_s) * S_NS) for contact in link.contacts], rates,
+        margin=margin,
     )  # fmt: skip
+
+
+class _Queue:
+    """The replay's queue as ``casework.Waiting``: bytes of products, the link's without overhead.
+
+    More is known than in flight, where a queue lists kinds and priorities: what goes ahead of new
+    pixels is what is worth more a byte.
+    """
+
+    __slots__ = ("_link", "_overhead")
+
+    def __init__(self, overhead: float) -> None:
+        self._link: Any = None
+        self._overhead = overhead
+
+    def of(self, link: LinkView | None) -> _Queue:
+        """Look at a link; at none, for a policy that is blind to it."""
+        self._link = link
+        return self
+
+    def _before(self, rank: int) -> float:
+        return float(self._link.ahead_bytes(rank)) / self._overhead if self._link else 0.0
+
+    @property
+    def answers(self) -> float:
+        return self._before(ANSWER_RANK)
+
+    @property
+    def in_time(self) -> float:
+        return float(self._link.queued_bytes()) / self._overhead if self._link else 0.0
+
+    @property
+    def every(self) -> float:
+        return self._before(LAST_REFINE_RANK)
+
+    def before(self, gain: float, size_bytes: float, *, is_late: bool) -> float:
+        return self._before(rank_of(gain, size_bytes, is_late=is_late))
+
+
+def rank_of(gain: float, size_bytes: float, *, is_late: bool) -> int:
+    """Rank of pixels by value per byte; late ones behind all others."""
+    rank = density_rank(gain / max(size_bytes, 1.0))
+    return rank - FIRST_RANK + REFINE_RANK if is_late else rank
 
 
 class Ours:
     """States cases and reads routes; made for one replay."""
 
     def __init__(self, setting: Setting, context: Context, variant: Variant) -> None:
-        trace, fits, tables = context.trace, context.fits, context.tables
-        self._setting, self._variant = setting, variant
-        self._config = routing_config(setting, variant)
+        trace, tables = context.trace, context.tables
+        self._variant, self._config = variant, routing_config(setting, variant)
+        self._estimates = estimates_of(
+            means_of(trace), machine_of(tables.config, tables.thinning))
+        margin = 1 - 1 / tables.overhead
         self._reaches = {
-            id(link): reach_of_link(link, link.end_s) for link in context.links.values()
+            id(link): reach_of_link(link, link.end_s, margin) for link in context.links.values()
         }
-        self._correct = fits.correct.tolist()
-        self._gain = fits.gains[variant.target].tolist()
-        kinds = [k for k in variant.kinds if k != "regions" or setting["regions"]]
-        self._levels = [i for i, x in enumerate(trace.levels) if x.kind in kinds]
-        self._keeps = dict(zip(trace.names["modalities"], fits.retention.tolist(), strict=True))
-        # What is not known before it is done is expected as on val.
-        val = trace.rows("val")
-        self._ground_s = float(tables.regular_s[val].mean())
-        self._answer = float(tables.answer_wire[val].mean())
-        self._left_j = tables.to_end_j.tolist()
-        self._code, self._code_j = (x[val].mean(axis=0).tolist()
-                                    for x in (tables.code_s, tables.code_j))
+        self._queue = _Queue(tables.overhead)
+        self._numbers = {level.name: i for i, level in enumerate(trace.levels)}
+        self._there, self._alike_gain = _of_heads(trace.meta)
 
     def decide(self, view: View, link: Any) -> Choice:
         """``policy.Decide``."""
-        stage, row = view.stage, view.row
-        if stage not in self._variant.taps:
+        if view.stage not in self._variant.taps:
             return proceed()
-        gain = self._gain[row][stage - 1]
-        reach = self._reaches[id(link.link)] if self._variant.knows_contacts else None
-        load = load_of(int(view.now_s * S_NS), link.queued_bytes(), reach, self._config)
-        level, kept, size = self._best_level(view, gain, load)
-        expected = gain * kept
-        rank = density_rank(expected / size)
-        case = self._case(view, link, expected, level, size, rank)
-        if reach is not None:
-            case = _softened(case, reach)
+        reach = queue = None
+        if self._variant.knows_contacts:
+            reach, queue = self._reaches[id(link.link)], link
+        moment = Moment(
+            now_ns=int(view.now_s * S_NS), estimates=self._estimates, config=self._config,
+            reach=reach,
+        )  # fmt: skip
+        case = state_case(
+            view.stage, self._said(view), _asked(view), self._queue.of(queue), moment)
         found = route(case, reach, self._config)
-        if found.decision == routing.OFFLOAD:
-            return Choice(BOTH if stage == END else OFFLOAD, level, rank)
-        if found.barrier and stage == END and reach is not None and case.deadline_ns:
-            # Too late for the deadline, not for the asker: behind all that can still be in time.
-            late = replace(case, deadline_ns=0, ahead_bytes=int(link.ahead_bytes(REFINE_RANK)))
-            if route(late, reach, self._config).decision == routing.OFFLOAD:
-                return Choice(BOTH, level, REFINE_RANK)
-        if reach is None and stage == END and found.rule == 5 and (
-            expected > self._setting["hurdle"]
-        ):
-            return Choice(BOTH, level, rank)  # blind to contacts: by gain alone
-        return answer() if found.decision == routing.ANSWER else proceed()
+        if found.decision != routing.OFFLOAD:
+            return answer() if found.decision == routing.ANSWER else proceed()
+        sent = case.late if found.is_late and case.late is not None else case
+        return Choice(
+            BOTH if view.stage == END else OFFLOAD, self._numbers[sent.level],
+            rank_of(sent.gain, sent.regions_bytes, is_late=found.is_late),
+        )  # fmt: skip
 
-    def _best_level(self, view: View, gain: float, load: float) -> tuple[int, float, float]:
-        """(level, share of the gain it keeps, bytes): worth most after its price."""
-        keeps, wire = self._keeps[view.modality], view.wire
-        config = self._config
-        price = (config.mb_price * load + config.base_mb_price) * 1e-6
-        best, worth = self._levels[0], -inf
-        for level in self._levels:
-            value = gain * keeps[level] - price * wire[level]
-            if value > worth:
-                best, worth = level, value
-        return best, keeps[best], wire[best]
-
-    def _case(
-        self, view: View, link: LinkView, gain: float, level: int, size: float, rank: int
-    ) -> Case:
-        row, stage = view.row, view.stage
-        return Case(
-            stage=stage,
-            score=self._correct[row][stage - 1],
-            gain=gain,
-            now_ns=int(view.now_s * S_NS),
-            deadline_ns=int(view.deadline_s * S_NS),
-            regions_bytes=int(size),
-            answer_bytes=int(self._answer),
-            ahead_bytes=int(link.ahead_bytes(rank)),
-            answer_ahead_bytes=int(link.ahead_bytes(ANSWER_RANK)),
-            queued_bytes=int(link.queued_bytes()),
-            left_s=view.left_compute_s(),
-            reduce_s=self._code[level],
-            ground_s=self._ground_s,
-            left_j=self._left_j[stage],
-            regions_j=self._code_j[level],
-            priority=view.priority,
-            is_onboard=view.is_onboard,
-            is_familiar=view.novelty <= 1.0,  # as the heads say it
-        )
+    def _said(self, view: View) -> Said:
+        is_familiar = view.novelty <= 1.0
+        scores = Scores(view.correct, view.similar, view.gain, view.novelty, is_familiar)
+        score, gain = wanted(scores, self._variant.target, self._there, self._alike_gain)
+        return Said(score, gain, is_familiar)
 
 
-def _softened(case: Case, reach: Reach) -> Case:
-    """Drop a deadline that nothing at all can meet."""
-    if case.deadline_ns and not case.is_onboard and (
-        reach.open_ns(case.now_ns) >= case.deadline_ns
-    ):
-        return replace(case, deadline_ns=0)
-    return case
+def _asked(view: View) -> Asked:
+    return Asked(
+        raw_bytes=view.raw_bytes, modality=view.modality,
+        deadline_ns=int(view.deadline_s * S_NS), priority=view.priority,
+        is_onboard=view.is_onboard,
+    )  # fmt: skip
+
+
+def _of_heads(meta: Mapping[str, Any]) -> tuple[float, float]:
+    """What the ablations of the target need besides the scores, as the collector wrote it down.
+
+    Raises:
+        StudyError: it did not.
+    """
+    try:
+        return float(meta["there"]), float(meta["alike_gain"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StudyError("the trace does not say `there` and `alike_gain` of the heads") from error
 
 
 def routing_config(setting: Setting, variant: Variant) -> RoutingConfig:
     """The core's configuration of one setting; what is not searched keeps its default."""
+    kinds = tuple(k for k in variant.kinds if k != "regions" or setting["regions"])
+    hurdle = setting["hurdle"]
     if variant.is_fixed or not variant.knows_contacts:
-        off = variant.knows_contacts
+        blind = not variant.knows_contacts
         return RoutingConfig(
             accept=(setting["accept"],) * 3,
-            reject=(setting["reject"] / 2, setting["reject"], setting["accept"] if off else 0.0),
-            hurdle=(inf, inf, inf), needs_delivery=False,
+            reject=(setting["reject"] / 2, setting["reject"], 0.0 if blind else setting["accept"]),
+            hurdle=(inf, inf, hurdle if blind else inf), needs_delivery=False, serves_late=False,
+            base_mb_price=setting["base_mb_price"], joule_price=_JOULE_PRICE, kinds=kinds,
         )  # fmt: skip
-    hurdle = setting["hurdle"]
     return RoutingConfig(
         accept=(setting["accept"],) * 3, reject=(0.0, 0.0, 0.0),
         hurdle=(hurdle + setting["early"], hurdle + setting["early"] / 2, hurdle),
         mb_price=setting["mb_price"], delay_price=setting["delay_price"],
-        joule_price=_JOULE_PRICE, early_share=setting["early_share"],
+        joule_price=_JOULE_PRICE, early_share=setting["early_share"], kinds=kinds,
     )  # fmt: skip
 
 
@@ -192,14 +216,15 @@ _SPACE: Mapping[str, Sequence[Any]] = {
     "early_share": (0.5, 1.0),
     # Choosing regions costs processor time; whether it is worth that, the search says.
     "regions": (True, False),
-    "order": ORDERS,
+    "order": ("fifo",),  # the satellite's queue knows no newest-first
 }
 _GATE: Mapping[str, Sequence[Any]] = {
     "accept": (0.6, 0.7, 0.8, 0.9, 0.95),
     "reject": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
     "hurdle": (0.0, 0.01, 0.03, 0.06, 0.12, 0.2),
+    "base_mb_price": (0.0, 0.1, 1.0, 10.0),
     "regions": (True, False),
-    "order": ORDERS,
+    "order": ("fifo",),
 }
 
 
@@ -210,6 +235,11 @@ def _policy(
         return Ours(setting, context, variant).decide
 
     return Policy(name=name, make=make, space=space, role=role, note=note)
+
+
+def tuned_routing(setting: Setting) -> RoutingConfig:
+    """What a satellite flies with a setting of ours: parameters of the confidence node."""
+    return routing_config(setting, Variant())
 
 
 def ours() -> Policy:
@@ -223,7 +253,7 @@ def ablations() -> list[Policy]:
         _policy("ours_no_tap1", Variant(taps=(2, END)), "ablation", "no stop before decoding"),
         _policy("ours_no_tap2", Variant(taps=(1, END)), "ablation", "no stop while decoding"),
         _policy("ours_end_only", Variant(taps=(END,)), "ablation", "no early stop"),
-        _policy("ours_similarity_target", Variant(target="similar"), "ablation",
+        _policy("ours_similarity_target", Variant(target="alike"), "ablation",
                 "gain read from the similarity head"),
         _policy("ours_correctness_target", Variant(target="correct"), "ablation",
                 "gain read from the correctness head"),

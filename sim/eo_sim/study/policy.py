@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 PROCEED, ANSWER, OFFLOAD, BOTH = range(4)
-# Ranks of the downlink queue, most urgent first: answers, then 30 of pixels, then refinements.
-ANSWER_RANK, FIRST_RANK, LAST_RANK, REFINE_RANK, RANKS = 0, 1, 30, 31, 32
+# Ranks of the downlink queue, most urgent first: answers, 30 of pixels, 30 of late refinements.
+ANSWER_RANK, FIRST_RANK, LAST_RANK, REFINE_RANK, LAST_REFINE_RANK, RANKS = 0, 1, 30, 31, 60, 61
 END = 3
 
 

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eo_nodes.decision.setting import routing_as_plain
 
 from .calibration import ranking, scores_table
 from .config import StudyConfig
 from .early_stop import early_stop
 from .figures import Point, Sums, add_sums, figures
 from .fits import fit
-from .ours import ablations, ours
+from .ours import ablations, ours, tuned_routing
 from .policies import Context, baselines, level_of
 from .policy import Policy, Setting
 from .selection import Selection, select
@@ -86,10 +87,11 @@ class Study:
                 "setting": dict(k.settings[0].values), "objective": k.trials[0].objective,
                 "tried": len(k.trials), "role": k.policy.role, "note": k.policy.note,
             } for k in kept},
+            "routing": routing_as_plain(tuned_routing(chosen.ours.setting)),
             "idle": self._idle(rows),
-            "scores": scores_table(self.trace, self._fits, self.config.figures.ece_bins),
+            "scores": scores_table(self.trace, self.config.figures.ece_bins),
             "ranking": ranking(
-                self.trace, self._fits, self._reference, self.config.figures.offload_cap
+                self.trace, self._reference, self.config.figures.offload_cap
             ),
             "levels": self._levels(),
             "early_stop": early_stop(

@@ -23,8 +23,9 @@ class Tables:
         compact_s: (N, 3) cumulative to tap 1, tap 2, end. code_s, regular_s: (N, L).
         wire: (N, L) bytes on the link with frames and repeats. answer_wire: (N,).
         compact_j: (N, 3), code_j, regular_j: (N, L), of a single request.
-        to_end_s, to_end_j: (4,) what the rest of an answer takes from each stage on, mean of val:
-            how long an answer will be is not known before its end.
+        to_end_s: (4,) what the rest of an answer takes from each stage on, mean of val: how long
+            an answer will be is not known before its end.
+        overhead: bytes on the link for one of a product, frame heads and repeats: their mean.
         deadline_s: (N,) after capture. thinning: see config/study.yaml.
     """
 
@@ -38,12 +39,13 @@ class Tables:
         self.compact_s, self.code_s, self.regular_s = true_s * slow, code_s * slow, ground_s * slow
         self.compact_j = true_s * compute.onboard_active_w
         val = trace.rows("val")
-        self.to_end_s, self.to_end_j = _to_end(self.compact_s[val]), _to_end(self.compact_j[val])
+        self.to_end_s = _to_end(self.compact_s[val])
         self.code_j = code_s * compute.onboard_active_w
         self.regular_j = ground_s * compute.ground_active_w
         # One draw a row: every policy meets the same losses.
         draw = np.random.default_rng(config.workload.seed).uniform(size=len(trace))
         self._draw, self._world = draw, world
+        self.overhead = world.frame_bytes / world.frame_payload_bytes / (1 - world.loss)
         self.wire = self._on_wire(trace["level_bytes"], draw[:, None])
         self.answer_wire = self._on_wire(trace["answer_bytes"], draw)
         minutes = np.array([10.0, 30.0, 90.0])
