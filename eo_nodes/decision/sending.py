@@ -72,6 +72,9 @@ class Coder(Protocol):
     def estimate(self, windows: Sequence[Sequence[int]], options: Sequence[Base]) -> Estimate:
         """Cells at (scale, step)."""
 
+    def block_size(self, region: Region) -> int:
+        """Bytes of one region as coded."""
+
     def size(self, regions: Sequence[Region], base: Base | None) -> int:
         """Bytes of the product file of these regions over an overview; None: the smallest."""
 
@@ -134,7 +137,6 @@ def plan(
     *,
     budget_bytes: float | None,
     config: SendingConfig,
-    least_gain_per_byte: float = 0.0,
 ) -> Plan:
     """Choose overview and regions of a window.
 
@@ -143,21 +145,20 @@ def plan(
             cells have relative to each other counts; without any, all count alike.
         window: x, y, w, h in scene pixels.
         budget_bytes: of the product file, head and overview included; None for no limit.
-        least_gain_per_byte: price of a byte, in gains of whole windows.
     Returns:
         The plan that gains most, its file within the budget; or one of nothing but head and the
         overview of fewest bytes where even these are not.
     Raises:
         ConfigError: relevance, window or configuration break their contract.
     """
-    work = _Work(relevance, window, coder, config, least_gain_per_byte)
+    work = _Work(relevance, window, coder, config)
     limit = np.inf if budget_bytes is None else budget_bytes
     left = list(work.starts)
-    made: list[tuple[float, Plan]] = []
+    made: list[Plan] = []
     while left and len(made) < _TRIED:
         best = max(left, key=lambda start: work.guess(start, limit))  # of equals the smallest
         guess = work.guess(best, limit)
-        if guess == _NOTHING or (made and guess <= max(m[0] for m in made)):
+        if guess == _NOTHING or (made and guess <= max(m.gain for m in made)):
             break
         left.remove(best)
         found = work.climb(best, limit)
@@ -165,7 +166,7 @@ def plan(
             made.append(found)
     if not made:  # the smallest goes all the same: it always goes first
         made.append(work.smallest())
-    return max(made, key=lambda m: m[0])[1]
+    return max(made, key=lambda m: round(m.gain, _DIGITS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +186,9 @@ class _Work:
 
     def __init__(
         self, relevance: NDArray[np.floating], window: Sequence[int], coder: Coder,
-        config: SendingConfig, price: float,
+        config: SendingConfig,
     ) -> None:
-        self._coder, self._price, self.ratio = coder, price, 1.0
+        self._coder, self.ratio = coder, 1.0
         self._places, self._shares, sizes = cut(
             relative(relevance), window, cell_px=config.cell_px, most=config.most,
             fine_px=config.fine_px, floor=config.floor)
@@ -197,11 +198,11 @@ class _Work:
         found = coder.estimate([*self._places, tuple(window)], offers)
         shown = Shown(found.shown[:-1], found.fine[:-1], tuple(scale for scale, _ in offers))
         levels = seen(shown, sizes, config.needed_px)
-        # Of one window: all of it exactly gains 1, so that a price means the same for any window.
+        # Of one window: all of it exactly gains 1.
         weights = self._shares / max(float(self._shares.sum()), _LEAST_SUM)
         known = np.hstack([np.zeros((len(weights), 1)), levels[:, count:]])
         values = np.stack([gains(weights, levels[:, :count], base) for base in known.T])
-        rungs = ladders(found.bytes[:-1, :count], values, least_gain_per_byte=price)
+        rungs = ladders(found.bytes[:-1, :count], values)
         self._smallest = coder.size((), None)
         sizes_of = [self._smallest - coder.head_size, *found.bytes[-1, count:]]
         self.starts = [
@@ -211,47 +212,46 @@ class _Work:
         ]
 
     def guess(self, start: _Start, limit: float) -> float:
-        """Net gain within a limit by estimated bytes; ``_NOTHING`` where it does not fit."""
+        """Gain within a limit by estimated bytes; ``_NOTHING`` where it does not fit."""
         size = self._coder.head_size + start.bytes * (self.ratio if start.base else 1.0)
         if size > limit:
             return _NOTHING
-        bytes_ = size + start.totals * self.ratio
-        count = int(np.searchsorted(bytes_, limit, side="right")) - 1
-        return self._net(start, count, float(bytes_[count]))
+        count = int(np.searchsorted(size + start.totals * self.ratio, limit, side="right")) - 1
+        return round(float(start.gain + start.gained[count]), _DIGITS)
 
-    def _net(self, start: _Start, count: int, bytes_: float) -> float:
-        return round(float(start.gain + start.gained[count]) - self._price * bytes_, _DIGITS)
+    def climb(self, start: _Start, limit: float) -> Plan | None:
+        """As far up one ladder as the limit reaches; None: not even its foot."""
+        made: dict[int, tuple[Region, ...]] = {}
 
-    def climb(self, start: _Start, limit: float) -> tuple[float, Plan] | None:
-        """Net gain and plan as far up one ladder as the limit reaches; None: not even its foot."""
-        made: dict[int, tuple[tuple[Region, ...], int]] = {}
-
-        def size(count: int) -> int:
+        def regions(count: int) -> tuple[Region, ...]:
             if count not in made:
                 chosen = start.ladder.choice(count, len(self._places))
-                regions = _regions(self._places, self._shares, chosen, self._options)
-                made[count] = regions, self._coder.size(regions, start.base)
-            return made[count][1]
+                made[count] = _regions(self._places, self._shares, chosen, self._options)
+            return made[count]
 
+        def size(count: int) -> int:
+            return self._coder.size(regions(count), start.base)
+
+        if not np.isfinite(limit):
+            count = len(start.ladder)
+            gain = float(start.gain + start.gained[count])
+            return Plan(regions(count), start.base, gain, count, count)
         foot = size(0)
         if foot > limit:
             self.ratio = max(self.ratio, foot / max(start.bytes, 1.0))
             return None
         if start.base:
             self.ratio = max(foot - self._coder.head_size, 1.0) / max(start.bytes, 1.0)
-        count = len(start.ladder)
-        if np.isfinite(limit):
-            count, self.ratio = within(start.totals, limit, size, fixed=foot, ratio=self.ratio)
-        net = self._net(start, count, size(count))
+        count, self.ratio = within(start.totals, limit, size, fixed=foot, ratio=self.ratio)
         gain = float(start.gain + start.gained[count])
-        return net, Plan(made[count][0], start.base, gain, len(start.ladder), count)
+        return Plan(regions(count), start.base, gain, len(start.ladder), count)
 
-    def smallest(self) -> tuple[float, Plan]:
+    def smallest(self) -> Plan:
         """Nothing but the overview of fewest bytes, by estimate."""
         start = min(self.starts, key=lambda s: s.bytes)
         chosen = start.ladder.choice(0, len(self._places))
         regions = _regions(self._places, self._shares, chosen, self._options)
-        return start.gain, Plan(regions, start.base, start.gain, len(start.ladder), 0)
+        return Plan(regions, start.base, start.gain, len(start.ladder), 0)
 
 
 def _totals(steps: Floats) -> Floats:

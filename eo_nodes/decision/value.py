@@ -26,7 +26,6 @@ the answer, and is content with all but a fiftieth of the budget, so that little
 - Monotone: of a budget counts what is below a mark, a fiftieth from one to the next. So more budget
   never gives a shorter prefix, as long as coding a longer one does not take fewer bytes. Nothing
   behind a rung that does not fit is taken in its stead: that would gain a little and cost this.
-- A byte has a price when others wait for the contact: rungs that gain less a byte are left out.
 
 Source: greedy on convex hulls for the multiple-choice knapsack, Sinha and Zoltners 1979, Operations
 Research 27; the gain: own.
@@ -145,9 +144,7 @@ def gains(relevance: Sequence[float] | Floats, options: Floats, base: Floats) ->
     return np.asarray(share[:, None] * np.maximum(options - base[:, None], 0.0))
 
 
-def ladders(
-    costs: Floats, values: Floats, *, least_gain_per_byte: float = 0.0
-) -> list[Ladder]:
+def ladders(costs: Floats, values: Floats) -> list[Ladder]:
     """Edges of all cells' upper convex hulls from (0, 0), steepest first; of equals the first cell.
 
     What costs more and gains no more, or lies on or below the line between its neighbours, is left
@@ -155,7 +152,6 @@ def ladders(
 
     Args:
         costs: (N, K) bytes, > 0. values: (B, N, K) gains, 0 or more, above each of B overviews.
-        least_gain_per_byte: price of a byte; 0 while nothing else waits for it.
     Returns:
         B ladders.
     Raises:
@@ -179,7 +175,7 @@ def ladders(
         best = slopes.argmax(axis=1)
         row = np.arange(len(at))
         slope = np.minimum(slopes[row, best], last)  # equal up to rounding
-        goes = (slope > 0) & (slope >= least_gain_per_byte)
+        goes = slope > 0
         at, row, best, last = at[goes], row[goes], best[goes], slope[goes]
         edges.append((at, best, more[row, best], better[row, best], last))
         at_x, at_y = x[at, best], y[at, best]

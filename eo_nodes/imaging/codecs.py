@@ -77,6 +77,8 @@ def encode(
         levels, step, offset = _centred(values)
     else:
         levels, step, offset = _quantise(values, max_error)
+    if codec == "raw" and values.itemsize > 1:
+        levels = levels.astype(np.uint16)  # as the sensor stores them
     planes = np.ascontiguousarray(np.moveaxis(levels, 3, 1).reshape(-1, height, width))
     head = _HEAD.pack(
         _VERSION, CODECS.index(codec), DTYPES.index(values.dtype.name), planes.itemsize,
@@ -144,7 +146,10 @@ def _centred(values: Array) -> tuple[Array, float, float]:
         step = max(step, 1.0)
     step = step or 1.0
     offset = (low + high) / 2 - _MIDDLE * step
-    levels = np.rint((values.astype(np.float64) - offset) / step)
+    if step == 1 and values.dtype != np.float32:  # exact in single precision as well
+        levels = np.rint(values.astype(np.float32) - np.float32(offset))
+    else:
+        levels = np.rint((values.astype(np.float64) - offset) / step)
     return levels.astype(np.uint16), step, offset
 
 

@@ -112,26 +112,31 @@ class RegionCoder:
         return max(2 * self._max_error, self.contrast / 65_535, 1e-9)
 
     def code(self, region: Region) -> CodedRegion:
-        """Code one region; a codec ``htj2k/STEP`` in it says the quality.
+        """Code one region; a codec in it, with ``/STEP`` behind it or not, goes before the coder's.
 
         Raises:
             ImageError: as ``container.code_region``.
         """
         key = (tuple(region.window), region.action, region.scale, region.codec)
         if key not in self._known:
-            _, _, step = region.codec.partition("/")
+            name, _, step = region.codec.partition("/")
             self._known[key] = code_region(
-                self._frame, region, codec=self._codec, max_error=self._max_error,
+                self._frame, region, codec=name or self._codec, max_error=self._max_error,
                 wavelet_step=float(step or 0),
             )  # fmt: skip
         coded = self._known[key]
         return CodedRegion(replace(coded.region, relevance=region.relevance), coded.data)
 
+    def block_size(self, region: Region) -> int:
+        """Bytes of one region as coded."""
+        return len(self.code(region).data)
+
     def product(self, regions: Sequence[Region], base: Base | None = None) -> bytes:
         """Return the product file of these regions over this overview, which is left out where
-        nothing of it would be seen."""
+        nothing of it would be seen: all is exact, or one block is all of the window."""
         coded = [self.code(region) for region in regions]
-        is_whole = bool(coded) and all(part.region.is_exact for part in coded)
+        is_whole = len(coded) == 1 and coded[0].region.action != "drop"
+        is_whole = is_whole or (bool(coded) and all(part.region.is_exact for part in coded))
         return write_container(self._header, b"" if is_whole else self.overview(base), coded)
 
     def size(self, regions: Sequence[Region], base: Base | None = None) -> int:

@@ -80,7 +80,7 @@ class DownlinkSchedulerNode(LinkNode):
         if known is not None:  # a repeat: the link may be sending the file
             self.publish("downlink_report", known)
             return
-        file = self._products.write(product_id, codec.encode(answer).encode(), urgent=True)
+        file = self._products.write(product_id, codec.answer_file(answer), urgent=True)
         product = Product(
             id=product_id,
             request_id=answer.request_id,

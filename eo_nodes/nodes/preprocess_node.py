@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eo_nodes.contracts import ids
 from eo_nodes.contracts.errors import (
@@ -33,10 +32,12 @@ from eo_nodes.contracts.values import (
     Verdict,
     Views,
 )
-from eo_nodes.decision.regions import allocate, grid_for, merge, relative
-from eo_nodes.decision.sending import SendingConfig, plan
+from eo_nodes.decision.levels import Level, level_named
+from eo_nodes.decision.product import Cutoffs, by_cutoffs, product_of
+from eo_nodes.decision.sending import SendingConfig
 from eo_nodes.imaging.coder import RegionCoder
 from eo_nodes.imaging.container import ProductHeader, read_container, write_container
+from eo_nodes.imaging.header import header_of, places_of, raw_bytes_of
 from eo_nodes.imaging.prepare import prepare_views
 from eo_nodes.lvlm.question import question_about
 from eo_nodes.store.frame_store import FrameStore
@@ -47,6 +48,7 @@ from .folders import state_folder
 from .parameters import Parameter
 from .runner import main_of
 
+TWO_CUTOFFS = level_named("two_cutoffs")
 _REQUESTS_KNOWN = 200  # between request and decision; the pipeline holds far fewer at once
 
 
@@ -69,11 +71,10 @@ class Preprocess(EoNode):
         Parameter("choice", "value", "of regions: value (per byte), or fixed (two cut-offs)"),
         Parameter("lossless", False, "by value: samples that are sent are exact, or averages"),
         Parameter("needed_px", 12.0, "by value: side at which a thing is seen, pixels", 1.0, 1e3),
-        Parameter("mb_price", 0.2, "by value: gain a MB must bring on a full link", 0.0, 1e6),
         Parameter("keep_at", 0.6, "fixed: keep from this share of the highest relevance", 0.0, 1.0),
         Parameter("drop_below", 0.2, "fixed: drop below this share of the highest", 0.0, 1.0),
         Parameter("downsample_scale", 0.5, "fixed: side length after downsampling", 0.05, 0.95),
-        Parameter("max_product_bytes", 400_000, "regions of one product at most", 1000, 2**31),
+        Parameter("max_product_bytes", 2_000_000, "of one product, at any level", 1000, 2**31),
         Parameter("max_refinement_bytes", 200_000, "a region wanted again at most", 1000, 2**31),
         Parameter("max_error", 0.0, "coding error allowed per sample, sample units", 0.0, 1e4),
         Parameter("codec", "htj2k", "htj2k, jpeg2000, jpeg2000_layers, png or raw"),
@@ -91,7 +92,7 @@ class Preprocess(EoNode):
         self._products = ProductStore(folder / "products", self.param("product_store_mb") << 20)
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._budget: ByteBudget | None = None
-        self._sending = sending_of(self)
+        self._sending, self._cutoffs = sending_of(self), cutoffs_of(self)
         self.speak("views", "product", "answer")
         self.listen("request", self._on_request)
         self.listen("refine", self._on_refine)
@@ -106,7 +107,7 @@ class Preprocess(EoNode):
         while len(self._known) > _REQUESTS_KNOWN:
             self._known.popitem(last=False)
         try:
-            question = question_about(request.window, request.prompt, _places_of(request))
+            question = question_about(request.window, request.prompt, places_of(request))
         except EoError as error:
             self.emit("PLACE_REFUSED", str(error), request=request.id)
             self._refuse(request, str(error))
@@ -204,31 +205,22 @@ class Preprocess(EoNode):
         if tap is None:
             return
         del self._known[request.id]  # what comes again is issued again
+        level = level_named(verdict.level)
         limit = self.param("max_product_bytes")
-        if budget is not None and budget.contact_id:
-            limit = min(limit, budget.budget_bytes)
-        price = self.param("mb_price") / 1e6 * load_of(budget)
-        steps = (
-            ("captured", request.capture_ns),
-            ("matched", request.stamp_ns),
-            ("decided", verdict.stamp_ns),
-        )
+        if level is None:  # thresholds decided, nothing was weighed: what there is room for
+            level = TWO_CUTOFFS if self.param("choice") == "fixed" else None
+            if budget is not None and budget.contact_id:
+                limit = min(limit, budget.budget_bytes)
         self.compute(
             "reduce",
             f"{request.id}/{verdict.attempt}",
-            lambda: self._reduce(request, tap, verdict, limit, steps, price),
+            lambda: self._reduce(request, tap, verdict, level, limit),
             lambda product: self.publish("product", product),
             lambda error: self._failed(request, error),
         )
 
     def _reduce(
-        self,
-        request: Request,
-        tap: Tap,
-        verdict: Verdict,
-        limit_bytes: int,
-        steps: tuple[tuple[str, int], ...],
-        price: float,
+        self, request: Request, tap: Tap, verdict: Verdict, level: Level | None, limit_bytes: int
     ) -> Product:
         """Make the product; it is worth what the verdict was decided by."""
         product_id = ids.product_id(request.id, "regions")
@@ -236,46 +228,24 @@ class Preprocess(EoNode):
         if known is not None:  # made before a kill: the link may be sending it, it must not change
             regions = read_container(self._products.read(product_id)).regions
             return _decided(request, verdict, known, tuple(part.region for part in regions))
-        header = replace(_header(request), steps=steps)
+        header = header_of(request, verdict.stamp_ns)
         coder = self._coder(request, header, self.param("sent_overview_px"))
         relevance = np.ones((1, 1), np.float32)  # a model without relevance: everything counts
         if tap.rows and tap.columns:
             relevance = np.asarray(tap.relevance, np.float32).reshape(tap.rows, tap.columns)
-        chosen, base = self._choose(relevance, request.window, coder, limit_bytes, price)
+        chosen, base = product_of(
+            level,
+            coder,
+            request.window,
+            relevance,
+            raw_bytes_of(request),
+            self._sending,
+            most_bytes=limit_bytes,
+            cutoffs=self._cutoffs,
+        )
         file = self._products.write(product_id, coder.product(chosen, base))
         coded = tuple(coder.code(region).region for region in chosen)
         return _decided(request, verdict, file, coded)
-
-    def _choose(
-        self,
-        relevance: NDArray[np.floating],
-        window: tuple[int, ...],
-        coder: RegionCoder,
-        limit_bytes: int,
-        price: float,
-    ) -> tuple[tuple[Region, ...], tuple[float, float] | None]:
-        """Return the regions that are sent, and over which overview."""
-        if self.param("choice") == "value":
-            made = plan(
-                relevance,
-                window,
-                coder,
-                budget_bytes=limit_bytes,
-                config=self._sending,
-                least_gain_per_byte=price,
-            )
-            return made.regions, made.base
-        cut = allocate(
-            relative(relevance),
-            window,
-            grid_for(window, cell_px=self.param("cell_px"), most=self.param("grid")),
-            keep_at=self.param("keep_at"),
-            drop_below=self.param("drop_below"),
-            bytes_budget=max(limit_bytes - len(coder.overview(None)), 0),
-            estimate=lambda region: len(coder.code(region).data),
-            downsample_scale=self.param("downsample_scale"),
-        )
-        return merge(cut), None
 
     def _coder(self, request: Request, header: ProductHeader, overview_px: int) -> RegionCoder:
         return RegionCoder(
@@ -312,27 +282,19 @@ class Preprocess(EoNode):
         known = self._products.find(ids.product_id(request.id, "refinement"))
         if known is not None:  # the link may be sending it, it must not change
             return _product(request, "refinement", 1.0, known, ())
-        coder = self._coder(request, _header(request), 0)
-        chosen = allocate(
-            np.ones((1, 1), np.float32),
-            request.window,
-            grid_for(request.window, cell_px=self.param("cell_px"), most=self.param("grid")),
-            keep_at=0.0,
-            drop_below=0.0,
-            bytes_budget=limit_bytes,
-            estimate=lambda region: len(coder.code(region).data),
-            downsample_scale=self.param("downsample_scale"),
-        )
-        joined = merge(chosen)
-        coded = tuple(coder.code(region).region for region in joined)
-        return self._refinement(request, coder.product(joined), coded)
+        coder = self._coder(request, header_of(request), 0)
+        everything = replace(self._cutoffs, keep_at=0.0, drop_below=0.0)
+        chosen = by_cutoffs(coder, request.window, np.ones((1, 1)), everything, limit_bytes)
+        coded = tuple(coder.code(region).region for region in chosen)
+        return self._refinement(request, coder.product(chosen), coded)
 
     def _refinement(
         self, request: Request, data: bytes = b"", regions: tuple[Region, ...] = ()
     ) -> Product:
         """Write the product; without any region it says that there is nothing to send."""
         product_id = ids.product_id(request.id, "refinement")
-        file = self._products.write(product_id, data or write_container(_header(request), b"", ()))
+        data = data or write_container(header_of(request), b"", ())
+        file = self._products.write(product_id, data)
         return _product(request, "refinement", 1.0, file, regions)
 
 
@@ -361,43 +323,9 @@ def _product(
         priority=request.priority,
         deadline_ns=request.deadline_ns,
         value=value,
-        raw_bytes=_raw_bytes(request),
+        raw_bytes=raw_bytes_of(request),
         regions=regions,
     )
-
-
-def _places_of(request: Request) -> tuple[tuple[str, tuple[float, ...], str], ...]:
-    """Return what a request points at, as the product's header holds it: scene pixels."""
-    return tuple((p.kind, tuple(p.xy), p.label) for p in request.visual_prompts)
-
-
-def _header(request: Request) -> ProductHeader:
-    scene = request.scene
-    return ProductHeader(
-        request_id=request.id,
-        task_id=request.task_id,
-        scene_id=scene.id,
-        prompt=request.prompt,
-        visual_prompts=_places_of(request),
-        sensor=scene.sensor,
-        modality=scene.modality,
-        place=scene.place,
-        capture_ns=request.capture_ns,
-        window=tuple(request.window),
-        zoom=request.zoom,
-        frames=scene.frames,
-        dtype=scene.dtype,
-        band_names=scene.band_names,
-        gsd_m=scene.gsd_m,
-        raw_bytes=_raw_bytes(request),
-    )
-
-
-def _raw_bytes(request: Request) -> int:
-    """Bytes of the asked window as the sensor stores it."""
-    scene = request.scene
-    pixels = scene.width * scene.height
-    return scene.raw_bytes * request.window[2] * request.window[3] // pixels
 
 
 def sending_of(node: EoNode) -> SendingConfig:
@@ -414,11 +342,15 @@ def sending_of(node: EoNode) -> SendingConfig:
     return replace(told, qualities=(0.0,), bases=()) if node.param("lossless") else told
 
 
-def load_of(budget: ByteBudget | None) -> float:
-    """Share of the coming contact that is promised already, [0, 1]; 0 while none is known."""
-    if budget is None or not budget.contact_id or budget.capacity_bytes <= 0:
-        return 0.0
-    return min(1.0, budget.queued_bytes / budget.capacity_bytes)
+def cutoffs_of(node: EoNode) -> Cutoffs:
+    """Return the two cut-offs, as the parameters say."""
+    return Cutoffs(
+        keep_at=node.param("keep_at"),
+        drop_below=node.param("drop_below"),
+        scale=node.param("downsample_scale"),
+        cell_px=node.param("cell_px"),
+        most=node.param("grid"),
+    )
 
 
 main = main_of(Preprocess)

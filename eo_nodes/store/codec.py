@@ -16,6 +16,7 @@ from functools import cache, lru_cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from eo_nodes.contracts.errors import StorageError
+from eo_nodes.contracts.values import Answer
 
 T = TypeVar("T")
 
@@ -85,6 +86,11 @@ def encode(value: Any) -> str:
     """Return compact JSON of a dataclass."""
     # ASCII, so that a lone surrogate in untrusted text cannot break the write.
     return json.dumps(to_plain(value), separators=(",", ":"))
+
+
+def answer_file(answer: Answer) -> bytes:
+    """Return the file in which an answer travels down."""
+    return encode(answer).encode()
 
 
 def decode(cls: type[T], text: str) -> T:

@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from eo_nodes.contracts import ids
 from eo_nodes.contracts.errors import EoError
 from eo_nodes.contracts.rules import MODALITIES
-from eo_nodes.contracts.values import Answer, Region
+from eo_nodes.contracts.values import Answer, Request, Scene, Step
 from eo_nodes.decision.heads import has_heads, read_heads
-from eo_nodes.decision.levels import LEVELS, Level
-from eo_nodes.decision.regions import allocate, grid_for, merge, relative
+from eo_nodes.decision.levels import LEVELS
+from eo_nodes.decision.product import product_of
 from eo_nodes.decision.relevance import Cues, RelevanceConfig, relevance_of
-from eo_nodes.decision.sending import SendingConfig, plan
+from eo_nodes.decision.sending import SendingConfig
 from eo_nodes.imaging.coder import RegionCoder
-from eo_nodes.imaging.container import ProductHeader, compose, read_container
+from eo_nodes.imaging.container import compose, read_container
+from eo_nodes.imaging.header import CAPTURED, DECIDED, MATCHED, header_of, raw_bytes_of
 from eo_nodes.imaging.prepare import view_array, views_of
 from eo_nodes.lvlm import ViewTensor, load_model
 from eo_nodes.lvlm.cues import seen_of
@@ -40,9 +41,7 @@ from .limits import GraphLimits
 
 Array = NDArray[Any]
 Judge = Callable[[str], float]
-KEEP_AT, DROP_BELOW = 0.6, 0.2
 _A_TIME_NS = 1_787_000_000_000_000_000  # any: what counts is how long it is when written
-_LOSSY = 1 / 16  # wavelet step as a share of the contrast
 _KNOWN = ("uint8", "uint16", "int16", "float32")
 
 
@@ -79,6 +78,13 @@ class Cores:
         """Whether scores are the heads'; else all three are the calibrated confidence."""
         return self._heads is not None
 
+    @property
+    def target_facts(self) -> dict[str, float]:
+        """What routing by another target needs besides scores, see ``heads.wanted``."""
+        if self._heads is None:
+            return {"there": 1.0, "alike_gain": 1.0}
+        return {"there": self._heads.there, "alike_gain": self._heads.alike_gain}
+
     def outcome(self, images: Sequence[ImageInput], prompt: str, judge: Judge) -> dict[str, Any]:
         """One row, as plain values for the journal; keys as ``trace.COLUMNS`` where they fit.
 
@@ -114,7 +120,8 @@ class Cores:
             "regular_flops": [2.0 * macs for _, macs in said],
             "level_bytes": [sum(part[k][1] for part in sent) for k in range(len(LEVELS))],
             "code_s": [sum(part[k][2] for part in sent) for k in range(len(LEVELS))],
-            "answer_bytes": answer_bytes(prompt, here, self.compact.id, self.compact.digest),
+            "answer_bytes": answer_bytes(
+                request_for(images[0], prompt), here, self.compact.id, self.compact.digest),
         }  # fmt: skip
 
     # -- models ----------------------------------------------------------------------------------
@@ -170,16 +177,35 @@ class Cores:
         return relevance_of(cues, height, width, self._relevance)
 
 
-def answer_bytes(prompt: str, text: str, model_id: str, digest: str) -> int:
-    """Bytes of an answer's file on the link, as the downlink scheduler writes it."""
+def answer_bytes(request: Request, text: str, model_id: str, digest: str) -> int:
+    """Bytes of an answer's file on the link."""
+    steps = tuple(Step(name=name, stamp_ns=_A_TIME_NS) for name in (CAPTURED, MATCHED, DECIDED))
+    return len(codec.answer_file(Answer(
+        id=ids.answer_id(request.id, "onboard", 1), request_id=request.id,
+        task_id=request.task_id, scene_id=request.scene_id, asker="ground", stamp_ns=_A_TIME_NS,
+        version=1, status=Answer.FINAL, prompt=request.prompt, text=text,
+        confidence=(0.123, 0.456, 0.789), model_id=model_id, model_digest=digest,
+        origin="onboard", stage=3, energy_j=0.0123, steps=steps,
+        raw_bytes=raw_bytes_of(request),
+    )))  # fmt: skip
+
+
+def request_for(image: ImageInput, prompt: str) -> Request:
+    """The request of a question, as tasking would issue it: its ids are as long as real ones."""
+    frames, height, width, bands = image.values.shape
+    modality = image.modality if image.modality in MODALITIES else "optical"
     task, scene = (ids.IdFactory("ground", 1).new(kind, _A_TIME_NS) for kind in ("task", "scene"))
-    of = ids.request_id(task, scene, _A_TIME_NS)
-    return len(codec.encode(Answer(
-        id=ids.answer_id(of, "onboard", 1), request_id=of, task_id=task, scene_id=scene,
-        asker="ground", stamp_ns=_A_TIME_NS, version=1, status=Answer.FINAL, prompt=prompt,
-        text=text, confidence=(0.123, 0.456, 0.789), model_id=model_id, model_digest=digest,
-        origin="onboard", stage=3, energy_j=0.0123,
-    )).encode())  # fmt: skip
+    names = tuple(image.bands) if len(image.bands) == bands else ("?",) * bands
+    return Request(
+        id=ids.request_id(task, scene, _A_TIME_NS), task_id=task, scene_id=scene,
+        scene=Scene(
+            id=scene, sensor=modality, modality=modality, frames=frames, height=height,
+            width=width, bands=bands, dtype=image.values.dtype.name, band_names=names,
+            raw_bytes=_raw_bytes(image.values), capture_ns=_A_TIME_NS,
+        ),
+        stamp_ns=_A_TIME_NS, capture_ns=_A_TIME_NS, prompt=prompt, modality=modality,
+        window=(0, 0, width, height), consumer="ground",
+    )  # fmt: skip
 
 
 def levels_of(
@@ -192,53 +218,20 @@ def levels_of(
     Returns:
         (pixels on the ground, bytes of the product, processor seconds) of each level.
     """
-    frames, height, width, bands = image.values.shape
-    modality = image.modality if image.modality in MODALITIES else "optical"
-    raw = _raw_bytes(image.values)
-    header = ProductHeader(
-        request_id="study", prompt=prompt, modality=modality, window=(0, 0, width, height),
-        frames=frames, dtype=image.values.dtype.name, raw_bytes=raw,
-        band_names=tuple(image.bands) if len(image.bands) == bands else ("?",) * bands,
-    )
+    request = request_for(image, prompt)
+    header = header_of(request, _A_TIME_NS)
     found: list[tuple[Array, int, float]] = []
     for level in LEVELS:
         # A coder of its own for each level: what one has coded costs the next nothing.
         coder = RegionCoder(image.values, header)
         begun = time.process_time()
-        data = _product(level, coder, (0, 0, width, height), relevance, raw, sending)
+        regions, base = product_of(
+            level, coder, request.window, relevance, raw_bytes_of(request), sending)
+        data = coder.product(regions, base)
         seconds = time.process_time() - begun
-        if level.kind == "raw":
-            # The same samples uncoded: a head of a container, and every byte as stored.
-            found.append((compose(read_container(data)), raw + 300, 0.0))
-            continue
         found.append((compose(read_container(data)), len(data), seconds))
     return found
 
-
-def _product(
-    level: Level, coder: RegionCoder, window: tuple[int, int, int, int], relevance: Array, raw: int,
-    sending: SendingConfig,
-) -> bytes:
-    step = float(f"{_LOSSY * coder.contrast:.3g}")
-    coarse = f"htj2k/{step:g}" if step > 0 else ""
-    if level.kind in ("raw", "lossless"):
-        return coder.product((Region(window=window, action="keep", scale=1.0),))
-    if level.kind == "lossy":
-        return coder.product((Region(window=window, action="keep", scale=1.0, codec=coarse),))
-    if level.kind == "uniform":
-        return coder.product((Region(
-            window=window, action="downsample", scale=level.share, codec=coarse),))
-    if level.kind == "cutoffs":
-        regions = allocate(
-            relative(relevance), window, grid_for(window), keep_at=KEEP_AT,
-            drop_below=DROP_BELOW, bytes_budget=None,
-            estimate=lambda region: len(coder.code(region).data),
-        )
-        return coder.product(merge(regions))
-    made = plan(
-        relevance, window, coder, budget_bytes=level.share * raw, config=sending
-    )
-    return coder.product(made.regions, made.base)
 
 def tensors(
     model: VisionLanguageModel, images: Sequence[ImageInput], overview_px: int

@@ -19,7 +19,7 @@ from eo_sim.study.agenda import Progress, agenda, in_turns
 from eo_sim.study.collect import assemble, facts_of
 from eo_sim.study.errors import StudyError
 from eo_sim.study.limits import graph_limits
-from eo_sim.study.outcomes import LEVELS, answer_bytes, levels_of
+from eo_sim.study.outcomes import LEVELS, answer_bytes, levels_of, request_for
 from eo_sim.study.recompute import recompute
 from eo_sim.study.trace import COLUMNS, DEADLINES_MIN, check, load_trace, save_trace
 
@@ -133,9 +133,10 @@ def test_recompute_refuses_a_trace_of_other_models():
 
 
 def test_an_answer_takes_what_its_file_does():
-    short = answer_bytes("ships?", "2", "compact", "a" * 64)
-    assert 400 < short < 700
-    assert answer_bytes("ships?", "2 ships", "compact", "a" * 64) == short + 6
+    request = request_for(picture("uint8"), "ships?")
+    short = answer_bytes(request, "2", "compact", "a" * 64)
+    assert 400 < short < 900
+    assert answer_bytes(request, "2 ships", "compact", "a" * 64) == short + 6
 
 
 # -- the order of asking, and going on -----------------------------------------------------------
