@@ -6,7 +6,7 @@ import ast
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,12 +28,12 @@ def _stages() -> list[str]:
     return sorted(found)
 
 
-def _run(name: str, command: str, arguments: list[str]) -> int:
-    """Run ``training.NAME`` as this command; its exit status."""
+def _run(name: str, command: str, arguments: list[str], **more: Any) -> int:
+    """Run ``training.NAME`` as this command; its exit status. more: for its ``main``."""
     sys.argv = [command, *arguments]
     try:
         # By name: the checks of this package's types stop at its own border.
-        return importlib.import_module(f"training.{name}").main() or 0
+        return importlib.import_module(f"training.{name}").main(**more) or 0
     except ModuleNotFoundError as error:
         raise UsageError(f"{command} needs {error.name}: pip install 'spaceverse[train]', "
                          "or see training/requirements.lock") from None  # fmt: skip
@@ -73,7 +73,10 @@ def evaluate(context: typer.Context) -> None:
 
     Options are those of the evaluation itself, which also answers ``--help``.
     """
-    raise typer.Exit(_run("evaluation.__main__", "spaceverse evaluate", context.args))
+    from eo_nodes.api import model_folder
+
+    raise typer.Exit(_run("evaluation.__main__", "spaceverse evaluate", context.args,
+                          folder_of=model_folder))  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:

@@ -19,7 +19,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eo_nodes.api import model_folder
 from eo_nodes.contracts.errors import EoError
 from training.evaluation import cells, exams, mechanisms, pointing, report, spaces, summary
 from training.evaluation.cells import Cell
@@ -32,6 +31,7 @@ from training.evaluation.subject import Subject
 from training.instruct.records import TASKS
 from training.instruct.sources import Library
 
+MODELS = Path(__file__).resolve().parents[2] / "models"
 Wanted = Callable[[str, str], bool]
 
 
@@ -139,8 +139,16 @@ def evaluate(
     return rows, lacking
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status."""
+def folder_here(name: str) -> Path:
+    """A model folder: as it is, else by its name in the source tree."""
+    path = Path(name)
+    return path if path.is_dir() else MODELS / name
+
+
+def main(
+    argv: Sequence[str] | None = None, folder_of: Callable[[str], Path] = folder_here
+) -> int:
+    """Run the command; the exit status. folder_of: where a named model lies."""
     a = arguments(argv)
     console = Console(width=None if sys.stdout.isatty() else 220)
     plan = Plan(a.split, a.out, a.limit, a.blind_limit, not a.no_controls)
@@ -154,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name in [*(c.name for c in all_cells(library)), *spaces.NAMES, *pointing.NAMES]:
                 console.print(name)
             return 0
-        folders = [model_folder(name) for name in a.model or ("compact", "regular")]
+        folders = [folder_of(name) for name in a.model or ("compact", "regular")]
         with Progress(*parts, console=Console(stderr=True)) as progress:
             for folder in folders:
                 subject = Subject(folder, threads=a.threads)
