@@ -27,10 +27,11 @@ def plots(table: Mapping[str, Any]) -> dict[str, str]:
     shown = [r for r in ranking if r["stage"] in ("", "end") or r["target"] == "gain"]
     found = {
         "accuracy_bytes": plot(f"Accuracy against bytes, {where}", "kB down a request",
-                               "final accuracy, %", _curves(mine, _bytes_kb, "final")),
+                               "final accuracy, %", _curves(mine, _bytes_kb, "final"),
+                               is_log_x=True),
         "accuracy_latency": plot(f"Accuracy against latency, {where}",
                                  "mean capture to answer, min", "final accuracy, %",
-                                 _curves(mine, _minutes, "final")),
+                                 _curves(mine, _minutes, "final"), is_log_x=True),
         "offload": plot("Accuracy against share asked of the ground", "share asked, %",
                         "accuracy, %", [
                             Series(f"{r['target']} {r['stage']}".strip(),
@@ -43,7 +44,7 @@ def plots(table: Mapping[str, Any]) -> dict[str, str]:
     for minutes in MINUTES:
         found[f"within_{minutes}"] = plot(
             f"Accuracy within {minutes} min against bytes, {where}", "kB down a request",
-            "accuracy, %", _curves(mine, _bytes_kb, minutes))
+            "accuracy, %", _curves(mine, _bytes_kb, minutes), is_log_x=True)
     return found
 
 
@@ -60,5 +61,6 @@ def _curves(rows: Sequence[Mapping[str, Any]], x: Any, key: str) -> list[Series]
     for name in dict.fromkeys(r["policy"] for r in rows):
         points = sorted((x(r["figures"]), 100 * r["figures"]["accuracy"]["all"].get(key, math.nan))
                         for r in rows if r["policy"] == name)
-        series.append(Series(name, [p[0] for p in points], [p[1] for p in points]))
+        series.append(Series(
+            name, [p[0] for p in points], [p[1] for p in points], is_strong=name == "ours"))
     return series

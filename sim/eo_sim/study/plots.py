@@ -1,6 +1,7 @@
 """Line and scatter plots as SVG, without a plotting library: what the study's page needs.
 
-Colours differ in lightness as well, so that a grey print can be read; every mark has a title.
+Colours differ in lightness and marks in shape, so that a grey print can be read and what lies on
+top of another is seen; every mark has a title.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ _COLOURS = ("#0b3c5d", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points of one name. is_line: joined in the order given."""
+    """Points of one name, joined in the order given. is_strong: drawn last, with a heavy line."""
 
     name: str
     xs: Sequence[float]
     ys: Sequence[float]
-    is_line: bool = True
+    is_strong: bool = False
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -37,24 +38,37 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def plot(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> str:
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten within a range of positive numbers."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    every = [k * 10.0**power for power in powers for k in (1, 2, 5)]
+    return [value for value in every if low <= value <= high]
+
+
+def plot(
+    title: str, x_label: str, y_label: str, series: Sequence[Series], *, is_log_x: bool = False
+) -> str:
     """Return one SVG document.
 
     Args:
         title, x_label, y_label: escaped here; units belong in the labels.
         series: at least one finite point altogether, else the plot says that there is none.
+        is_log_x: a logarithmic axis; points at or below 0 are left out.
     """
+    scale = math.log10 if is_log_x else float
     shown = [
-        (s, [(x, y) for x, y in zip(s.xs, s.ys, strict=True) if math.isfinite(x + y)])
+        (s, [(scale(x), y) for x, y in zip(s.xs, s.ys, strict=True)
+             if math.isfinite(x + y) and (x > 0 or not is_log_x)])
         for s in series
     ]
     every = [point for _, points in shown for point in points]
     parts = [tag("text", esc(title), x=_LEFT, y=20, font_size=15, font_weight="bold")]
     if every:
         box = _box(every)
-        parts += _axes(box, x_label, y_label)
-        for index, (one, points) in enumerate(shown):
-            parts += _series(one, points, box, _COLOURS[index % len(_COLOURS)], index)
+        parts += _axes(box, x_label, y_label, is_log_x=is_log_x)
+        numbered = list(enumerate(shown))
+        for index, (one, points) in sorted(numbered, key=lambda item: item[1][0].is_strong):
+            parts += _series(one, points, box, index, is_log_x=is_log_x)
     else:
         parts.append(tag("text", "no data", x=_LEFT, y=_HEIGHT / 2))
     return tag(
@@ -79,12 +93,15 @@ def _place(
     return round(x, 1), round(y, 1)
 
 
-def _axes(box: tuple[float, float, float, float], x_label: str, y_label: str) -> list[str]:
+def _axes(
+    box: tuple[float, float, float, float], x_label: str, y_label: str, *, is_log_x: bool
+) -> list[str]:
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     parts = [tag("rect", x=_LEFT, y=_TOP, width=right - _LEFT, height=bottom - _TOP, fill="none",
                  stroke="#888")]
-    for value in ticks(box[0], box[1]):
-        x, _ = _place((value, box[2]), box)
+    across = log_ticks(10 ** box[0], 10 ** box[1]) if is_log_x else ticks(box[0], box[1])
+    for value in across:
+        x, _ = _place((math.log10(value) if is_log_x else value, box[2]), box)
         parts.append(tag("path", d=f"M{x},{_TOP}V{bottom}", stroke="#ddd", fill="none"))
         parts.append(tag("text", f"{value:g}", x=x, y=bottom + 15, text_anchor="middle"))
     for value in ticks(box[2], box[3]):
@@ -101,18 +118,36 @@ def _axes(box: tuple[float, float, float, float], x_label: str, y_label: str) ->
 
 def _series(
     one: Series, points: Sequence[tuple[float, float]], box: tuple[float, float, float, float],
-    colour: str, index: int,
+    index: int, *, is_log_x: bool,
 ) -> list[str]:
+    colour = _COLOURS[index % len(_COLOURS)]
     placed = [_place(point, box) for point in points]
     parts = []
-    if one.is_line and len(placed) > 1:
+    if len(placed) > 1:
         path = "M" + "L".join(f"{x},{y}" for x, y in placed)
-        parts.append(tag("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
+        width = 3 if one.is_strong else 1.4
+        parts.append(tag("path", d=path, fill="none", stroke=colour, stroke_width=width))
     for (x, y), (vx, vy) in zip(placed, points, strict=True):
-        title = tag("title", esc(f"{one.name}: {vx:.4g}, {vy:.4g}"))
-        parts.append(tag("circle", title, cx=x, cy=y, r=3.2, fill=colour))
+        value = 10**vx if is_log_x else vx
+        title = tag("title", esc(f"{one.name}: {value:.4g}, {vy:.4g}"))
+        parts.append(_mark(x, y, index, colour, title))
     y = _TOP + 14 + index * 17
     left = _WIDTH - _RIGHT + 14
-    parts.append(tag("rect", x=left, y=y - 9, width=10, height=10, fill=colour))
-    parts.append(tag("text", esc(one.name), x=left + 16, y=y))
+    parts.append(_mark(left + 5, y - 4, index, colour))
+    weight = "bold" if one.is_strong else "normal"
+    parts.append(tag("text", esc(one.name), x=left + 16, y=y, font_weight=weight))
     return parts
+
+
+def _mark(x: float, y: float, index: int, colour: str, *inside: str) -> str:
+    """A mark of one of four shapes; open ones last, so that they show what they cover."""
+    shape = index % 4
+    if shape == 0:
+        return tag("circle", *inside, cx=x, cy=y, r=3.6, fill=colour)
+    if shape == 1:
+        return tag("rect", *inside, x=x - 3.2, y=y - 3.2, width=6.4, height=6.4, fill=colour)
+    corners = {
+        2: ((0, -4.6), (4.3, 3.4), (-4.3, 3.4)), 3: ((0, -5), (5, 0), (0, 5), (-5, 0))
+    }[shape]  # fmt: skip
+    path = "M" + "L".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners) + "Z"
+    return tag("path", *inside, d=path, fill="none", stroke=colour, stroke_width=1.8)

@@ -192,7 +192,8 @@ def _early_stop(table: Mapping[str, Any]) -> list[str]:
     lines = ["## Early stop", "", "Gates by the gain head on test, cut-offs from val; operations "
              "hold vision and prefill. Stopping early: accuracy "
              f"{_percent(accuracy['progressive'])} % with {_percent(sent['progressive'])} % "
-             f"offloaded; only at the end: {_percent(accuracy['end_only'])} % with {_percent(sent['end_only'])} %.", "",
+             f"offloaded; only at the end: {_percent(accuracy['end_only'])} % with "
+             f"{_percent(sent['end_only'])} %.", "",
              "| answer, tokens | n | offloaded | at tap 1 | at tap 2 | at the end | decode steps "
              "saved, % | operations saved, % | of all requests, % |", "|---|" + "---:|" * 8]
     for row in found["classes"]:

@@ -24,11 +24,11 @@ from eo_sim.study.calibration import (
 )
 from eo_sim.study.config import load_config, parse_config
 from eo_sim.study.errors import StudyError
-from eo_sim.study.figures import Point, figures
 from eo_sim.study.facts import means_of
+from eo_sim.study.figures import Point, figures
 from eo_sim.study.fits import fit
 from eo_sim.study.ours import ablations, ours
-from eo_sim.study.plots import Series, plot, ticks
+from eo_sim.study.plots import Series, log_ticks, plot, ticks
 from eo_sim.study.policies import baselines
 from eo_sim.study.policy import Policy, Setting
 from eo_sim.study.report import page, write
@@ -333,6 +333,12 @@ def test_plots_say_when_there_is_nothing_and_escape_names():
     assert "no data" in plot("t", "x", "y", [Series("a", [], [])])
     assert "<b>" not in plot("<b>", "x", "y", [Series("<b>", [1, 2], [3, 4])])
     assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
+
+
+def test_a_logarithmic_axis_leaves_out_what_it_cannot_show():
+    assert log_ticks(0.3, 60) == [0.5, 1, 2, 5, 10, 20, 50]
+    drawn = plot("t", "x", "y", [Series("a", [0, 1, 100], [1, 2, 3])], is_log_x=True)
+    assert "a: 100, 3" in drawn and "a: 1, 2" in drawn and "a: 0, 1" not in drawn
 
 
 def test_policy_roles_are_known():
