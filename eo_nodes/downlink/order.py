@@ -19,7 +19,7 @@ CHANNELS = {
 }
 URGENT = ("event", "answer")
 PIXELS = ("overview", "regions", "refinement")
-_NO_DEADLINE_NS = 2**63 - 1
+NO_DEADLINE_NS = 2**63 - 1
 
 Key = tuple[int | float | str, ...]
 Place = tuple[int, int, int]
@@ -38,7 +38,7 @@ def place(kind: str, *, is_late: bool = False, priority: int = 0) -> Place:
 
 def within(value: float, size_bytes: float, deadline_ns: int = 0) -> tuple[int, float]:
     """Return the order among products of one place: the earliest deadline, then value per byte."""
-    return deadline_ns or _NO_DEADLINE_NS, -value / max(size_bytes, 1)
+    return deadline_ns or NO_DEADLINE_NS, -value / max(size_bytes, 1)
 
 
 def is_late(product: Product, now_ns: int) -> bool:

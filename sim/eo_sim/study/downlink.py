@@ -1,8 +1,12 @@
-"""One satellite's downlink queue in a replay: ranks, one product at a time, resumed after LOS.
+"""One satellite's downlink queue in a replay: one product at a time, resumed after LOS.
 
 Theory of operation: the link is a curve of bytes it can have carried by a time (``world.Link``).
 The transmitter stands at a position on that curve. To advance to a time is to spend the bytes
 between, product by product; nothing is stepped, so the cost is linear in products and contacts.
+The order is that of flight (``eo_nodes.downlink.order``): channel, lateness and priority make a
+product's place; there the earliest deadline, the best value per byte, then the oldest or the newest
+goes first. What is past its deadline when its turn comes goes behind. Unlike in flight nothing
+overtakes a product that is being sent.
 A product that LOS cuts goes on first in the next contact, as CFDP class 2 does. Only what waits
 is held here: of a product that is down the caller takes its positions away with ``drain``.
 """
@@ -10,10 +14,15 @@ is held here: of a product that is down the caller takes its positions away with
 from __future__ import annotations
 
 import heapq
-from collections import deque
 
-from .policy import LAST_RANK, RANKS, REFINE_RANK
+from eo_nodes.downlink.order import NO_DEADLINE_NS, Place, within
+
+from .config import S_NS
+from .policy import FIRST_RANK
 from .world import Link
+
+# Place, order within it, turn, number.
+_Entry = tuple[Place, tuple[int, float], int, int]
 
 
 class Downlink:
@@ -24,12 +33,10 @@ class Downlink:
         self._is_lifo = is_lifo
         self._times, self._sent = link.times_s, link.sent_bytes
         self._knot = 1
-        self._queues: list[deque[int]] = [deque() for _ in range(RANKS)]
-        self._queued = [0.0] * RANKS
-        self._total = 0.0
-        self._lowest = RANKS
+        self._queue: list[_Entry] = []
+        self._queued: dict[Place, float] = {}
         self._current, self._left, self._start, self._size = -1, 0.0, 0.0, 0.0
-        self._coming: list[tuple[float, int, int]] = []  # ready at, number, rank
+        self._coming: list[tuple[float, int, _Entry]] = []  # ready at, number
         self.position = 0.0
         self.now_s = 0.0
         self._count = 0
@@ -40,9 +47,9 @@ class Downlink:
         """Send until a time, not before the last; what is ready by then is queued on the way."""
         coming = self._coming
         while coming and coming[0][0] <= time_s:
-            ready_s, number, rank = heapq.heappop(coming)
+            ready_s, _, entry = heapq.heappop(coming)
             self._send_until(ready_s)
-            self._enqueue(number, rank)
+            self._enqueue(entry)
         self._send_until(time_s)
 
     def _send_until(self, time_s: float) -> None:
@@ -66,35 +73,46 @@ class Downlink:
             self._down.append((self._current, self._start, self.position))
             self._current, self._left = -1, 0.0
 
-    def add(self, time_s: float, size_bytes: float, rank: int) -> int:
-        """Queue a product at a time, now or later; returns its number."""
+    def add(
+        self, time_s: float, size_bytes: float, rank: Place, value: float = 0.0,
+        deadline_s: float = 0.0,
+    ) -> int:
+        """Queue a product at a time, now or later; returns its number.
+
+        Args:
+            rank: its place in the queue. value, deadline_s: its order there; 0: none.
+        """
         number = self._count
         self._count += 1
         self._sizes[number] = size_bytes
+        order = within(value, size_bytes, round(deadline_s * S_NS))
+        entry = (rank, order, -number if self._is_lifo else number, number)
         if time_s > self.now_s:
-            heapq.heappush(self._coming, (time_s, number, rank))
+            heapq.heappush(self._coming, (time_s, number, entry))
         else:
-            self._enqueue(number, rank)
+            self._enqueue(entry)
         return number
 
-    def _enqueue(self, number: int, rank: int) -> None:
-        size_bytes = self._sizes[number]
-        self._queues[rank].append(number)
-        self._queued[rank] += size_bytes
-        self._total += size_bytes
-        self._lowest = min(self._lowest, rank)
+    def _enqueue(self, entry: _Entry) -> None:
+        heapq.heappush(self._queue, entry)
+        rank = entry[0]
+        self._queued[rank] = self._queued.get(rank, 0.0) + self._sizes[entry[3]]
 
     def _pop(self) -> int:
-        while self._lowest < RANKS:
-            queue = self._queues[self._lowest]
-            if queue:
-                number = queue.pop() if self._is_lifo else queue.popleft()
-                size = self._sizes[number]
-                self._queued[self._lowest] -= size
-                self._total -= size
+        while self._queue:
+            (channel, is_late, priority), order, turn, number = heapq.heappop(self._queue)
+            rank = channel, is_late, priority
+            self._queued[rank] -= self._sizes[number]
+            if is_late or not self._is_past(order[0]):
                 return number
-            self._lowest += 1
+            self._enqueue(((channel, 1, priority), order, turn, number))
         return -1
+
+    def _is_past(self, deadline_ns: int) -> bool:
+        """Whether a deadline is over where the transmitter stands."""
+        return deadline_ns < NO_DEADLINE_NS and (
+            self.position >= self.link.bytes_by(deadline_ns / S_NS)
+        )
 
     def _bytes_by(self, time_s: float) -> float:
         times, knot = self._times, self._knot
@@ -116,17 +134,15 @@ class Downlink:
 
     # -- what a policy may ask (policy.LinkView) -------------------------------------------------
 
-    def ahead_bytes(self, rank: int = LAST_RANK) -> float:
-        """Queued before a product of this rank, with what is being sent."""
-        if self._lowest > rank:
-            return self._left
-        return self._left + sum(self._queued[self._lowest : rank + 1])
+    def ahead_bytes(self, rank: Place = FIRST_RANK) -> float:
+        """Queued before a product of this place, with what is being sent."""
+        return self._left + sum(size for at, size in self._queued.items() if at <= rank)
 
     def queued_bytes(self) -> float:
-        """All that waits, with what is being sent, without what anything may overtake."""
-        return self._left + self._total - sum(self._queued[REFINE_RANK:])
+        """All that waits, with what is being sent, without what is late."""
+        return self._left + sum(size for at, size in self._queued.items() if not at[1])
 
-    def eta_s(self, size_bytes: float, rank: int = LAST_RANK) -> float:
+    def eta_s(self, size_bytes: float, rank: Place = FIRST_RANK) -> float:
         """Seconds until the last of so many bytes is down; inf: not in this window."""
         goal = self.position + self.ahead_bytes(rank) + size_bytes
         return self.link.time_of(goal) - self.now_s

@@ -123,7 +123,8 @@ class Flight:
             if (coding_s := rows.code[row][level]) > 0:
                 done = max(self._cores[0], now) + coding_s
                 heapq.heapreplace(self._cores, done)
-            sent = down.add(done, rows.wire[row][level], choice.rank)
+            sent = down.add(
+                done, rows.wire[row][level], choice.rank, choice.value, choice.deadline_s)
         return start, done, answered, stage, level, said, sent
 
     def _show(self, row: int, capture_s: float, is_onboard: bool) -> None:

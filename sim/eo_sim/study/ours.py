@@ -19,17 +19,16 @@ from eo_nodes.decision.heads import Scores, wanted
 from eo_nodes.decision.levels import CHOSEN
 from eo_nodes.decision.reach import Reach, reach_of
 from eo_nodes.decision.routing import RoutingConfig, route
+from eo_nodes.downlink.order import Place, place
 
 from .config import S_NS
 from .errors import StudyError
 from .facts import machine_of, means_of
-from .policies import Context, density_rank
+from .policies import Context
 from .policy import (
     ANSWER_RANK,
     BOTH,
     END,
-    FIRST_RANK,
-    LAST_REFINE_RANK,
     OFFLOAD,
     REFINE_RANK,
     Choice,
@@ -82,22 +81,22 @@ def reach_of_link(link: Link, window_s: float, margin: float = 0.0) -> Reach:
 class _Queue:
     """The replay's queue as ``casework.Waiting``: bytes of products, the link's without overhead.
 
-    More is known than in flight, where a queue lists kinds and priorities: what goes ahead of new
-    pixels is what is worth more a byte.
+    As in flight what is known of pixels that wait is their priority, and whether they are late.
     """
 
-    __slots__ = ("_link", "_overhead")
+    __slots__ = ("_link", "_overhead", "_priority")
 
     def __init__(self, overhead: float) -> None:
         self._link: Any = None
         self._overhead = overhead
+        self._priority = 0
 
-    def of(self, link: LinkView | None) -> _Queue:
-        """Look at a link; at none, for a policy that is blind to it."""
-        self._link = link
+    def of(self, link: LinkView | None, priority: int) -> _Queue:
+        """Look at a link for a request; at none, for a policy that is blind to it."""
+        self._link, self._priority = link, priority
         return self
 
-    def _before(self, rank: int) -> float:
+    def _before(self, rank: Place) -> float:
         return float(self._link.ahead_bytes(rank)) / self._overhead if self._link else 0.0
 
     @property
@@ -110,16 +109,10 @@ class _Queue:
 
     @property
     def every(self) -> float:
-        return self._before(LAST_REFINE_RANK)
+        return self._before(REFINE_RANK)
 
     def before(self, gain: float, size_bytes: float, *, is_late: bool) -> float:
-        return self._before(rank_of(gain, size_bytes, is_late=is_late))
-
-
-def rank_of(gain: float, size_bytes: float, *, is_late: bool) -> int:
-    """Rank of pixels by value per byte; late ones behind all others."""
-    rank = density_rank(gain / max(size_bytes, 1.0))
-    return rank - FIRST_RANK + REFINE_RANK if is_late else rank
+        return self.every if is_late else self._before(place("regions", priority=self._priority))
 
 
 class Ours:
@@ -149,15 +142,16 @@ class Ours:
             now_ns=int(view.now_s * S_NS), estimates=self._estimates, config=self._config,
             reach=reach,
         )  # fmt: skip
-        case = state_case(
-            view.stage, self._said(view), _asked(view), self._queue.of(queue), moment)
+        waiting = self._queue.of(queue, view.priority)
+        case = state_case(view.stage, self._said(view), _asked(view), waiting, moment)
         found = route(case, reach, self._config)
         if found.decision != routing.OFFLOAD:
             return answer() if found.decision == routing.ANSWER else proceed()
         sent = case.late if found.is_late and case.late is not None else case
         return Choice(
             BOTH if view.stage == END else OFFLOAD, self._numbers[sent.level],
-            rank_of(sent.gain, sent.regions_bytes, is_late=found.is_late),
+            place("regions", is_late=found.is_late, priority=view.priority),
+            max(sent.gain, 0.0), view.deadline_s,
         )  # fmt: skip
 
     def _said(self, view: View) -> Said:

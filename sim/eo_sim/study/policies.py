@@ -16,8 +16,6 @@ from typing import Any
 from .fits import Fits, quantile
 from .policy import (
     END,
-    FIRST_RANK,
-    LAST_RANK,
     ORDERS,
     Choice,
     Decide,
@@ -80,7 +78,7 @@ def ground_only_compressed(setting: Setting, __: Context) -> Decide:
 def _stop_or_both(view: View, setting: Setting) -> Choice:
     """At the end of an answer: pixels, with the answer as a provisional one where set so."""
     if setting["provisional"]:
-        return both(view, setting["level"], LAST_RANK)
+        return both(view, setting["level"])
     return offload(view, setting["level"])
 
 
@@ -179,25 +177,11 @@ def oracle(setting: Setting, context: Context) -> Decide:
             return answer()
         for level in order[row]:
             if there[row][level] >= best - 1e-6:
-                gain = (there[row][level] - here[row]) / view.wire[level]
-                rank = density_rank(gain)
                 # Ahead of its answer when that is wrong anyway: nothing provisional.
-                return offload(view, level, rank)
+                return offload(view, level, value=there[row][level] - here[row])
         return answer()
 
     return decide
-
-
-def density_rank(gain_per_byte: float) -> int:
-    """Rank of pixels by value per byte: two a factor of two, best first, 1e-3 a byte is rank 1."""
-    if gain_per_byte <= 0:
-        return LAST_RANK
-    exponent = 0
-    bound = 1e-3
-    while gain_per_byte < bound and exponent < LAST_RANK - FIRST_RANK:
-        bound *= 0.70710678
-        exponent += 1
-    return FIRST_RANK + exponent
 
 
 _QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -21,18 +21,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from eo_nodes.downlink.order import Place, place
+
 PROCEED, ANSWER, OFFLOAD, BOTH = range(4)
-# Ranks of the downlink queue, most urgent first: answers, 30 of pixels, 30 of late refinements.
-ANSWER_RANK, FIRST_RANK, LAST_RANK, REFINE_RANK, LAST_REFINE_RANK, RANKS = 0, 1, 30, 31, 60, 61
+# Places in the downlink queue: answers, then pixels, then those that anything may overtake.
+ANSWER_RANK, FIRST_RANK = place("answer"), place("regions")
+REFINE_RANK = place("regions", is_late=True)
 END = 3
 
 
 class Choice(NamedTuple):
-    """action: one of PROCEED, ANSWER, OFFLOAD, BOTH; level: index; rank: of the pixels."""
+    """What to do.
+
+    action: one of PROCEED, ANSWER, OFFLOAD, BOTH. level: index. rank: of the pixels, their place in
+    the queue (``eo_nodes.downlink.order``). value, deadline_s: their order there, the earliest
+    deadline first, then the best value per byte; 0: none.
+    """
 
     action: int
     level: int = -1
-    rank: int = FIRST_RANK
+    rank: Place = FIRST_RANK
+    value: float = 0.0
+    deadline_s: float = 0.0
 
 
 class View:
@@ -90,13 +100,13 @@ class View:
 class LinkView(Protocol):
     """The satellite's knowledge of its own link."""
 
-    def ahead_bytes(self, rank: int = LAST_RANK) -> float:
-        """Queued before a product of this rank."""
+    def ahead_bytes(self, rank: Place = FIRST_RANK) -> float:
+        """Queued before a product of this place."""
 
     def queued_bytes(self) -> float:
         """All that waits but refinements, which anything may overtake."""
 
-    def eta_s(self, size_bytes: float, rank: int = LAST_RANK) -> float:
+    def eta_s(self, size_bytes: float, rank: Place = FIRST_RANK) -> float:
         """Seconds until the last of so many bytes is down by plan and queue; inf: never."""
 
 
@@ -110,12 +120,14 @@ def answer() -> Choice:
     return Choice(ANSWER)
 
 
-def offload(view: View, level: int | str, rank: int = FIRST_RANK) -> Choice:
+def offload(
+    view: View, level: int | str, rank: Place = FIRST_RANK, *, value: float = 0.0
+) -> Choice:
     """Stop computing, send pixels; the ground answers."""
-    return Choice(OFFLOAD, view.levels[level] if isinstance(level, str) else level, rank)
+    return Choice(OFFLOAD, view.levels[level] if isinstance(level, str) else level, rank, value)
 
 
-def both(view: View, level: int | str, rank: int = REFINE_RANK) -> Choice:
+def both(view: View, level: int | str, rank: Place = REFINE_RANK) -> Choice:
     """Answer on board provisionally, and send pixels for a better one."""
     return Choice(BOTH, view.levels[level] if isinstance(level, str) else level, rank)
 
