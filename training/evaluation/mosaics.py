@@ -42,9 +42,11 @@ class Mosaic:
     """One scene.
 
     Attributes:
-        name: set, kind and number. set_name, kind: what it is of, and what is asked for.
+        name: set, kind and number, a "b" behind it without the kind. set_name, kind: what it is of,
+            and what is asked for.
         pixels: (1, H, W, C). bands, modality: as the chips have them.
-        boxes: (n, 4) x1 y1 x2 y2 px of the named kind. others: kinds elsewhere in the scene.
+        boxes: (n, 4) x1 y1 x2 y2 px of the named kind, perhaps none.
+        others: kinds elsewhere in the scene.
         chips: keys of what it is made of, fillers included.
     """
 
@@ -82,9 +84,14 @@ def _source(sample: Sample) -> str:
 
 
 def mosaics(
-    library: Library, name: str, split: str, *, most: int, rows: int = 3, cols: int = 3
+    library: Library, name: str, split: str, *, most: int, rows: int = 3, cols: int = 3,
+    is_bare: bool = False,
 ) -> list[Mosaic]:
-    """Scenes of one set, at most ``most`` for each source and kind; the same on every machine."""
+    """Scenes of one set, at most ``most`` for each source and kind; the same on every machine.
+
+    is_bare: of chips without the kind alone, as many as there are with it: what a question whether
+    there is any must be answered no on.
+    """
     chips = library.samples(name, split)
     made: list[Mosaic] = []
     for source in sorted({_source(s) for s in chips}):
@@ -96,25 +103,25 @@ def mosaics(
         size = tuple(min(shapes[s.key][axis] for s in group) for axis in (0, 1))
         for kind in ASKED:
             if any(kind in groups_of(name, s.facts) for s in group):
-                made += _of_kind(library, group, kind, size, split, most, (rows, cols))
+                made += _of_kind(library, group, kind, size, split, most, (rows, cols), is_bare)
     return made
 
 
 def _of_kind(
     library: Library, group: Sequence[Sample], kind: str, size: tuple[int, ...], split: str,
-    most: int, grid: tuple[int, int],
+    most: int, grid: tuple[int, int], is_bare: bool,
 ) -> list[Mosaic]:
     chips = [_chip(s) for s in group if kind in groups_of(s.set_name, s.facts)]
     full = [c for c in chips if _named(c, kind, size)]
     empty = [c for c in chips if not any(belongs(k, kind) for k, _ in c.boxes)]
     count = grid[0] * grid[1]
-    wanted = max(1, count // 3)
+    wanted = 0 if is_bare else max(1, count // 3)
     set_name = group[0].set_name
     fillers = _fillers(library, kind, split, library.pixels(group[0]).shape)
     made: list[Mosaic] = []
     scenes = min(most, len(full)) if len(empty) + len(fillers) else 0
     for number in range(scenes):
-        seed = f"{set_name}/{kind}/{_source(group[0])}/{number}"
+        seed = f"{set_name}/{kind}/{_source(group[0])}{'/bare' * is_bare}/{number}"
         some = _pick(full, seed, min(wanted, len(full)), number * wanted)
         rest = _pick(empty, seed, min(len(empty), count - len(some)), number * (count - wanted))
         parts = [*some, *rest]
@@ -122,7 +129,8 @@ def _of_kind(
             parts.append(_Chip(f"filler:{seed}:{len(parts)}", (), None))
         if len(parts) == count:
             parts.sort(key=lambda c: _order(seed + c.key))
-            made.append(_lay(library, group[0], kind, parts, size, grid, fillers, number))
+            name = f"{number}{'b' * is_bare}"
+            made.append(_lay(library, group[0], kind, parts, size, grid, fillers, name))
     return made
 
 
@@ -153,7 +161,7 @@ def _named(chip: _Chip, kind: str, size: Sequence[int]) -> list[tuple[float, ...
 
 def _lay(
     library: Library, first: Sample, kind: str, parts: Sequence[_Chip], size: tuple[int, ...],
-    grid: tuple[int, int], fillers: Sequence[Sample], number: int,
+    grid: tuple[int, int], fillers: Sequence[Sample], number: str,
 ) -> Mosaic:
     height, width = size
     like = library.pixels(first)
@@ -176,7 +184,7 @@ def _lay(
     source = f".{_source(first)}" if _source(first) else ""
     return Mosaic(
         f"{first.set_name}{source}.{kind}.{number}", first.set_name, kind, values[None],
-        first.bands, _modality(first), np.array(boxes, np.float64),
+        first.bands, _modality(first), np.array(boxes, np.float64).reshape(-1, 4),
         tuple(sorted(others)), tuple(keys))
 
 

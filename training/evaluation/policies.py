@@ -3,8 +3,8 @@
 Each gives a relevance map; the map is turned into a product by the one path that flies
 (``decision.sending`` with the same coder), so bytes, codec and cells are the same for all. Two have
 no map: ``fixed`` (two cut-offs, exact or half resolution, cut back to the budget) and ``uniform``
-(the whole scene at one smaller scale). ``even`` finds every part of a scene equally relevant: the
-codec alone decides, the strongest way to compress without knowing the prompt.
+(the whole scene in one quality, at one scale where it must). ``even`` finds every part of a scene
+equally relevant: the codec alone decides, the strongest way to compress without knowing the prompt.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from eo_nodes.contracts.values import Region
-from eo_nodes.decision.regions import allocate, grid_for, merge, relative
+from eo_nodes.decision.product import Cutoffs, by_cutoffs
 from eo_nodes.decision.relevance import Cues, RelevanceConfig, marks, relevance_of
 from eo_nodes.decision.sending import SendingConfig, plan
 from eo_nodes.imaging.coder import RegionCoder
@@ -32,8 +32,9 @@ OURS, WRONG = "ours", "wrong prompt"
 CUES = ("attention", "marks", "language")
 BASELINES = ("fixed", "even", "uniform", "saliency", "centre", "random")
 ORACLE = "oracle"
-KEEP_AT, DROP_BELOW = 0.6, 0.2
-_UNIFORM_QUALITY = 1 / 16
+CUTOFFS = Cutoffs(cell_px=64, most=16)  # cells as of the others
+# Steps of the whole scene, shares of its contrast: the finest that fits, then smaller scales.
+_UNIFORM_QUALITIES = (0.0, 1 / 128, 1 / 64, 1 / 32, 1 / 16)
 _ORACLE_REST = 0.01
 
 
@@ -137,10 +138,7 @@ def send(
         regions = _uniform(coder, window, budget)
     elif policy == "fixed":
         assert relevance is not None
-        regions = merge(allocate(
-            relative(relevance), window, grid_for(window, cell_px=64, most=16), keep_at=KEEP_AT,
-            drop_below=DROP_BELOW, bytes_budget=int(budget - coder.size(())),
-            estimate=lambda r: len(coder.code(r).data)))
+        regions = by_cutoffs(coder, window, relevance, CUTOFFS, budget)
     else:
         assert relevance is not None
         made = plan(relevance, window, coder, budget_bytes=budget, config=config)
@@ -154,12 +152,17 @@ def send(
 def _uniform(
     coder: RegionCoder, window: tuple[int, ...], budget: float
 ) -> tuple[Region, ...]:
-    """The whole window at the largest scale that fits."""
-    step = f"htj2k/{float(f'{_UNIFORM_QUALITY * coder.contrast:.3g}'):g}"
+    """The whole window in the finest quality that fits, else at the largest scale that does."""
+    steps = [f"htj2k/{float(f'{q * coder.contrast:.3g}'):g}" if q * coder.contrast else ""
+             for q in _UNIFORM_QUALITIES]
+    for step in steps:
+        region = Region(window=window, action="keep", scale=1.0, codec=step)
+        if coder.size((region,)) <= budget:
+            return (region,)
     low, high, best = 0.0, 1.0, Region(window=window, action="drop")
     for _ in range(9):
         middle = (low + high) / 2
-        region = Region(window=window, action="downsample", scale=middle, codec=step)
+        region = Region(window=window, action="downsample", scale=middle, codec=steps[-1])
         if coder.size((region,)) <= budget:
             low, best = middle, region
         else:
