@@ -53,7 +53,7 @@ TABLE = {
 }  # fmt: skip
 # The report of a run reads its bag, and the player replays one.
 # What kept regions hold is measured on the cores that fly, not on a copy of them.
-MEASURES_CORES = {"training.evaluation.policies", "training.evaluation.regions"}
+MEASURES_CORES = {f"training.evaluation.{name}" for name in ("policies", "rates", "regions")}
 SIM_MAY_READ_BAGS = {"demo", "collect", "scenario_player_node"}
 
 
