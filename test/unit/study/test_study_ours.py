@@ -19,19 +19,19 @@ from eo_nodes.decision.heads import RIGHT_FROM
 from eo_nodes.decision.levels import ANY
 from eo_nodes.decision.routing import RoutingConfig
 from eo_nodes.decision.setting import routing_as_plain
+from eo_nodes.downlink.order import place
 from eo_nodes.lvlm.lengths import COMPACT_TOKENS, REGULAR_TOKENS, TAP2_TOKENS
 from eo_sim.study.calibration import brier, ece, scores_table
 from eo_sim.study.config import load_config
 from eo_sim.study.errors import StudyError
 from eo_sim.study.facts import machine_of, means_of, put
 from eo_sim.study.limits import graph_limits
-from eo_sim.study.ours import Ours, Variant, ablations, ours, rank_of, tuned_routing
+from eo_sim.study.ours import Ours, Variant, ablations, ours, tuned_routing
 from eo_sim.study.policies import Context
 from eo_sim.study.policy import (
     ANSWER,
     BOTH,
-    LAST_RANK,
-    LAST_REFINE_RANK,
+    FIRST_RANK,
     OFFLOAD,
     REFINE_RANK,
     Setting,
@@ -57,7 +57,7 @@ class Queue:
     def __init__(self, in_time=0.0, late=0.0):
         self.waits, self.late = in_time, late
 
-    def ahead_bytes(self, rank=LAST_RANK):
+    def ahead_bytes(self, rank=FIRST_RANK):
         return self.waits + (self.late if rank >= REFINE_RANK else 0.0)
 
     def queued_bytes(self):
@@ -122,14 +122,15 @@ def test_a_trace_that_does_not_name_the_heads_facts_is_refused():
 
 
 def test_what_is_too_late_waits_behind_the_rest():
-    in_time = ours_of().decide(view(), Queue())
-    lost = ours_of().decide(view(deadline_s=1800.0), Queue(late=1e6))
-    assert in_time.rank <= LAST_RANK < REFINE_RANK <= lost.rank <= LAST_REFINE_RANK
-    assert (lost.action, lost.rank - REFINE_RANK) == (BOTH, in_time.rank - 1)
+    in_time = ours_of().decide(view(priority=2), Queue())
+    lost = ours_of().decide(view(priority=2, deadline_s=1800.0), Queue(late=1e6))
+    assert in_time.rank == place("regions", priority=2) < FIRST_RANK
+    assert lost.rank == place("regions", is_late=True, priority=2)
+    assert (lost.action, lost.value, lost.deadline_s) == (BOTH, in_time.value, 1800.0)
+    assert 0 < in_time.value <= 0.3, "the gain, as far as its level keeps it"
     # What is late is priced by all that waits: with a long late queue a smaller level goes.
     crowded = ours_of().decide(view(deadline_s=1800.0), Queue(late=100e6))
     assert level(crowded) == "regions_1_20"
-    assert rank_of(0.0, 10.0, is_late=True) == LAST_REFINE_RANK
 
 
 def test_blind_to_contacts_it_goes_by_gain_alone():
