@@ -305,7 +305,10 @@ def _decided(
     # Thresholds weigh no gain: what is not right on board may be on the ground.
     value = verdict.gain if verdict.level else 1.0 - verdict.score
     product = _product(request, "regions", min(max(value, 0.0), 1.0), file, regions)
-    return replace(product, is_late=verdict.is_late)
+    if not verdict.is_late:
+        return product
+    # No deadline to keep: among late ones value per byte orders, and the ground may still answer.
+    return replace(product, is_late=True, deadline_ns=0)
 
 
 def _product(

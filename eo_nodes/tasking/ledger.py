@@ -206,6 +206,8 @@ class SpaceLedger:
         moved = work.move(row, rows.ACCEPT if is_answer else rows.OFFLOAD)
         if moved is None:
             return []
+        if verdict.is_late and not is_answer:  # asked for although its deadline is lost
+            moved = replace(moved, expires_ns=now_ns + self._limits.lifetime_ns)
         moved = work.step(replace(moved, stage=verdict.stage), finals.DECIDED)
         self._conclude_if_answered(work, moved)
         ahead.send(work, moved)

@@ -260,6 +260,16 @@ def test_at_a_deadline_the_provisional_text_becomes_a_labelled_final(ledger: Spa
     assert (final.status, final.text, final.reason) == (Answer.FINAL, "three", "degraded: deadline")
 
 
+def test_what_is_asked_for_late_outlives_its_deadline(ledger: SpaceLedger) -> None:
+    request = _issued(ledger)
+    late = replace(_verdict(request, Verdict.OFFLOAD), is_late=True)
+    ledger.on_verdict(late, 4 * S)
+    ledger.on_report(_report(request, "queued"), 5 * S)
+    assert not _only(ledger.on_time(101 * S), Answer), "its pixels may come after the deadline"
+    (final,) = _only(ledger.on_time(1005 * S), Answer)  # a lifetime after the verdict
+    assert final.reason == "no answer by its deadline"
+
+
 def test_at_a_deadline_without_any_text_it_is_refused(ledger: SpaceLedger) -> None:
     _issued(ledger)
     (final,) = _only(ledger.on_time(100 * S), Answer)
