@@ -4,8 +4,8 @@
         [--per-kind 60] [--limit N] [--minutes M] [--threads 1] [--journal build/trace] [--out FILE]
 
 Questions and readings are those of ``training.decision`` and ``training.evaluation``: val and test
-splits of the labelled sets, in the order of ``agenda``. A journal named by the digests of both
-models takes one line a request, so a run that is stopped (by --minutes, by hand or by a kill) goes
+splits of the labelled sets, in the order of ``agenda``. A journal named by what both models
+are takes one line a request, so a run that is stopped (by --minutes, by hand or by a kill) goes
 on, and changed weights begin anew. Whatever the journal holds goes into the trace, however much is
 on the agenda this time; --limit 1 only writes the trace of it. Questions on the chips in the tree
 (test/data/chips) are always among them: ``make study`` asks those again.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib
+import json
 import platform
 import sys
 import time
@@ -26,9 +27,11 @@ from typing import Any
 import numpy as np
 
 from eo_nodes.contracts.errors import EoError
+from eo_nodes.decision.heads import FACTS
 from eo_nodes.decision.levels import LEVELS
 from eo_nodes.graph.paths import project_file
 from eo_nodes.lvlm.journal import Journal
+from eo_nodes.lvlm.manifest import read_manifest
 
 from .agenda import Asked, Progress, agenda
 from .errors import StudyError
@@ -164,7 +167,8 @@ def run(a: argparse.Namespace) -> int:
     cores = Cores(a.compact, a.regular, graph_limits(), threads=a.threads)
     digests = {"compact": cores.compact.digest, "regular": cores.regular.digest}
     every = asked(a.data, a.split or SPLITS, a.per_kind)
-    about = f"{VERSION}{digests}{[x.name for x in LEVELS]}{cores.limits}"
+    asked_of = [digest_of_answers(folder) for folder in (a.compact, a.regular)]
+    about = f"{VERSION}{asked_of}{[x.name for x in LEVELS]}{cores.limits}"
     name = hashlib.sha256(about.encode()).hexdigest()[:16]
     with Journal(a.journal / f"{name}.jsonl") as journal:
         rows = _still_asked(journal, every)
@@ -182,6 +186,22 @@ def run(a: argparse.Namespace) -> int:
     failed = sum(bool(row["error"]) for row in kept)
     print(f"{len(trace)} requests ({counts}), {failed} could not be asked, {size} bytes in {a.out}")
     return 0
+
+
+def digest_of_answers(folder: Path) -> str:
+    """SHA-256 of all in a model folder that answers and scores hang on.
+
+    The study's own means (``facts``) are left out: writing them must not make a journal old.
+    """
+    files = dict(read_manifest(folder).files)
+    about = hashlib.sha256()
+    if FACTS in files:
+        del files[FACTS]
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts.pop("means", None)
+        about.update(json.dumps(facts, sort_keys=True).encode())
+    about.update(json.dumps(files, sort_keys=True).encode())
+    return about.hexdigest()
 
 
 def _still_asked(journal: Iterable[dict[str, Any]], every: Sequence[Asked]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What is recorded: levels of one picture by the real cores, facts of a question, the trace."""
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from study_trace import made_trace
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.decision.sending import SendingConfig
 from eo_nodes.lvlm.infer import ImageInput
+from eo_nodes.lvlm.manifest import FAMILIES, read_manifest, seal
 from eo_sim.study import collect
 from eo_sim.study.agenda import Progress, agenda, in_turns
 from eo_sim.study.collect import assemble, facts_of
@@ -180,7 +182,7 @@ class Asker:
 
     def __init__(self, *_, **__):
         self.compact = self.regular = SimpleNamespace(digest="c" * 64)
-        self.limits, self.has_heads = graph_limits(), False
+        self.limits, self.has_heads, self.target_facts = graph_limits(), False, {}
 
 
 def test_a_run_goes_on_and_uses_every_line_that_is_stored(tmp_path, monkeypatch):
@@ -194,6 +196,7 @@ def test_a_run_goes_on_and_uses_every_line_that_is_stored(tmp_path, monkeypatch)
         return stored[question.key]
 
     monkeypatch.setattr(collect, "Cores", Asker)
+    monkeypatch.setattr(collect, "digest_of_answers", lambda folder: "d" * 64)
     monkeypatch.setattr(collect, "asked", lambda *_: every)
     monkeypatch.setattr(collect, "ask", ask)
     out = tmp_path / "t.npz"
@@ -220,3 +223,19 @@ def test_the_study_is_told_what_the_nodes_are_told(tmp_path):
     other.write_text(space.replace("/**/compact_lvlm", "/**/other"))
     with pytest.raises(ConfigError, match="compact_lvlm"):
         graph_limits(space=other)
+
+
+def test_a_journal_outlives_the_means_of_the_study_but_no_other_change(tmp_path):
+    def folder(**facts):
+        (tmp_path / "decision.json").write_text(json.dumps(facts))
+        seal(tmp_path, "hf", "compact", [*FAMILIES["hf"], "decision.json"], {})
+        return collect.digest_of_answers(tmp_path), read_manifest(tmp_path).digest
+
+    for name in FAMILIES["hf"]:
+        (tmp_path / name).write_bytes(b"weights")
+    before, without = folder(version=1)
+    after, with_means = folder(version=1, means={"left": 2})
+    assert before == after and without != with_means
+    assert folder(version=2)[0] != before
+    (tmp_path / FAMILIES["hf"][0]).write_bytes(b"other weights")
+    assert folder(version=1)[0] != before
