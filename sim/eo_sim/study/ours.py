@@ -14,12 +14,12 @@ from math import inf
 from typing import Any
 
 from eo_nodes.decision import routing
-from eo_nodes.decision.casework import Asked, Moment, Said, estimates_of, state_case
+from eo_nodes.decision.casework import Ahead, Asked, Moment, Said, estimates_of, state_case
 from eo_nodes.decision.heads import Scores, wanted
 from eo_nodes.decision.levels import CHOSEN
 from eo_nodes.decision.reach import Reach, reach_of
 from eo_nodes.decision.routing import RoutingConfig, route
-from eo_nodes.downlink.order import Place, place
+from eo_nodes.downlink.order import place
 
 from .config import S_NS
 from .errors import StudyError
@@ -78,43 +78,6 @@ def reach_of_link(link: Link, window_s: float, margin: float = 0.0) -> Reach:
     )  # fmt: skip
 
 
-class _Queue:
-    """The replay's queue as ``casework.Waiting``: bytes of products, the link's without overhead.
-
-    As in flight what is known of pixels that wait is their priority, and whether they are late.
-    """
-
-    __slots__ = ("_link", "_overhead", "_priority")
-
-    def __init__(self, overhead: float) -> None:
-        self._link: Any = None
-        self._overhead = overhead
-        self._priority = 0
-
-    def of(self, link: LinkView | None, priority: int) -> _Queue:
-        """Look at a link for a request; at none, for a policy that is blind to it."""
-        self._link, self._priority = link, priority
-        return self
-
-    def _before(self, rank: Place) -> float:
-        return float(self._link.ahead_bytes(rank)) / self._overhead if self._link else 0.0
-
-    @property
-    def answers(self) -> float:
-        return self._before(ANSWER_RANK)
-
-    @property
-    def in_time(self) -> float:
-        return float(self._link.queued_bytes()) / self._overhead if self._link else 0.0
-
-    @property
-    def every(self) -> float:
-        return self._before(REFINE_RANK)
-
-    def before(self, gain: float, size_bytes: float, *, is_late: bool) -> float:
-        return self.every if is_late else self._before(place("regions", priority=self._priority))
-
-
 class Ours:
     """States cases and reads routes; made for one replay."""
 
@@ -127,7 +90,7 @@ class Ours:
         self._reaches = {
             id(link): reach_of_link(link, link.end_s, margin) for link in context.links.values()
         }
-        self._queue = _Queue(tables.overhead)
+        self._overhead = tables.overhead
         self._numbers = {level.name: i for i, level in enumerate(trace.levels)}
         self._there, self._alike_gain = _of_heads(trace.meta)
 
@@ -135,15 +98,14 @@ class Ours:
         """``policy.Decide``."""
         if view.stage not in self._variant.taps:
             return proceed()
-        reach = queue = None
+        reach, ahead = None, Ahead()
         if self._variant.knows_contacts:
-            reach, queue = self._reaches[id(link.link)], link
+            reach, ahead = self._reaches[id(link.link)], self._ahead(link, view.priority)
         moment = Moment(
             now_ns=int(view.now_s * S_NS), estimates=self._estimates, config=self._config,
             reach=reach,
         )  # fmt: skip
-        waiting = self._queue.of(queue, view.priority)
-        case = state_case(view.stage, self._said(view), _asked(view), waiting, moment)
+        case = state_case(view.stage, self._said(view), _asked(view), ahead, moment)
         found = route(case, reach, self._config)
         if found.decision != routing.OFFLOAD:
             return answer() if found.decision == routing.ANSWER else proceed()
@@ -151,7 +113,16 @@ class Ours:
         return Choice(
             BOTH if view.stage == END else OFFLOAD, self._numbers[sent.level],
             place("regions", is_late=found.is_late, priority=view.priority),
-            max(sent.gain, 0.0), view.deadline_s,
+            # As the node makes the product: what is late has no deadline to keep.
+            max(sent.gain, 0.0), 0.0 if found.is_late else view.deadline_s,
+        )  # fmt: skip
+
+    def _ahead(self, link: LinkView, priority: int) -> Ahead:
+        """In bytes of products: what the link carries is more by frame heads and repeats."""
+        before, per = link.ahead_bytes, self._overhead
+        return Ahead(
+            before(place("regions", priority=priority)) / per, before(ANSWER_RANK) / per,
+            link.queued_bytes() / per, before(REFINE_RANK) / per,
         )  # fmt: skip
 
     def _said(self, view: View) -> Said:
