@@ -10,8 +10,11 @@ and in the functions of `layouts`. Which sample belongs to which split is in `sp
 import argparse
 import gzip
 import json
+import os
+import shutil
+import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,29 +73,35 @@ def half_size(a: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def write(out: Path, name: str, meta: dict, samples: Iterator[tuple[Row, list[Member]]]) -> int:
-    """Write a packed set; gives the number of samples.
+    """Write a packed set, whole or not at all; gives the number of samples.
 
     Raises:
         FileExistsError: the set is there.  ValueError: the original folder held no sample.
     """
-    folder = out / name
+    folder, partial = out / name, out / f"{name}.partial"
     if (folder / "index.jsonl").exists():
         raise FileExistsError(f"{folder} is there already")
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     lines = []
-    with zipfile.ZipFile(folder / "images.zip", "w", zipfile.ZIP_STORED) as archive:
-        for row, members in samples:
-            for member, data in members:
-                archive.writestr(zipfile.ZipInfo(member, (1980, 1, 1, 0, 0, 0)), data)
-            lines.append(json.dumps(row, separators=(",", ":")))
-    if not lines:
-        raise ValueError("no sample found: is this the publisher's layout? See README.md")
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
-    (folder / "index.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        with zipfile.ZipFile(partial / "images.zip", "w", zipfile.ZIP_STORED) as archive:
+            for row, members in samples:
+                for member, data in members:
+                    archive.writestr(zipfile.ZipInfo(member, (1980, 1, 1, 0, 0, 0)), data)
+                lines.append(json.dumps(row, separators=(",", ":")))
+        if not lines:
+            raise ValueError("no sample found: is this the publisher's layout? See README.md")
+        (partial / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+        (partial / "index.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return len(lines)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
     from training.instruct import layouts
 
     makers: dict[str, tuple[dict, Callable]] = layouts.MAKERS
@@ -100,11 +109,19 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(makers))
     parser.add_argument("original", type=Path, help="the publisher's folder")
     parser.add_argument("--out", type=Path, required=True, help="folder of packed sets")
-    a = parser.parse_args()
+    a = parser.parse_args(argv)
     meta, maker = makers[a.name]
-    many = write(a.out, a.name, meta, maker(a.original))
+    try:
+        if not a.original.is_dir():
+            raise NotADirectoryError(f"{a.original} is no folder")
+        many = write(a.out, a.name, meta, maker(a.original))
+    except (OSError, ValueError, KeyError) as fault:
+        wanted = " ".join((maker.__doc__ or "").split())
+        print(f"{a.name}: {fault}\nexpected: {wanted}", file=sys.stderr)
+        return 1
     print(f"{a.out / a.name}: {many} samples")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -200,3 +200,27 @@ def test_wrong_folder_is_refused(tmp_path):
     meta, maker = layouts.MAKERS["eurosat_rgb"]
     with pytest.raises(ValueError, match="publisher's layout"):
         fetch_layout.write(tmp_path / "out", "eurosat_rgb", meta, maker(tmp_path))
+
+
+def test_the_command_says_what_it_wants_and_leaves_nothing_behind(tmp_path, capsys):
+    out = tmp_path / "out"
+    for original, said in ((tmp_path, "no sample found"), (tmp_path / "none", "is no folder")):
+        assert fetch_layout.main(["mstar", str(original), "--out", str(out)]) == 1
+        told = capsys.readouterr().err
+        assert said in told and "expected: 17_DEG/... and 15_DEG/..." in told
+    assert not out.exists() or list(out.iterdir()) == []
+
+
+def test_a_failure_in_the_middle_leaves_no_set(tmp_path):
+    def samples():
+        yield {"id": "a", "split": "train", "image": "a.png"}, [("a.png", b"x")]
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        fetch_layout.write(tmp_path, "s", {}, samples())
+    assert list(tmp_path.iterdir()) == []
+    row = {"id": "a", "split": "train", "image": "a.png"}
+    assert fetch_layout.write(tmp_path, "s", {}, iter([(row, [("a.png", b"x")])])) == 1
+    with pytest.raises(FileExistsError, match="there already"):
+        fetch_layout.write(tmp_path, "s", {}, iter([]))
+    assert [p.name for p in tmp_path.iterdir()] == ["s"]
