@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any
 
 from eo_nodes.decision.levels import (
     STATED,
@@ -129,41 +129,19 @@ class Asked:
     is_onboard: bool = False
 
 
-class Waiting(Protocol):
-    """What waits for the link, bytes."""
-
-    @property
-    def answers(self) -> float:
-        """Before an answer."""
-
-    @property
-    def in_time(self) -> float:
-        """All but late pixels and what goes after pixels."""
-
-    @property
-    def every(self) -> float:
-        """As ``in_time``, with late pixels."""
-
-    def before(self, gain: float, size_bytes: float, *, is_late: bool) -> float:
-        """Before new pixels of this gain and size, of the priority that this was made for."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What waits, where only kinds and priorities are known; attributes as ``Waiting``.
+    """What waits for the link, bytes; pixels are known by priority, and whether they are late.
 
     Attributes:
-        regions: before new pixels that are in time.
+        regions: goes before new pixels that are in time. answers: before an answer.
+        in_time: all but late pixels and what goes after pixels. every: late pixels as well.
     """
 
     regions: float = 0.0
     answers: float = 0.0
     in_time: float = 0.0
     every: float = 0.0
-
-    def before(self, gain: float, size_bytes: float, *, is_late: bool) -> float:
-        """As ``Waiting``; gain and size of what waits are not known."""
-        return self.every if is_late else self.regions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +161,7 @@ class Moment:
     budget_bytes: int = -1
 
 
-def state_case(stage: int, said: Said, asked: Asked, waiting: Waiting, moment: Moment) -> Case:
+def state_case(stage: int, said: Said, asked: Asked, ahead: Ahead, moment: Moment) -> Case:
     """State the case of a request at a tap, and where it has a deadline that of a late one.
 
     Args:
@@ -194,17 +172,17 @@ def state_case(stage: int, said: Said, asked: Asked, waiting: Waiting, moment: M
         asked.deadline_ns and not asked.is_onboard
         and moment.reach is not None and moment.config.serves_late
     ):
-        late = _case(stage, said, asked, waiting, moment, None, is_late=True)
-    return _case(stage, said, asked, waiting, moment, late, is_late=False)
+        late = _case(stage, said, asked, ahead, moment, None, is_late=True)
+    return _case(stage, said, asked, ahead, moment, late, is_late=False)
 
 
 def _case(
-    stage: int, said: Said, asked: Asked, waiting: Waiting, moment: Moment, late: Case | None, *,
+    stage: int, said: Said, asked: Asked, ahead: Ahead, moment: Moment, late: Case | None, *,
     is_late: bool,
 ) -> Case:
     """The case at the level that is worth most behind what goes before it."""
     config, estimates = moment.config, moment.estimates
-    competing = waiting.every if is_late else waiting.in_time
+    competing = ahead.every if is_late else ahead.in_time
     load = load_of(moment.now_ns, competing, moment.reach, config)
     level, size = best_level(
         said.gain * (1.0 + config.priority_step * asked.priority), asked.raw_bytes,
@@ -215,8 +193,8 @@ def _case(
         stage=stage, score=said.score, gain=gain, now_ns=moment.now_ns,
         deadline_ns=0 if is_late else asked.deadline_ns, regions_bytes=int(size),
         answer_bytes=estimates.answer_bytes,
-        ahead_bytes=int(waiting.before(gain, size, is_late=is_late)),
-        answer_ahead_bytes=int(waiting.answers), queued_bytes=int(competing),
+        ahead_bytes=int(ahead.every if is_late else ahead.regions),
+        answer_ahead_bytes=int(ahead.answers), queued_bytes=int(competing),
         left_s=estimates.left_s[stage - 1], reduce_s=code_s, ground_s=estimates.ground_s,
         left_j=estimates.left_j[stage - 1],
         regions_j=code_s * estimates.coding_w + size * 1e-6 * estimates.mb_j,

@@ -16,6 +16,7 @@ from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import (
     ByteBudget,
     ContactPlan,
+    QueueEntry,
     QueueState,
     Request,
     Tap,
@@ -187,12 +188,15 @@ def ahead_of(queue: QueueState | None, priority: int) -> Ahead:
         return Ahead()
     answers = regions = behind = listed = 0
     is_ahead_of_all = True
-    for entry in queue.entries:
-        left = max(entry.size_bytes - entry.sent_bytes, 0)
+    late = _late_regions(queue)
+    for number, entry in enumerate(queue.entries):
+        left = _left_bytes(entry)
         listed += left
         is_region = entry.kind == "regions"
         answers += left if entry.kind in _BEFORE_ANSWERS else 0
-        if entry.kind in _BEFORE_REGIONS or (is_region and entry.priority >= priority):
+        if entry.kind in _BEFORE_REGIONS or (
+            is_region and entry.priority >= priority and number not in late
+        ):
             regions += left
         else:
             is_ahead_of_all = False
@@ -202,3 +206,23 @@ def ahead_of(queue: QueueState | None, priority: int) -> Ahead:
         regions += max(queue.queued_bytes - listed, 0)
     every = max(queue.queued_bytes - behind, 0)
     return Ahead(min(regions, in_time), answers, in_time, every)
+
+
+def _late_regions(queue: QueueState) -> set[int]:
+    """Numbers of the entries that are late regions: the last of their kind, of so many bytes."""
+    entries = queue.entries
+    left = queue.late_bytes
+    if queue.total > len(entries):  # of those that are not listed there may be any number
+        left -= queue.queued_bytes - sum(map(_left_bytes, entries))
+    found: set[int] = set()
+    for number in range(len(entries) - 1, -1, -1):
+        if entries[number].kind == "regions":
+            left -= _left_bytes(entries[number])
+            if left < 0:
+                break
+            found.add(number)
+    return found
+
+
+def _left_bytes(entry: QueueEntry) -> int:
+    return max(entry.size_bytes - entry.sent_bytes, 0)

@@ -123,6 +123,10 @@ def test_the_case_counts_what_goes_first():
 def test_late_ones_are_passed_by_what_is_in_time_and_wait_for_each_other():
     queue = replace(QUEUE, late_bytes=5000)  # d, say
     assert ahead_of(queue, 0) == Ahead(3450, 450, 3450, 8450)
+    # A late one is not ahead, whatever its priority: it is the last of its kind.
+    late = replace(queue, queued_bytes=8450, total=5, entries=(
+        *QUEUE.entries[:4], entry("d", "regions", 5000, priority=7)))
+    assert ahead_of(late, 0) == Ahead(3450, 450, 3450, 8450)
     asked = replace(REQUEST, deadline_ns=H + 1)
     case = router().case(TAP, asked, replace(OUTLOOK, queue=queue), 0)
     assert (case.ahead_bytes, case.late.ahead_bytes, case.late.deadline_ns) == (3450, 8450, 0)

@@ -126,7 +126,9 @@ def test_what_is_too_late_waits_behind_the_rest():
     lost = ours_of().decide(view(priority=2, deadline_s=1800.0), Queue(late=1e6))
     assert in_time.rank == place("regions", priority=2) < FIRST_RANK
     assert lost.rank == place("regions", is_late=True, priority=2)
-    assert (lost.action, lost.value, lost.deadline_s) == (BOTH, in_time.value, 1800.0)
+    # No deadline to keep: late ones go by worth per byte.
+    assert (lost.action, lost.value, lost.deadline_s) == (BOTH, in_time.value, 0.0)
+    assert in_time.deadline_s == 7200.0
     assert 0 < in_time.value <= 0.3, "the gain, as far as its level keeps it"
     # What is late is priced by all that waits: with a long late queue a smaller level goes.
     crowded = ours_of().decide(view(deadline_s=1800.0), Queue(late=100e6))
