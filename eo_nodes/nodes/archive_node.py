@@ -34,7 +34,8 @@ class Archive(EoNode):
         exports.mkdir(exist_ok=True)
         self._database = Database(folder / "archive.db")
         self._archive = ArchiveStore(self._database, exports)
-        self.listen("final", self._on_final)
+        self.listen("provisional", self._on_answer)
+        self.listen("final", self._on_answer)
         self.listen("product", self._on_product)
         self.listen("event", self._on_event)
         self._offered = [
@@ -55,7 +56,7 @@ class Archive(EoNode):
         except StorageError as error:
             self.emit("ARCHIVE_FAILED", f"{type(value).__name__} {value.id}: {error}")
 
-    def _on_final(self, answer: Answer) -> None:
+    def _on_answer(self, answer: Answer) -> None:
         self._keep(self._archive.record_answer, answer)
 
     def _on_product(self, product: Product) -> None:

@@ -1,4 +1,8 @@
-"""tasking: the ledger on board behind its topics."""
+"""tasking: the ledger on board behind its topics.
+
+Each request ends in one `final`. Where its pixels go down and the board has a complete answer, this
+one goes ahead of them as `provisional`, for askers on the ground.
+"""
 
 from __future__ import annotations
 

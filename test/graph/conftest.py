@@ -108,6 +108,13 @@ class Bench:
         assert self.activate(node), f"{node.get_name()} refuses to activate"
         return node
 
+    def stop(self, node):
+        """End a node for good; another of its name may start from what is durable."""
+        node.trigger_shutdown()
+        self.executor.remove_node(node)
+        node.destroy_node()
+        self.nodes.remove(node)
+
     # -- topics ----------------------------------------------------------------------------------
 
     def hear(self, topic):

@@ -32,7 +32,7 @@ def board(bench_of):
 
 
 def offload(bench, pixels, name, relevance, budget=None, *, confidence=0.0, score=0.0,
-            stage=1, text=""):
+            stage=1, **said):
     """Ask, offload with this relevance; return the product."""
     store = FrameStore(bench.folder / "test" / "frames", 1 << 22)
     frame = store.put(f"frame-{name}", pixels)
@@ -49,10 +49,11 @@ def offload(bench, pixels, name, relevance, budget=None, *, confidence=0.0, scor
         modality="optical", window=(0, 0, SIDE, SIDE), consumer="ground"))  # fmt: skip
     rows, columns = relevance.shape
     bench.say("tap", Tap(request_id=name, attempt=1, stage=stage, rows=rows, columns=columns,
-                         confidence=confidence, text=text,
+                         confidence=confidence,
                          relevance=tuple(relevance.ravel().tolist())))  # fmt: skip
     bench.say("verdict", Verdict(
-        request_id=name, attempt=1, stage=stage, decision=Verdict.OFFLOAD, score=score))
+        request_id=name, attempt=1, stage=stage, decision=Verdict.OFFLOAD, score=score,
+        **said))
     return bench.only("product", "request_id", name)
 
 
@@ -84,11 +85,10 @@ def test_what_the_next_contact_leaves_is_the_budget(board, pixels):
 def test_a_product_is_worth_what_the_verdict_was_decided_by(board, pixels):
     product = offload(board, pixels, "r4", np.ones((4, 4)), confidence=0.9, score=0.25)
     assert product.value == pytest.approx(0.75)
-    header = read_container(Path(product.path).read_bytes()).header
-    assert header.confidence == pytest.approx(0.25)
+    assert not product.is_late
 
 
-@pytest.mark.parametrize(("stage", "said"), [(2, ""), (3, "two ships")])
-def test_a_piece_of_an_answer_is_no_provisional_one(board, pixels, stage, said):
-    product = offload(board, pixels, f"r5-{stage}", np.ones((4, 4)), stage=stage, text="two ships")
-    assert read_container(Path(product.path).read_bytes()).header.provisional == said
+def test_a_product_has_the_worth_and_the_lateness_of_its_verdict(board, pixels):
+    product = offload(board, pixels, "r5", np.ones((4, 4)), stage=3, score=0.25, level="lossy",
+                      gain=0.3, is_late=True)  # fmt: skip
+    assert (product.value, product.is_late) == (pytest.approx(0.3), True)
