@@ -46,7 +46,9 @@ def start(bench, folder, **parameters):
 
     for topic in ("tap", "verdict", "answer", "event"):
         bench.hear(topic)
-    gate = bench.start(Confidence, model_dir=folder, accept=NEVER, **parameters)
+    # Nothing is saved by a provisional answer: where the ground is asked, it is asked at once.
+    gate = bench.start(
+        Confidence, model_dir=folder, accept=NEVER, early_share=0.0, **parameters)
     bench.start(CompactLvlm, model_dir=folder)
     return gate
 
@@ -66,6 +68,8 @@ def test_an_offload_verdict_of_the_heads_ends_decoding_at_once(bench, folder):
     verdict = bench.only("verdict", "request_id", "req-1")
     assert (verdict.stage, verdict.decision) == (1, Verdict.OFFLOAD)
     assert "the ground adds" in verdict.reason and "by c1" in verdict.reason
+    assert (verdict.level, verdict.is_late) == ("regions_1_5", False), "as stated, without means"
+    assert verdict.gain != 0.0
     # The next request is served, and nothing more is heard of the first.
     ask(bench, 2)
     bench.only("verdict", "request_id", "req-2")
