@@ -148,7 +148,7 @@ EDGES = (
     Edge(
         _S + "tasking",
         _S + "downlink_scheduler",
-        ("final",),
+        ("provisional", "final"),
         ((R[1], A + 12), (822, A + 12), (822, C + 12), (COL[3], C + 12)),
         (R[1] + 26, A + 7),
     ),
@@ -263,7 +263,7 @@ EDGES = (
     Edge(
         _G + "ground_station",
         _G + "archive",
-        ("final", "product"),
+        ("provisional", "final", "product"),
         ((R[3], G1 + 28), (COL[4], G1 + 28)),
         None,
     ),
@@ -277,7 +277,7 @@ EDGES = (
     Edge(
         _G + "ground_station",
         "outside/consoles",
-        ("final", "event"),
+        ("provisional", "final", "event"),
         ((COL[3] + 110, G1 + NODE_H), (COL[3] + 110, G2 + 40), (R[0], G2 + 40)),
         (COL[2] + 20, G2 + 35),
     ),

@@ -1,7 +1,7 @@
 """tasking: the ledger on board behind its topics.
 
-Each request ends in one `final`. Where its pixels go down and the board has a complete answer, this
-one goes ahead of them as `provisional`, for askers on the ground.
+Each request ends in one `final`; a complete answer whose pixels go down as well goes ahead of them
+as `provisional`, for askers on the ground.
 """
 
 from __future__ import annotations
