@@ -103,6 +103,8 @@ class Downlink:
             (channel, is_late, priority), order, turn, number = heapq.heappop(self._queue)
             rank = channel, is_late, priority
             self._queued[rank] -= self._sizes[number]
+            if self._queued[rank] < 0.5:  # nothing but rounding: what waits is whole bytes
+                del self._queued[rank]
             if is_late or not self._is_past(order[0]):
                 return number
             self._enqueue(((channel, 1, priority), order, turn, number))
