@@ -32,6 +32,9 @@ Base = tuple[float, float]
 _DIGITS = 9
 _LEAST_SUM = 1e-9
 _NOTHING = -1e9
+# Of its estimate, what an overview that was not coded may take: low, so that none goes unseen.
+_HOPED = 0.8
+_LAST = 4  # overviews that are coded where none seems to fit
 _TRIED = 2
 """Overviews whose ladders are really climbed at most: those that gain most by estimate."""
 
@@ -99,8 +102,8 @@ class SendingConfig:
     scales: tuple[float, ...] = (1.0, 0.5, 0.25)
     qualities: tuple[float, ...] = (0.25, 0.125, 0.0625, 0.0)
     bases: tuple[Base, ...] = (
-        (0.125, 0.125), (0.25, 0.125), (0.5, 0.125), (0.5, 0.0625), (1.0, 0.25), (1.0, 0.125),
-        (1.0, 0.0625),
+        (0.125, 0.125), (0.25, 0.25), (0.25, 0.125), (0.25, 0.0625), (0.5, 0.25), (0.5, 0.125),
+        (0.5, 0.0625), (1.0, 0.5), (1.0, 0.25), (1.0, 0.125), (1.0, 0.0625),
     )  # fmt: skip
     needed_px: float = 12.0
     floor: float = 0.02
@@ -160,12 +163,13 @@ def plan(
         guess = work.guess(best, limit)
         if guess == _NOTHING or (made and guess <= max(m.gain for m in made)):
             break
-        left.remove(best)
-        found = work.climb(best, limit)
-        if found is not None:
-            made.append(found)
-    if not made:  # the smallest goes all the same: it always goes first
-        made.append(work.smallest())
+        if work.is_measured(best):
+            left.remove(best)
+            made.append(work.climb(best, limit))
+        else:
+            work.measure(best)
+    if not made:  # one goes all the same: it always goes first
+        made.append(work.climb(work.smallest(), limit))
     return max(made, key=lambda m: round(m.gain, _DIGITS))
 
 
@@ -203,55 +207,64 @@ class _Work:
         known = np.hstack([np.zeros((len(weights), 1)), levels[:, count:]])
         values = np.stack([gains(weights, levels[:, :count], base) for base in known.T])
         rungs = ladders(found.bytes[:-1, :count], values)
-        self._smallest = coder.size((), None)
-        sizes_of = [self._smallest - coder.head_size, *found.bytes[-1, count:]]
         self.starts = [
             _Start(base, float(size), float(gain), rung, _totals(rung.bytes), _totals(rung.gains))
             for base, size, gain, rung in zip(
-                (None, *bases), sizes_of, weights @ known, rungs, strict=True)
+                (None, *bases), [0.0, *found.bytes[-1, count:]], weights @ known, rungs,
+                strict=True)
         ]
+        self._feet: dict[Base | None, int] = {}
+        self.measure(self.starts[0])
+
+    def is_measured(self, start: _Start) -> bool:
+        """Whether it is known what an overview really takes."""
+        return start.base in self._feet
+
+    def measure(self, start: _Start) -> None:
+        """Code an overview; of a better one than the smallest, estimates learn from it."""
+        foot = self._coder.size(self._chosen(start, 0), start.base)
+        self._feet[start.base] = foot
+        if start.base:
+            self.ratio = max(foot - self._coder.head_size, 1.0) / max(start.bytes, 1.0)
+
+    def _foot(self, start: _Start) -> float:
+        hoped = self._coder.head_size + start.bytes * self.ratio * _HOPED
+        return self._feet.get(start.base, hoped)
+
+    def _chosen(self, start: _Start, count: int) -> tuple[Region, ...]:
+        chosen = start.ladder.choice(count, len(self._places))
+        return _regions(self._places, self._shares, chosen, self._options)
 
     def guess(self, start: _Start, limit: float) -> float:
         """Gain within a limit by estimated bytes; ``_NOTHING`` where it does not fit."""
-        size = self._coder.head_size + start.bytes * (self.ratio if start.base else 1.0)
-        if size > limit:
+        foot = self._foot(start)
+        if foot > limit:
             return _NOTHING
-        count = int(np.searchsorted(size + start.totals * self.ratio, limit, side="right")) - 1
+        count = int(np.searchsorted(foot + start.totals * self.ratio, limit, side="right")) - 1
         return round(float(start.gain + start.gained[count]), _DIGITS)
 
-    def climb(self, start: _Start, limit: float) -> Plan | None:
-        """As far up one ladder as the limit reaches; None: not even its foot."""
+    def climb(self, start: _Start, limit: float) -> Plan:
+        """As far up one ladder as the limit reaches."""
         made: dict[int, tuple[Region, ...]] = {}
 
-        def regions(count: int) -> tuple[Region, ...]:
-            if count not in made:
-                chosen = start.ladder.choice(count, len(self._places))
-                made[count] = _regions(self._places, self._shares, chosen, self._options)
-            return made[count]
-
         def size(count: int) -> int:
-            return self._coder.size(regions(count), start.base)
+            made[count] = self._chosen(start, count)
+            return self._coder.size(made[count], start.base)
 
-        if not np.isfinite(limit):
-            count = len(start.ladder)
-            gain = float(start.gain + start.gained[count])
-            return Plan(regions(count), start.base, gain, count, count)
-        foot = size(0)
-        if foot > limit:
-            self.ratio = max(self.ratio, foot / max(start.bytes, 1.0))
-            return None
-        if start.base:
-            self.ratio = max(foot - self._coder.head_size, 1.0) / max(start.bytes, 1.0)
-        count, self.ratio = within(start.totals, limit, size, fixed=foot, ratio=self.ratio)
+        count = len(start.ladder) if self._foot(start) <= limit else 0
+        if count and np.isfinite(limit):
+            count, self.ratio = within(
+                start.totals, limit, size, fixed=self._foot(start), ratio=self.ratio)
+        regions = made.get(count) or self._chosen(start, count)
         gain = float(start.gain + start.gained[count])
-        return Plan(regions(count), start.base, gain, len(start.ladder), count)
+        return Plan(regions, start.base, gain, len(start.ladder), count)
 
-    def smallest(self) -> Plan:
-        """Nothing but the overview of fewest bytes, by estimate."""
-        start = min(self.starts, key=lambda s: s.bytes)
-        chosen = start.ladder.choice(0, len(self._places))
-        regions = _regions(self._places, self._shares, chosen, self._options)
-        return Plan(regions, start.base, start.gain, len(start.ladder), 0)
+    def smallest(self) -> _Start:
+        """The overview that really takes the fewest bytes, of those that should."""
+        for start in sorted(self.starts, key=lambda s: s.bytes)[:_LAST]:
+            if not self.is_measured(start):
+                self.measure(start)
+        return min(filter(self.is_measured, self.starts), key=self._foot)
 
 
 def _totals(steps: Floats) -> Floats:

@@ -28,8 +28,8 @@ from .rate import Profile, Statistic, head_bytes, profile, statistic
 Array = NDArray[Any]
 Base = tuple[float, float]
 """Scale of the side length, and step of the wavelet or 0."""
-# Neighbours that are sent alike share a head.
-_HEAD_SHARE = 0.5
+# Heads that a cell costs: its block's and its entry in the file's, less what neighbours share.
+_HEAD_SHARE = 1.5
 _SAMPLES = 20_000  # that the contrast is taken from, about
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,11 @@ from training.evaluation.regions import (
     count_held,
     interval,
     is_inside,
+    is_right,
     likeness,
+    main,
     patch,
+    points_lost,
     prompts,
     recall,
 )
@@ -122,7 +126,7 @@ def test_all_policies_keep_to_the_same_bytes(scene: Mosaic) -> None:
 def test_the_right_prompt_holds_more_than_a_wrong_one_and_no_more_than_the_oracle(
     scene: Mosaic,
 ) -> None:
-    coder, config, budget = coder_of(scene), SendingConfig(), 0.045 * scene.pixels.nbytes
+    coder, config, budget = coder_of(scene), SendingConfig(), 0.042 * scene.pixels.nbytes
     right = told(scene, scene.boxes / 240)
     wrong = told(scene, np.array([[0.7, 0.7, 0.75, 0.75], [0.8, 0.8, 0.85, 0.85]]))
     held = {}
@@ -143,3 +147,50 @@ def test_recall_is_a_mean_over_kinds_with_an_interval_over_scenes() -> None:
     low, high = interval(rows)
     assert low <= recall(rows) <= high and high - low > 10
     assert np.isnan(recall(rows, sizes=[1]))
+
+
+def test_bare_scenes_hold_none_of_the_kind_and_are_other_chips(library: Library) -> None:
+    full = mosaics(library, "hit_uav", "test", most=2, rows=1, cols=2)
+    bare = mosaics(library, "hit_uav", "test", most=2, rows=1, cols=2, is_bare=True)
+    assert bare
+    for scene in bare:
+        assert scene.boxes.shape == (0, 4) and scene.name.endswith("b")
+        assert not {kind for kind in scene.others if kind == scene.kind}
+    assert not {s.name for s in full} & {s.name for s in bare}
+
+
+def test_yes_is_wrong_where_there_is_none(scene: Mosaic) -> None:
+    bare = replace(scene, name="made.vehicle.0b", boxes=np.zeros((0, 4)))
+    assert [is_right(s, "presence", text) for s in (scene, bare) for text in ("yes", "no")] == [
+        True, False, False, True]
+    assert [is_right(scene, "count", text) for text in ("3", "4", "5", "many")] == [
+        True, True, False, False]
+    assert [is_right(bare, "count", text) for text in ("0", "1")] == [True, False]
+
+
+def test_bare_scenes_count_for_answers_and_not_for_recall() -> None:
+    row = Held("s.k.0", "s.k", "ours", "raw", 10, 20.0, (1, 0, 0, 0), (1, 0, 0, 0), (2, 0, 0, 0),
+               (True, True))  # fmt: skip
+    none = (0,) * 4
+    bare = replace(row, scene="s.k.0b", held=none, inside=none, n=none, right=(False, True))
+    whole = [replace(r, policy="everything", right=(True, True)) for r in (row, bare)]
+    assert recall([row, bare]) == recall([row]) == 50.0
+    assert interval([row, bare]) == interval([row])
+    assert points_lost([row, bare], whole)["points"] == 25.0
+
+
+def test_the_whole_scene_goes_in_the_finest_quality_that_fits(scene: Mosaic) -> None:
+    coder = coder_of(scene)
+    whole = Region(window=(0, 0, 240, 240), action="keep", scale=1.0)
+    exact = coder.size((whole,))
+    found = {share: send("uniform", scene, coder, None, share * exact, SendingConfig())
+             for share in (1.0, 0.6, 0.05)}
+    assert [regions[0].scale == 1 for _, regions, _ in found.values()] == [True, True, False]
+    assert found[1.0][1][0].codec == "" and found[0.6][1][0].codec.startswith("htj2k/")
+    assert all(0.5 * share < size / exact <= share for share, (_, _, size) in found.items())
+
+
+def test_weights_are_never_tried_on_the_test_split(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--data", "nowhere", "--weights", "0.5,1,0,0.02", "--split", "test"])
+    assert "val" in capsys.readouterr().err
