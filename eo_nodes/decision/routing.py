@@ -85,7 +85,7 @@ class RoutingConfig:
         kinds: of levels that may be sent, of ``levels.KINDS``.
     """
 
-    accept: tuple[float, float, float] = (0.97, 0.92, 0.90)
+    accept: tuple[float, float, float] = (0.97, 0.94, 0.92)
     reject: tuple[float, float, float] = (0.0, 0.0, 0.0)
     hurdle: tuple[float, float, float] = (0.10, 0.05, 0.02)
     delay_price: float = 0.02
@@ -93,7 +93,7 @@ class RoutingConfig:
     load_h: float = 3.0
     mb_price: float = 0.5
     base_mb_price: float = 0.0
-    joule_price: float = 0.05
+    joule_price: float = 0.002
     priority_step: float = 0.25
     early_share: float = 0.5
     min_budget_bytes: int = 0

@@ -42,9 +42,6 @@ from .policy import (
 )
 from .world import Link
 
-# Worth of a joule: that of an answer's decoding is some tenths, and must not outweigh one.
-_JOULE_PRICE = 0.002
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
@@ -162,13 +159,13 @@ def routing_config(setting: Setting, variant: Variant) -> RoutingConfig:
             accept=(setting["accept"],) * 3,
             reject=(setting["reject"] / 2, setting["reject"], 0.0 if blind else setting["accept"]),
             hurdle=(inf, inf, hurdle if blind else inf), needs_delivery=False, serves_late=False,
-            base_mb_price=setting["base_mb_price"], joule_price=_JOULE_PRICE, kinds=kinds,
+            base_mb_price=setting["base_mb_price"], kinds=kinds,
         )  # fmt: skip
     return RoutingConfig(
         accept=(setting["accept"],) * 3, reject=(0.0, 0.0, 0.0),
         hurdle=(hurdle + setting["early"], hurdle + setting["early"] / 2, hurdle),
         mb_price=setting["mb_price"], delay_price=setting["delay_price"],
-        joule_price=_JOULE_PRICE, early_share=setting["early_share"], kinds=kinds,
+        early_share=setting["early_share"], kinds=kinds,
     )  # fmt: skip
 
 

@@ -257,7 +257,7 @@ def test_wrong_weights_are_refused(facts):
     [
         ({}, ("confidence 0.500", "adds +0.200", "passes 0.020", "1000 kB behind 0 kB",
               "in 60.0 min by c1", "0 % promised")),
-        ({"score": 0.95}, ("reaches 0.900",)),
+        ({"score": 0.95}, ("reaches 0.920",)),
         ({"deadline_ns": H}, ("best effort, no contact before the deadline", "(late)")),
         ({"gain": 0.001}, ("stays under 0.020",)),
         ({"is_familiar": False}, ("unlike what the scores know", "the ground is asked")),
