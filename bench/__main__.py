@@ -24,6 +24,7 @@ MODULES = {
     "images": "bench_images",
     "memory": "bench_memory",
     "decoding": "bench_decoding",
+    "planning": "bench_planning",
     "link": "link_rows",
     "orbit": "orbit_rows",
 }
