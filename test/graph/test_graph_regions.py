@@ -12,6 +12,7 @@ from eo_nodes.store.frame_store import FrameStore
 DOMAIN = 134
 MOST = 9_000
 SIDE = 256
+DEADLINE_NS = 2**62
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,8 @@ def offload(bench, pixels, name, relevance, budget=None, *, confidence=0.0, scor
         bench.until(lambda: bench.node._budget == budget, "the budget on board")
     bench.say("request", Request(
         id=name, task_id="task", scene_id=scene.id, scene=scene, prompt="ships?", attempt=1,
-        modality="optical", window=(0, 0, SIDE, SIDE), consumer="ground"))  # fmt: skip
+        modality="optical", window=(0, 0, SIDE, SIDE), consumer="ground",
+        deadline_ns=DEADLINE_NS))  # fmt: skip
     rows, columns = relevance.shape
     bench.say("tap", Tap(request_id=name, attempt=1, stage=stage, rows=rows, columns=columns,
                          confidence=confidence,
@@ -85,10 +87,11 @@ def test_what_the_next_contact_leaves_is_the_budget(board, pixels):
 def test_a_product_is_worth_what_the_verdict_was_decided_by(board, pixels):
     product = offload(board, pixels, "r4", np.ones((4, 4)), confidence=0.9, score=0.25)
     assert product.value == pytest.approx(0.75)
-    assert not product.is_late
+    assert (product.is_late, product.deadline_ns) == (False, DEADLINE_NS)
 
 
 def test_a_product_has_the_worth_and_the_lateness_of_its_verdict(board, pixels):
     product = offload(board, pixels, "r5", np.ones((4, 4)), stage=3, score=0.25, level="lossy",
                       gain=0.3, is_late=True)  # fmt: skip
     assert (product.value, product.is_late) == (pytest.approx(0.3), True)
+    assert product.deadline_ns == 0, "no deadline to keep: worth per byte orders late ones"
