@@ -105,21 +105,36 @@ def ask(cores: Cores, split: str, is_chip: bool, question: Any) -> dict[str, Any
     row = {"key": question.key, "prompt": question.ask.prompt, "split": split, "is_chip": is_chip,
            **facts_of(question)}  # fmt: skip
     try:
-        return row | {"error": ""} | cores.outcome(
+        found = cores.outcome(
             question.sample.images, question.ask.prompt,
             lambda text: float(module.quality(question, text)),
         )  # fmt: skip
-    except EoError as error:
+    except (EoError, OSError, ValueError) as error:  # one question must not end hours of them
         return row | {"error": f"{type(error).__name__}: {error}"[:200]}
+    wrong = out_of_range(found)
+    return row | ({"error": wrong} if wrong else {"error": "", **found})
+
+
+def out_of_range(found: dict[str, Any]) -> str:
+    """What of an outcome no trace may hold; "" where all of it may."""
+    for name, column in COLUMNS.items():
+        values = np.asarray(found.get(name, column.low), np.float64)
+        if not ((values >= column.low) & (values <= column.high)).all():  # NaN is outside too
+            return f"{name}: {values.tolist()} is outside {column.low:g} to {column.high:g}"
+    return ""
 
 
 def assemble(rows: Iterable[dict[str, Any]], cores_digests: dict[str, str], meta: Any) -> Trace:
     """Put journal lines together to a trace.
 
+    A scene that was asked about in both splits counts as tested only: choices are made on val.
+
     Raises:
         StudyError: there is no line with an outcome.
     """
     good = [row for row in rows if not row["error"]]
+    tested = {row["scene"] for row in good if row["split"] == "test"}
+    good = [row for row in good if row["split"] == "test" or row["scene"] not in tested]
     if not good:
         raise StudyError("no question could be asked of both models")
     names: dict[str, tuple[str, ...]] = {}
@@ -184,7 +199,9 @@ def run(a: argparse.Namespace) -> int:
     size = save_trace(trace, a.out)
     counts = ", ".join(f"{split} {len(trace.rows(split))}" for split in SPLITS)
     failed = sum(bool(row["error"]) for row in kept)
-    print(f"{len(trace)} requests ({counts}), {failed} could not be asked, {size} bytes in {a.out}")
+    both = len(kept) - failed - len(trace)
+    print(f"{len(trace)} requests ({counts}), {failed} could not be asked, {both} of val left out "
+          f"as their scene is in test, {size} bytes in {a.out}")
     return 0
 
 

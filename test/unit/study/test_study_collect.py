@@ -127,6 +127,24 @@ def test_lines_become_a_trace_and_refusals_stay_out(tmp_path):
         assemble([{"error": "x"}], DIGESTS, {})
 
 
+def test_a_scene_of_both_splits_counts_as_tested_only():
+    rows = lines()
+    for row, split in zip(rows, ("val", "val", "test", "val", "test"), strict=True):
+        row["split"] = split
+    rows[0]["scene"], rows[1]["scene"], rows[3]["scene"] = "a", "b", rows[2]["scene"]
+    trace = assemble(rows, DIGESTS, {})
+    check(trace)
+    assert trace.keys == ("k0", "k1", "k2", "k4")
+
+
+def test_what_no_trace_may_hold_is_said_when_it_is_asked():
+    row = {name: lines(1)[0][name] for name in COLUMNS if name not in (
+        "set", "modality", "scene", "chip", "question", "split", "size")}  # fmt: skip
+    assert collect.out_of_range(row) == ""
+    assert "compact_quality" in collect.out_of_range(row | {"compact_quality": float("nan")})
+    assert "level_bytes" in collect.out_of_range(row | {"level_bytes": [0] * len(LEVELS)})
+
+
 def test_recompute_refuses_a_trace_of_other_models():
     root = Path(__file__).parents[3] / "test" / "data" / "lvlm" / "tiny_unified"
     trace = assemble(lines(), DIGESTS, {})
