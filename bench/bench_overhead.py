@@ -51,7 +51,7 @@ _PROMPTS = (
 _DEMO = Path("config/scenarios/demo_questions.yaml")
 _DEMO_ASSETS = Path("sim/assets")
 _DEMO_EVERY = 2  # of its questions
-_GATE = {"confidence.reject": [0.0, 0.0], "confidence.accept": [1.0, 1.0, 0.0]}
+_GATE = {"confidence.gate_reject": [0.0, 0.0], "confidence.gate_accept": [1.0, 1.0, 0.0]}
 _LOOK = {"camera_ingest.watch_s": 0.2}
 _LONGER = {"compact_lvlm.model_dir": "models/regular"}
 
