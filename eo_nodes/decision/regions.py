@@ -36,6 +36,7 @@ from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import Region
 
 Estimate = Callable[[Region], int]
+_Part = tuple[int, int, int, int, float, Region]
 _ACTIONS = ("drop", "downsample", "keep")
 
 
@@ -156,38 +157,32 @@ def merge(regions: Sequence[Region]) -> tuple[Region, ...]:
 
     First along rows, then equal runs of rows that lie below each other; the window stays tiled.
     """
-    rows = _joined(sorted(regions, key=lambda r: (r.window[1], r.window[0])), axis=0)
-    columns = _joined(sorted(rows, key=lambda r: (r.window[0], r.window[1])), axis=1)
-    return tuple(sorted(columns, key=lambda r: (r.window[1], r.window[0])))
+    # Plain lists until the end: there may be a thousand cells, and few regions.
+    parts = [(x, y, w, h, r.relevance, r) for r in regions for x, y, w, h in (r.window,)]
+    rows = _joined(sorted(parts, key=lambda p: (p[1], p[0])), axis=0)
+    columns = _joined(sorted(rows, key=lambda p: (p[0], p[1])), axis=1)
+    return tuple(
+        replace(first, window=(x, y, w, h), relevance=relevance)
+        for x, y, w, h, relevance, first in sorted(columns, key=lambda p: (p[1], p[0])))
 
 
-def _joined(regions: Sequence[Region], axis: int) -> list[Region]:
-    """Join consecutive regions that touch along x (axis 0) or y (axis 1)."""
-    out: list[Region] = []
-    for region in regions:
-        last = out[-1] if out else None
-        if last is not None and _alike(last, region) and _touch(last, region, axis):
-            window = list(last.window)
-            window[axis + 2] += region.window[axis + 2]
-            relevance = max(last.relevance, region.relevance)
-            out[-1] = replace(last, window=tuple(window), relevance=relevance)
-        else:
-            out.append(region)
+def _joined(parts: Sequence[_Part], axis: int) -> list[_Part]:
+    """Join consecutive regions that touch along x (axis 0) or y (axis 1) and are sent alike."""
+    out: list[_Part] = []
+    for part in parts:
+        x, y, w, h, relevance, region = part
+        if out:
+            x0, y0, w0, h0, highest, first = out[-1]
+            touches = (x0 + w0 == x and y0 == y and h0 == h) if axis == 0 else (
+                y0 + h0 == y and x0 == x and w0 == w)
+            if touches and (first.action, first.scale, first.codec) == (
+                region.action, region.scale, region.codec
+            ):
+                most = max(highest, relevance)
+                out[-1] = (x0, y0, w0 + w * (1 - axis), h0 + h * axis, most, first)
+                continue
+        out.append(part)
     return out
-
-
-def _alike(first: Region, second: Region) -> bool:
-    """Whether both are sent alike: action, scale and codec with its quality."""
-    return (first.action, first.scale, first.codec) == (second.action, second.scale, second.codec)
-
-
-def _touch(first: Region, second: Region, axis: int) -> bool:
-    other = 1 - axis
-    return (
-        first.window[axis] + first.window[axis + 2] == second.window[axis]
-        and first.window[other] == second.window[other]
-        and first.window[other + 2] == second.window[other + 2]
-    )
 
 
 def cells(window: Sequence[int], grid: tuple[int, int]) -> list[tuple[int, int, int, int]]:

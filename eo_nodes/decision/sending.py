@@ -192,14 +192,14 @@ class _Work:
         self, relevance: NDArray[np.floating], window: Sequence[int], coder: Coder,
         config: SendingConfig,
     ) -> None:
-        self._coder, self.ratio = coder, 1.0
+        self._coder, self._window, self.ratio = coder, tuple(window), 1.0
         self._places, self._shares, sizes = cut(
             relative(relevance), window, cell_px=config.cell_px, most=config.most,
             fine_px=config.fine_px, floor=config.floor)
         self._options, bases = _offers(coder, config)
         count = len(self._options)
         offers = [*((o.scale, o.step) for o in self._options), *bases]
-        found = coder.estimate([*self._places, tuple(window)], offers)
+        found = coder.estimate([*self._places, self._window], offers)
         shown = Shown(found.shown[:-1], found.fine[:-1], tuple(scale for scale, _ in offers))
         levels = seen(shown, sizes, config.needed_px)
         # Of one window: all of it exactly gains 1.
@@ -232,6 +232,8 @@ class _Work:
         return self._feet.get(start.base, hoped)
 
     def _chosen(self, start: _Start, count: int) -> tuple[Region, ...]:
+        if count == 0:
+            return (Region(window=self._window, action="drop", relevance=1.0),)
         chosen = start.ladder.choice(count, len(self._places))
         return _regions(self._places, self._shares, chosen, self._options)
 

@@ -99,7 +99,7 @@ def code_region(
     Raises:
         ImageError: the window lies outside the scene, or as `codecs.encode`.
     """
-    facts = asdict(region)
+    facts = _facts(region)
     if region.action == "drop":
         return CodedRegion(Region(**{**facts, "scale": 0.0, "codec": "", "coded_bytes": 0}))
     x, y, w, h = region.window
@@ -147,13 +147,18 @@ def write_container(
         "product": asdict(header),
         "overview": {"length": len(overview), "crc32": zlib.crc32(overview)},
         "regions": [
-            {**asdict(r.region), "length": len(r.data), "crc32": zlib.crc32(r.data)}
+            {**_facts(r.region), "length": len(r.data), "crc32": zlib.crc32(r.data)}
             for r in regions
         ],
     }
     text = zlib.compress(json.dumps(tree, separators=(",", ":"), allow_nan=False).encode(), 9)
     prefix = _PREFIX.pack(MAGIC, _VERSION, len(text), zlib.crc32(text))
     return b"".join([prefix, text, *blobs])
+
+
+def _facts(region: Region) -> dict[str, Any]:
+    """Fields of a region; ``asdict`` copies deeply, and there may be hundreds."""
+    return {f.name: getattr(region, f.name) for f in fields(Region)}
 
 
 def read_container(data: bytes, *, is_cut: bool = False) -> ContainerContent:

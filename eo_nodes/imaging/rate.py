@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 LEVELS = 4
 TILE = 2**LEVELS
 SCALES = (1.0, 0.5, 0.25, 0.125)
-MOST_SAMPLES = 400_000
+MOST_SAMPLES = 150_000
 """Of a window that are looked at, about."""
 _FINE_LEVELS = 3
 _BUCKETS = 48  # half octaves, from a quarter of the unit on
