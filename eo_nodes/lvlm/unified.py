@@ -75,6 +75,8 @@ class UnifiedModel:
         pictures = next(i.shape[0] for i in self._vision.get_inputs() if i.name == "pixels")
         self._takes_many = not isinstance(pictures, int)
         names = [i.name for i in decoder.get_inputs() if i.name.startswith("past")]
+        # Folders whose decoder cannot point write every field of a place by themselves.
+        self.points = "aim" in {o.name for o in decoder.get_outputs()}
         self.decoder = CachedDecoder(decoder, {n: n.replace("past", "present", 1) for n in names})
         self.record: RunRecord = run_record(decoder, options)
 

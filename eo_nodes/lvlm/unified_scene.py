@@ -73,6 +73,8 @@ class Scene:
         maps: pixel map of each image. change: pixel map of the change, if there are two dates.
         closer: pixel maps of the zooms into each image, with their windows x0, y0, w, h.
         regions: proposals kept of each image. macs: of the vision graph.
+        offered: of each image, the row of its first proposal among the visual tokens and the boxes
+            (R, 4) of the R proposals that are shown there.
         evidence: (n,) what the vision heads say of the images; see ``tap_features``.
         seen: what each overview gave, to lay it out again with zooms.
     """
@@ -83,6 +85,7 @@ class Scene:
     closer: tuple[tuple[tuple[Float, Window], ...], ...]
     change: Float | None
     regions: tuple[Proposals, ...]
+    offered: tuple[tuple[int, Float], ...]
     macs: int
     evidence: Float
     seen: tuple[tuple[SightFeed, See], ...]
@@ -102,6 +105,7 @@ def assemble(
     maps: list[Float] = []
     closer: list[tuple[tuple[Float, Window], ...]] = []
     regions: list[Proposals] = []
+    offered: list[tuple[int, Float]] = []
     chances: list[Float] = []
     totals: list[Float] = []
     all_seen: list[tuple[SightFeed, See]] = []
@@ -121,6 +125,8 @@ def assemble(
         tokens += [seen.cells, *(c.cells for _, c in zooms)]
         inputs = scene_inputs(seen, shown, found.counts(), asked, feed.tags)
         tokens.append(model.write_scene(inputs, cancel))
+        rows = sum(t.shape[1] for t in tokens)      # the last are proposals, then places asked for
+        offered.append((rows - len(shown.score) - len(asked), shown.boxes))
         maps.append(seen.pixel)
         closer.append(tuple((c.pixel, z.window) for z, c in zooms))
         regions.append(found)
@@ -133,7 +139,8 @@ def assemble(
         change, pair = model.compare(maps[0], maps[1], cancel)
         tokens.append(pair)
     return Scene(np.concatenate(tokens, axis=1), grid, tuple(maps), tuple(closer), change,
-                 tuple(regions), macs, evidence_of(chances, totals, regions), tuple(all_seen))
+                 tuple(regions), tuple(offered), macs, evidence_of(chances, totals, regions),
+                 tuple(all_seen))
 
 
 def mask_logits(scene: Scene, image: int, query: Float) -> Float:

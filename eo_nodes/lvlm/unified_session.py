@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm import slis
+from eo_nodes.lvlm.pointer import KINDS, Offer, Pointer
 from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
 from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
 from eo_nodes.lvlm.unified_pictures import check_request, pictures_of
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from eo_nodes.lvlm.unified import UnifiedModel
 
 Float = NDArray[np.float32]
-_OUTPUTS = ("logits", "hidden", "query", "relevance")
+Double = NDArray[np.float64]
+_OUTPUTS = ("logits", "hidden", "query", "relevance", "aim", "held")
 
 
 class UnifiedSession(GreedySession):
@@ -41,12 +43,16 @@ class UnifiedSession(GreedySession):
         self._none = np.zeros((1, 0, c.width), np.float32)
         self._places = len(prompt_ids)
         self._queries: list[Float] = []
+        self._pointer: Pointer | None = None
         max_tokens = min(max_tokens, c.positions - len(prompt_ids))
         self._longest = max_tokens
         frames = max(2, len(scene.maps))
         self._automaton = slis.Automaton(model.words, images=len(scene.maps), frames=frames)
         self._states = [self._automaton.start()]
-        step, relevance = self._run(prompt_ids, 0, scene.visual)
+        step, relevance, held = self._run(prompt_ids, 0, scene.visual)
+        if held is not None:
+            self._pointer = Pointer([Offer(boxes, held[row : row + len(boxes)])
+                                     for row, boxes in scene.offered])
         rows, cols = scene.grid
         plan = GreedyPlan(max_tokens, frozenset([c.end_token]), c.temperature,
                           model.words.decode)
@@ -84,24 +90,48 @@ class UnifiedSession(GreedySession):
             self._states.append(self._automaton.advance(self._states[-1], token))
         return self._states[len(ids)]
 
+    def _log_softmax(self, temperature: float) -> Double:
+        plain = super()._log_softmax(temperature)
+        if self._pointer is None or not self._pointer.is_open:
+            return plain
+        if temperature == 1.0:
+            self._plain = plain
+        return self._pointer.mix(plain, self._model.config.spatial.locations)
+
     def _advance(self, token: int, index: int) -> Step:
-        step, _ = self._run([token], self._places + index, self._none)
+        if self._pointer is not None and self._pointer.is_open:
+            field = token - self._model.config.spatial.locations
+            if 0 <= field < slis.BINS:
+                self._pointer.take(field, float(self._plain[token]))
+        step, _, _ = self._run([token], self._places + index, self._none)
         if token == self._model.config.spatial.markers["seg"]:
             self._queries.append(self._query)
+        state = self._state(self.token_ids)
+        if self._pointer is not None and state.kind in KINDS and not state.fields:
+            image = token - self._model.config.spatial.images
+            image = image if 0 < image < slis.MAX_IMAGES else 0
+            self._pointer.open(state.kind, image, self._aim)
         return step
 
-    def _run(self, ids: Sequence[int], place: int, visual: Float) -> tuple[Step, Float]:
-        """One run of the decoder graph; returns the step and the relevance (V,)."""
+    def _run(
+        self, ids: Sequence[int], place: int, visual: Float
+    ) -> tuple[Step, Float, Float | None]:
+        """One run of the decoder graph; returns the step, the relevance (V,) and, from folders that
+        point, what the pointer holds of the visual tokens (V, P)."""
         feed: dict[str, NDArray[Any]] = {
             "tokens": np.array([ids], np.int64), "visual": visual,
             "places": np.arange(place, place + len(ids), dtype=np.int64)[None]}
-        logits, hidden, query, relevance = self._model.decoder.run(
-            feed, self._cache, _OUTPUTS, self._stop)
+        logits, hidden, query, relevance, *pointing = self._model.decoder.run(
+            feed, self._cache, _OUTPUTS if self._model.points else _OUTPUTS[:4], self._stop)
         new = visual.shape[1] + len(ids)
         self._context += new
         self._macs += self._decoder_macs(new)
         self._query: Float = query[0]
-        return Step(logits[0], hidden[0]), np.asarray(relevance[0], np.float32)
+        held = None
+        if pointing:
+            self._aim: Float = pointing[0][0]
+            held = np.asarray(pointing[1][0], np.float32)
+        return Step(logits[0], hidden[0]), np.asarray(relevance[0], np.float32), held
 
     def _decoder_macs(self, rows: int) -> int:
         c = self._model.config

@@ -73,7 +73,7 @@ def torch_logits(network, decoder, words, images, prompt):
             change = network.compare(found[0].pixel[None], found[1].pixel[None])
         pair = {"pooled": torch.cat([change.mean((2, 3)), change.amax((2, 3))], 1)[0]}
     with torch.no_grad():
-        visual, _ = Visual(decoder.projector, [n for _, n in tiny.HEADS]).tokens(
+        visual, *_ = Visual(decoder.projector, [n for _, n in tiny.HEADS]).tokens(
             found, pair, places, refs, "optical")
         ids = torch.tensor([words.prompt(text)])
         mask = torch.ones(1, visual.shape[1], dtype=torch.bool)
@@ -138,7 +138,7 @@ def test_greedy_tokens_equal_torch_without_a_cache(tiny_model):
     found = [seen_by_torch(network, decoder, p) for p in pictures_of_images(images)]
     refs = [ImageRef("x", "x")]
     with torch.no_grad():
-        visual, _ = Visual(decoder.projector, [n for _, n in tiny.HEADS]).tokens(
+        visual, *_ = Visual(decoder.projector, [n for _, n in tiny.HEADS]).tokens(
             found, None, (), refs, "optical")
         ids = words.prompt("find all the ships")
         start = len(ids)

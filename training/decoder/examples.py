@@ -99,8 +99,9 @@ class Visual:
         self.hide, self.rng = hide, rng or random.Random(0)
 
     def tokens(self, found, pair, question_prompts, refs, modality):
-        """(1, V, width) and how many of them are cells of the first image, with its grid."""
-        p, parts = self.projector, []
+        """(1, V, width), the grid of the first image's cells where they are shown, and the
+        proposals: [(first row among the tokens, boxes (R, 4))] of each image."""
+        p, parts, offered = self.projector, [], []
         at = p.place.weight.device
         grid = None
         for n, (seen, ref) in enumerate(zip(found, refs, strict=True)):
@@ -121,19 +122,19 @@ class Visual:
             parts.append(p.summary(chances, *(v.float()[None].to(at) for v in (
                 seen.meaning, seen.totals, seen.peaks)), tags))
             prompts = [v for v in question_prompts if v.image == n]
-            if len(seen.score) or prompts:
-                parts.append(self._regions(seen, prompts, tags, len(found) > 2))
+            shown = Proposals(*(v.float().numpy() for v in (
+                seen.score, seen.boxes, seen.kinds, seen.look)))
+            shown = shown.best(FEW_REGIONS) if len(found) > 2 else shown
+            offered.append((sum(t.shape[1] for t in parts), torch.from_numpy(shown.boxes)))
+            if len(shown.score) or prompts:
+                parts.append(self._regions(seen, shown, prompts, tags))
         if pair is not None:
             parts.append(p.change(pair["pooled"].float()[None].to(at)))
-        return torch.cat(parts, 1), grid
+        return torch.cat(parts, 1), grid, offered
 
-    def _regions(self, seen, prompts, tags, few):
-        boxes, look = seen.boxes.float(), seen.look.float()
-        kinds, score = seen.kinds.float(), seen.score.float()
-        if few:
-            shown = Proposals(*(v.numpy() for v in (score, boxes, kinds, look))).best(FEW_REGIONS)
-            score, boxes, kinds, look = map(torch.from_numpy, (
-                shown.score, shown.boxes, shown.kinds, shown.look))
+    def _regions(self, seen, shown, prompts, tags):
+        score, boxes, kinds, look = map(torch.from_numpy, (
+            shown.score, shown.boxes, shown.kinds, shown.look))
         rank = torch.arange(len(score))
         is_prompt = torch.zeros(len(score))
         _, h, w = seen.pixel.shape

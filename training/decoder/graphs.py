@@ -135,7 +135,8 @@ class DecoderGraph(nn.Module):
     """One step with a cache: prompt with visual tokens, or one decoded token without any.
 
     tokens (1, T), places (1, T), visual (1, V, width), past as `cache_names` has it ->
-    logits (1, K), hidden (1, width), query (1, depth) of the last token, relevance (1, V), present.
+    logits (1, K), hidden (1, width), query (1, depth) of the last token, relevance (1, V), aim
+    (1, P + 2) of the last token and held (1, V, P) for `eo_nodes.lvlm.pointer`, present.
     Queries, keys and values are one product; the scale of the scores lies in its weights.
     """
 
@@ -166,7 +167,7 @@ class DecoderGraph(nn.Module):
         last = x[:, -1]
         seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
         logits = functional.linear(last, self.table_out, m.bias)
-        return logits, last, m.query(last), seen, *present
+        return logits, last, m.query(last), seen, m.aim(last), m.held(x[:, :v]), *present
 
 
 def _joined(layer, scale):
@@ -226,11 +227,11 @@ def decoder_axes(config):
     """(example cache, inputs, outputs, free axes) that every decoder graph has."""
     past, present = cache_names(config.layers)
     free = {"tokens": {1: "text"}, "places": {1: "text"}, "visual": {1: "visual"},
-            "relevance": {1: "visual"}}
+            "relevance": {1: "visual"}, "held": {1: "visual"}}
     free |= {name: {2: "past"} for name in past} | {name: {2: "total"} for name in present}
     cache = [torch.zeros(1, config.kv_heads, 3, config.head_dim) for _ in past]
     return (cache, ["tokens", "places", "visual", *past],
-            ["logits", "hidden", "query", "relevance", *present], free)
+            ["logits", "hidden", "query", "relevance", "aim", "held", *present], free)
 
 
 def export_decoder(model, path):

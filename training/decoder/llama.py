@@ -49,6 +49,7 @@ class LlamaDecoderConfig:
     depth: int = 64
     positions: int = 256
     relevance_dim: int = 64
+    pointer_dim: int = 64
 
     @classmethod
     def of(cls, sizes, **more):
@@ -138,6 +139,7 @@ class LlamaDecoder(nn.Module):
         self.ask, self.offer = (nn.Linear(width, config.relevance_dim) for _ in range(2))
         self.query = nn.Linear(width, config.depth)
         self.query_bias = nn.Parameter(torch.tensor(-2.0))
+        self.aim, self.held = (nn.Linear(width, config.pointer_dim + n) for n in (2, 0))
         steps = config.base ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
         self.register_buffer("steps", torch.from_numpy(np.concatenate([steps, steps])).float(),
                              persistent=False)

@@ -118,7 +118,7 @@ class LlamaDecoderGraph(nn.Module):
         seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
         logits = functional.linear(last * frozen["norm"] * m.gain,
                                    torch.cat([frozen["embedding"], self.new_out]), m.bias)
-        return logits, last, m.query(last), seen, *present
+        return logits, last, m.query(last), seen, m.aim(last), m.held(x[:, :v]), *present
 
 
 def export_llama(model, path):

@@ -37,6 +37,7 @@ class DecoderConfig:
     depth: int = 64
     positions: int = 256
     relevance_dim: int = 64
+    pointer_dim: int = 64
     width: int = 384
     heads: int = 12
 
@@ -81,6 +82,7 @@ class Decoder(nn.Module):
         self.ask, self.offer = (nn.Linear(width, config.relevance_dim) for _ in range(2))
         self.query = nn.Linear(width, config.depth)
         self.query_bias = nn.Parameter(torch.tensor(-2.0))
+        self.aim, self.held = (nn.Linear(width, config.pointer_dim + n) for n in (2, 0))
         self.drop = 0.1
 
     def start_from_minilm(self, tokens):

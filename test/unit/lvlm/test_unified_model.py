@@ -59,11 +59,12 @@ def test_answers_are_well_formed_whatever_is_asked(model, seed):
 
 def test_the_tiny_model_says_places_and_words(model):
     # Otherwise the tests here would show nothing.
-    prompts = ("what is this ?", "find all the ships", "show c", "how many ?")
-    said = [ask(model, [image(seed)], prompt).answer for seed in range(3) for prompt in prompts]
+    prompts = ("what is this ?", "find all the ships", "show c", "how many ?", "where is it ?",
+               "which box ?", "is it a b ?", "show all c and ships")
+    said = [ask(model, [image(seed)], prompt).answer for prompt in prompts for seed in range(4)]
     segments = [part for text in said for part in slis.parse(text)]
     kinds = {part.kind for part in segments if not isinstance(part, str)}
-    assert {"point", "poly", "mask"} <= kinds
+    assert {"box", "point", "poly", "mask"} <= kinds
     assert any(isinstance(part, str) and part.strip() for part in segments)
     assert len(set(said)) > 6
 
