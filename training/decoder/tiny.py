@@ -74,7 +74,7 @@ def _wish(decoder, words):
     # Some answers end, places are said, and what has no fixed length is closed.
     ids = words.slis.ids
     decoder.bias.data[words.end], decoder.bias.data[ids.end] = 4.0, 8.0
-    for kind, wish in (("point", 3.0), ("box", 5.0), ("seg", 6.0), ("poly", 5.0)):
+    for kind, wish in (("point", 2.0), ("box", 4.0), ("seg", 3.0), ("poly", 3.5)):
         decoder.bias.data[ids.markers[kind]] = wish
     decoder.bias.data[len(words.tokens) + MARKS:] = -2.0
     for parameter in (decoder.ask.weight, decoder.offer.weight):
