@@ -128,13 +128,15 @@ def licences(name, sets, is_assembled=False):
         "material.", ""])
 
 
+def number(x, row):
+    """A figure of a row of scores.json as text; targets may be words."""
+    if x is None or isinstance(x, str):
+        return x or "-"
+    return f"{x:.1f}" if row["metric"] not in ("mae", "cider") else f"{x:.2f}"
+
+
 def score_table(rows):
     """Markdown of the rows of scores.json that belong to one model."""
-    def number(x, row):
-        if x is None or isinstance(x, str):
-            return x or "-"
-        return f"{x:.1f}" if row["metric"] not in ("mae", "cider") else f"{x:.2f}"
-
     lines = ["| set | asked | metric | value | 95 % | n | trivial | probe | blind | target "
              "| marks |",
              "|---|---|---|---:|---|---:|---:|---:|---:|---|---|"]
@@ -151,6 +153,13 @@ def score_table(rows):
     return "\n".join(lines)
 
 
+def missed_targets(rows):
+    """Markdown list of the targets that are missed, each with its reason; empty without any."""
+    lines = [f"- {r['set']} {r['type']}, {r['metric']} {number(r['value'], r)} (target "
+             f"{number(r['target'], r)}): {r['reason']}" for r in rows if r["reached"] is False]
+    return "\n".join(["", "", "Targets that are missed, and why:", "", *lines]) if lines else ""
+
+
 def scores_text(scores, name):
     """(split, table) of a model in scores.json; scores: None where nothing was scored yet."""
     rows = [r for r in (scores or {}).get("rows", []) if r["model"] == name]
@@ -158,7 +167,7 @@ def scores_text(scores, name):
         return "test", "Not scored yet: `make evaluate DATA=DIR`."
     head = ("*Trivial*: the commonest training answer or constant. *Probe*: regression on "
             "hand-made features. *Blind*: the same model and questions on grey pictures.\n\n")
-    return scores["split"], head + score_table(rows)
+    return scores["split"], head + score_table(rows) + missed_targets(rows)
 
 
 def million(n):

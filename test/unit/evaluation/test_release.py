@@ -143,6 +143,17 @@ def test_card_holds_what_ran_and_what_was_scored(folder):
     assert load_model(folder)                       # neither file is part of the seal
 
 
+def test_card_gives_the_reason_of_every_missed_target_and_of_no_other():
+    row = {"set": "trees", "type": "count", "metric": "mae", "value": 3.217, "target": "better",
+           "reached": False, "reason": "no better than the probe (3.1)"}
+    said = card.missed_targets([row, {**row, "type": "met", "reached": True, "reason": ""},
+                                {**row, "type": "free", "reached": None, "reason": ""}])
+    assert said.splitlines()[-1] == \
+        "- trees count, mae 3.22 (target better): no better than the probe (3.1)"
+    assert " met," not in said and " free," not in said
+    assert card.missed_targets([{**row, "reached": True}]) == ""
+
+
 def test_without_scores_the_card_says_so(folder):
     assert "Not scored yet" in card.card(folder, open_library(CHIPS), RECORD)
 
