@@ -1,4 +1,7 @@
-"""One answer of our own family: greedy tokens within the grammar, masks where it says ``<seg>``."""
+"""One answer of our own family: greedy tokens within the grammar, masks where it says ``<seg>``.
+
+It ends at the end token, at the longest length, or where it would repeat itself (``said``).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from eo_nodes.lvlm import slis
 from eo_nodes.lvlm.pointer import KINDS, Offer, Pointer
 from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
 from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
+from eo_nodes.lvlm.said import Said
 from eo_nodes.lvlm.unified_pictures import check_request, pictures_of
 from eo_nodes.lvlm.unified_scene import Scene, mask_logits
 from eo_nodes.lvlm.views import ViewTensor
@@ -48,7 +52,7 @@ class UnifiedSession(GreedySession):
         self._longest = max_tokens
         frames = max(2, len(scene.maps))
         self._automaton = slis.Automaton(model.words, images=len(scene.maps), frames=frames)
-        self._states = [self._automaton.start()]
+        self._said = Said(model.words, self._automaton)
         step, relevance, held = self._run(prompt_ids, 0, scene.visual)
         if held is not None:
             self._pointer = Pointer([Offer(boxes, held[row : row + len(boxes)])
@@ -81,14 +85,7 @@ class UnifiedSession(GreedySession):
 
     def _allowed(self, ids: list[int]) -> NDArray[np.bool_]:
         """Tokens that the grammar lets follow."""
-        return self._automaton.allowed(self._state(ids), self._longest - len(ids))
-
-    def _state(self, ids: list[int]) -> slis.State:
-        """Place in the grammar behind these tokens; states are kept, one a token."""
-        while len(self._states) <= len(ids):
-            token = ids[len(self._states) - 1]
-            self._states.append(self._automaton.advance(self._states[-1], token))
-        return self._states[len(ids)]
+        return self._automaton.allowed(self._said.follow(ids), self._longest - len(ids))
 
     def _log_softmax(self, temperature: float) -> Double:
         plain = super()._log_softmax(temperature)
@@ -106,7 +103,7 @@ class UnifiedSession(GreedySession):
         step, _, _ = self._run([token], self._places + index, self._none)
         if token == self._model.config.spatial.markers["seg"]:
             self._queries.append(self._query)
-        state = self._state(self.token_ids)
+        state = self._said.follow(self._ids)
         if self._pointer is not None and state.kind in KINDS and not state.fields:
             image = token - self._model.config.spatial.images
             image = image if 0 < image < slis.MAX_IMAGES else 0
@@ -163,20 +160,20 @@ class UnifiedSession(GreedySession):
         return np.asarray(logits + self._model.config.query_bias > 0)
 
     def _seg_images(self) -> list[int]:
-        segments = self._model.words.segments(self._whole_ids())
+        segments = self._model.words.segments(self._said.whole(self._ids))
         return [s.image for s in segments if isinstance(s, slis.Seg)]
 
-    def _whole_ids(self) -> list[int]:
-        """Decoded so far without a value that is begun and not closed."""
-        ids = self.token_ids
-        while self._automaton.is_open(self._state(ids)):
-            ids.pop()
-        return ids
+    @property
+    def is_finished(self) -> bool:
+        """As in ``GreedySession``, or a value was said that had been said before."""
+        self._said.follow(self._ids)
+        return super().is_finished or self._said.is_repeating
 
     @property
     def text(self) -> str:
-        """Decoded so far, every ``<seg>`` filled with its mask; an open value is left out."""
-        text = self._model.words.decode(self._whole_ids())
+        """Decoded so far, every ``<seg>`` filled with its mask; a value that is open or repeats
+        another is left out."""
+        text = self._model.words.decode(self._said.whole(self._ids))
         if not self._queries:
             return text
         images = self._seg_images()

@@ -82,7 +82,7 @@ def forced(model, images, tokens, max_tokens=16):
         assert (mask & grammar(ids)).any(), "the grammar forbids what the test forces"
         return mask
 
-    session._allowed = allowed
+    session._allowed, session._pointer = allowed, None       # which would mix proposals in
     session.decode(max_tokens)
     return session
 
@@ -135,3 +135,27 @@ def test_masks_are_finer_where_zooms_see_more(model):
     assert part.shape == (64, 64)
     # Elsewhere the overview's values stand, each in four cells.
     assert np.array_equal(part[:32:2, :32:2], mask_logits(whole, 0, query)[:16, :16])
+
+
+# -- values that come again ----------------------------------------------------------------------
+
+
+def test_an_answer_ends_where_it_repeats_a_value(model):
+    c = model.config.spatial
+    first, second = ([c.markers["box"], *(c.locations + v for v in place)]
+                     for place in ((10, 10, 60, 60), (100, 10, 160, 60)))
+    session = forced(model, [image(3)], [*first, *second, *first, *second], max_tokens=64)
+    assert session.is_finished and session.token_ids == [*first, *second, *first]
+    assert session.text == "<box 10 10 60 60> <box 100 10 160 60>"
+    # What was decoded counts, with the probability that it was chosen with; no end was forced.
+    assert session.tap().stage == 3 and session.tap().tokens == len(session.token_logprobs) == 15
+    assert session.decode(4) == 0
+
+
+def test_the_same_box_on_another_image_is_no_repeat(model):
+    c = model.config.spatial
+    place = [c.locations + v for v in (10, 10, 60, 60)]
+    tokens = [c.markers["box"], *place, c.markers["box"], c.images + 1, *place]
+    session = forced(model, [image(1), image(2)], tokens, max_tokens=64)
+    assert session.token_ids == [*tokens, model.config.end_token]
+    assert session.text == "<box 10 10 60 60> <box @1 10 10 60 60>"
