@@ -10,6 +10,7 @@ It only puts the rooms together; what happens lies in ``imaging`` and ``lvlm``.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from eo_nodes.contracts.errors import ConfigError, ImageError
 from eo_nodes.graph.paths import project_file
 from eo_nodes.imaging.readers import read_file
 from eo_nodes.imaging.sensors import Sensor, load_sensors
+from eo_nodes.imaging.units import UnitWarning, doubt
 from eo_nodes.lvlm import infer
 from eo_nodes.lvlm import load_model as load_folder
 from eo_nodes.lvlm.infer import AnswersImages, ImageInput, InferResult, language_space
@@ -51,14 +53,17 @@ def load_model(name: str | Path = "compact", *, threads: int = 1) -> VisionLangu
     return load_folder(model_folder(name), threads=threads)
 
 
+def _sensors() -> dict[str, Sensor]:
+    return load_sensors(project_file("config/mission/sensors.yaml").read_text(encoding="utf-8"))
+
+
 def sensor_named(name: str) -> Sensor:
     """An entry of config/mission/sensors.yaml.
 
     Raises:
         ConfigError: unknown; the text names those known.
     """
-    table = project_file("config/mission/sensors.yaml").read_text(encoding="utf-8")
-    known = load_sensors(table)
+    known = _sensors()
     if name not in known:
         raise ConfigError(f"no sensor {name!r}; known: {', '.join(known)}")
     return known[name]
@@ -73,6 +78,10 @@ def read_image(
     window: Sequence[int] = (),
 ) -> ImageInput:
     """Read an image file for a model.
+
+    Without a sensor values are taken as they come: uint8 as a rendering, wider integers as
+    reflectance x 10,000 or amplitude, float32 as reflectance, decibel, kelvin or metres. What can
+    hardly be in that unit is told by a ``UnitWarning``.
 
     Args:
         path: GeoTIFF, JPEG 2000, PNG, JPEG, NetCDF or npy.
@@ -95,8 +104,11 @@ def read_image(
         if min(x, y) < 0 or not values.size:
             raise ImageError("empty", f"window {tuple(window)} outside {raw.values.shape[1:3]}")
     names = _names(tuple(bands) or raw.bands, values)
-    return ImageInput(values, names, modality or (described.modality if described else "")
-                      or _modality_of(names, values.shape[0], str(path)))  # fmt: skip
+    kind = modality or (described.modality if described else "")
+    kind = kind or _modality_of(names, values.shape[0], str(path))
+    if described is None and (found := doubt(values, names, kind, _sensors().values())):
+        warnings.warn(f"{path}: {found}", UnitWarning, stacklevel=2)
+    return ImageInput(values, names, kind)
 
 
 def _names(given: tuple[str, ...], values: NDArray[Any]) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ In, one object a line: ``id``, ``prompt``, ``images`` (paths, relative to the fi
 ``modality`` and ``bands`` (one for all, or a list of one for each image), ``sensor``,
 ``visual_prompts`` (``kind`` point, box or polygon with ``xy`` in pixels, or mask with ``file``;
 ``image``, ``label``), ``zoom`` (auto, none, 0 to 4, as the command takes it).
-Out: ``id``, ``answer``, ``confidence``, ``spatial``, ``seconds``, or ``id`` and ``error``.
+Out: ``id``, ``answer``, ``confidence``, ``spatial``, ``seconds``, and ``warnings`` where the values
+of an image can hardly be in their unit; or ``id`` and ``error``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from eo_nodes.lvlm.visual_prompts import VisualPrompt, from_pixels
 
 from . import parse
 from .common import UsageError
+from .infer import doubts
 
 Request = dict[str, Any]
 
@@ -116,6 +118,7 @@ def _answer(
         return {
             "answer": said.answer, "confidence": round(said.confidence, 4),
             "spatial": places_of(said.answer, sizes), "seconds": round(said.seconds, 4),
+            **({"warnings": reader.warnings} if reader.warnings else {}),
         }
     except (EoError, OSError, MemoryError) as error:
         return {"error": str(error) or type(error).__name__}
@@ -133,10 +136,13 @@ def _list(request: Mapping[str, Any], field: str) -> list[Any]:
 class Reader:
     """Read what a request names; images of the request before are kept.
 
-    folder: what relative paths start from.
+    Attributes:
+        warnings: about the images that were read last; see ``api.read_image``.
     """
 
     def __init__(self, folder: Path) -> None:
+        """folder: what relative paths start from."""
+        self.warnings: list[str] = []
         self._folder = folder
         self._last: tuple[str, list[ImageInput]] = ("", [])
 
@@ -154,12 +160,13 @@ class Reader:
         if key != self._last[0]:
             kinds = _one_each(request.get("modality"), len(paths), str, "modality")
             names = _one_each(request.get("bands"), len(paths), list, "bands")
-            read = [
-                api.read_image(self._folder / path, modality=kind or "", bands=named or (),
-                               sensor=str(request.get("sensor") or ""))
-                for path, kind, named in zip(paths, kinds, names, strict=True)
-            ]  # fmt: skip
-            self._last = (key, read)
+            with doubts() as found:
+                read = [
+                    api.read_image(self._folder / path, modality=kind or "", bands=named or (),
+                                   sensor=str(request.get("sensor") or ""))
+                    for path, kind, named in zip(paths, kinds, names, strict=True)
+                ]  # fmt: skip
+            self._last, self.warnings = (key, read), found
         return self._last[1]
 
     def place(self, given: Any, images: Sequence[ImageInput]) -> VisualPrompt:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import JsonFlag, UsageError, guarded, print_json
+from .common import JsonFlag, UsageError, fail, guarded, print_json
 
 if TYPE_CHECKING:
     from eo_nodes.lvlm.infer import ImageInput, InferResult
@@ -35,7 +37,10 @@ def infer(
         typer.Option(help="Band names apart by commas, once or once each.", metavar="NAMES"),
     ] = None,
     sensor: Annotated[
-        str, typer.Option(help="Name in config/mission/sensors.yaml: checks and names the bands.")
+        str, typer.Option(help="Name in config/mission/sensors.yaml: checks and names the bands, "
+                          "stored values to physical units. Without it uint8 is a rendering, wider "
+                          "integers reflectance x 10,000 or amplitude, float32 reflectance 0 to 1, "
+                          "dB, kelvin or metres.")
     ] = "",
     window: Annotated[
         str, typer.Option(help="x,y,width,height: cut every image first.", metavar="PX")
@@ -121,6 +126,8 @@ def read_images(
 ) -> list[ImageInput]:
     """Read the images of a request; options stand once for all, or once each.
 
+    What is doubtful about their units goes to stderr.
+
     Raises:
         UsageError: another number of options. ImageError, ConfigError: see ``api.read_image``.
     """
@@ -131,10 +138,30 @@ def read_images(
     cut = parse.window(window) if window else ()
     kinds = _spread(modality, len(paths), "--modality")
     names = _spread(bands, len(paths), "--bands")
-    return [
-        api.read_image(path, modality=kind, bands=parse.names(named), sensor=sensor, window=cut)
-        for path, kind, named in zip(paths, kinds, names, strict=True)
-    ]
+    with doubts() as found:
+        read = [
+            api.read_image(path, modality=kind, bands=parse.names(named), sensor=sensor, window=cut)
+            for path, kind, named in zip(paths, kinds, names, strict=True)
+        ]
+    for text in found:
+        fail(f"warning: {text}")
+    return read
+
+
+@contextlib.contextmanager
+def doubts() -> Iterator[list[str]]:
+    """What is said about units while images are read; there when the block is left."""
+    from eo_nodes.imaging.units import UnitWarning
+
+    found: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UnitWarning)
+        yield found
+    for one in caught:
+        if issubclass(one.category, UnitWarning):
+            found.append(str(one.message))
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _spread(given: Sequence[str], count: int, option: str) -> list[str]:

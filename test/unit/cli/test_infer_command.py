@@ -15,6 +15,7 @@ from eo_nodes.cli import batch, parse
 from eo_nodes.cli.common import UsageError
 from eo_nodes.cli.main import app
 from eo_nodes.contracts.errors import ConfigError, ImageError
+from eo_nodes.imaging.units import UnitWarning
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = str(ROOT / "test" / "data" / "lvlm" / "tiny")
@@ -77,7 +78,8 @@ def test_unnamed_bands_are_not_guessed(tmp_path):
     np.save(path, np.zeros((32, 32, 2), np.uint8))
     with pytest.raises(ConfigError, match="give modality and bands"):
         eo_nodes.read_image(path)
-    read = eo_nodes.read_image(path, bands=("VV", "VH"))
+    with pytest.warns(UnitWarning, match="x.npy: uint8 VV, VH .* stored samples of s1_iw_grd"):
+        read = eo_nodes.read_image(path, bands=("VV", "VH"))
     assert (read.modality, read.bands, read.values.shape) == ("sar", ("VV", "VH"), (1, 32, 32, 2))
 
 
@@ -90,6 +92,32 @@ def test_modality_by_the_bands(tmp_path, bands, modality):
     path = tmp_path / "x.npy"
     np.save(path, np.zeros((32, 32, len(bands)), np.uint16))
     assert eo_nodes.read_image(path, bands=bands).modality == modality
+
+
+def test_bytes_of_a_radar_without_its_sensor_are_answered_with_a_warning(tmp_path):
+    path = tmp_path / "s1.npy"
+    np.save(path, np.full((32, 32, 2), 150, np.uint8))
+    said = ("infer", path, "--prompt", ASK, "--model", TINY, "--json")
+    plain = run(*said, "--bands", "VV,VH", "--modality", "sar")
+    assert plain.exit_code == 0 and json.loads(plain.stdout)["model"] == "tiny"
+    assert "warning" in plain.stderr and "stored samples of s1_iw_grd" in plain.stderr
+    named = run(*said, "--sensor", "s1_iw_grd")
+    assert named.exit_code == 0 and named.stderr == ""
+    image = eo_nodes.read_image(path, sensor="s1_iw_grd")
+    assert image.values.dtype == np.float32 and image.values.max() == pytest.approx(-15)    # dB
+
+
+def test_a_batch_keeps_the_warning_beside_each_answer(tmp_path):
+    np.save(tmp_path / "s1.npy", np.full((32, 32, 2), 150, np.uint8))
+    asks = [{"id": "a", "prompt": ASK, "images": ["s1.npy"], "bands": ["VV", "VH"]},
+            {"id": "b", "prompt": ASK, "images": ["s1.npy"], "bands": ["VV", "VH"]},
+            {"id": "c", "prompt": ASK, "images": ["s1.npy"], "sensor": "s1_iw_grd"}]
+    requests, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    requests.write_text("\n".join(json.dumps(a) for a in asks))
+    assert run("infer", "--batch", requests, "--output", output, "--model", TINY).exit_code == 0
+    told = [json.loads(line) for line in output.read_text().splitlines()]
+    assert ["warnings" in record for record in told] == [True, True, False]
+    assert "s1_iw_grd" in told[1]["warnings"][0]
 
 
 def test_three_lines_of_python(picture):
