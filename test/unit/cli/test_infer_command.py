@@ -99,7 +99,7 @@ def test_bytes_of_a_radar_without_its_sensor_are_answered_with_a_warning(tmp_pat
     np.save(path, np.full((32, 32, 2), 150, np.uint8))
     said = ("infer", path, "--prompt", ASK, "--model", TINY, "--json")
     plain = run(*said, "--bands", "VV,VH", "--modality", "sar")
-    assert plain.exit_code == 0 and json.loads(plain.stdout)["model"] == "tiny"
+    assert plain.exit_code == 0 and "answer" in json.loads(plain.stdout)
     assert "warning" in plain.stderr and "stored samples of s1_iw_grd" in plain.stderr
     named = run(*said, "--sensor", "s1_iw_grd")
     assert named.exit_code == 0 and named.stderr == ""
