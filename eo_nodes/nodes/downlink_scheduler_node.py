@@ -90,7 +90,6 @@ class DownlinkSchedulerNode(LinkNode):
             path=file.path,
             size_bytes=file.size_bytes,
             sha256=file.sha256,
-            value=1.0,
             raw_bytes=answer.raw_bytes,
         )
         if answer.request_id and answer.status != Answer.PROVISIONAL:

@@ -73,9 +73,16 @@ class Modem:
 
 
 class Flight:
-    """Both segments, each in a domain of its own, and the modem between them."""
+    """Both segments, each in a domain of its own, and the modem between them.
 
-    def __init__(self, bench_of, free_port, folder, *, domain, **ground_parameters):
+    Args:
+        on_board: (node, parameters) by name: more of the satellite's nodes, or in place of those
+            that are here.
+    """
+
+    def __init__(
+        self, bench_of, free_port, folder, *, domain, on_board=None, **ground_parameters
+    ):
         from eo_nodes.nodes.downlink_scheduler_node import DownlinkSchedulerNode
         from eo_nodes.nodes.ground_lvlm_node import GroundLvlm
         from eo_nodes.nodes.ground_station_node import GroundStation
@@ -91,22 +98,24 @@ class Flight:
             self.space.hear(topic)
         for topic in ("product", "answer", "notice", "provisional", "final", "event"):
             self.ground.hear(topic)
-        on_board = {"state_dir": str(folder / "space")}
+        aboard = {"state_dir": str(folder / "space")}
         on_ground = {"state_dir": str(folder / "ground")}
         self._starts = {
             "downlink_scheduler": (self.space, DownlinkSchedulerNode, {
                 "modem_port": ports["space"], "listen_port": ports["space_node"],
-                **FAST, **on_board}),
+                **FAST, **aboard}),
             # By cut-offs: by value an idle link would bring everything at once.
             "preprocess": (self.space, Preprocess, {
-                "choice": "fixed", "cell_px": 16, **on_board}),
-            "tasking": (self.space, Tasking, on_board),
+                "choice": "fixed", "cell_px": 16, **aboard}),
+            "tasking": (self.space, Tasking, aboard),
             "ground_lvlm": (self.ground, GroundLvlm, {
                 "model_dir": TINY, "unsure_below": 1.0, **ground_parameters, **on_ground}),
             "ground_station": (self.ground, GroundStation, {
                 "modem_port": ports["ground"], "listen_port": ports["ground_node"],
                 "entity_id": 2, "peer_entity_id": 1, **FAST, **on_ground}),
         }  # fmt: skip
+        for name, (factory, parameters) in (on_board or {}).items():
+            self._starts[name] = (self.space, factory, {**parameters, **aboard})
         self._nodes = {}
         for name in self._starts:
             self.start(name)

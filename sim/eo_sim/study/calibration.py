@@ -3,8 +3,7 @@
 Right means one thing, as for the heads: quality from ``heads.RIGHT_FROM`` on. Graded quality is for
 mean accuracies alone, those of ``ranking`` among them.
 
-Sources: ECE with equal-mass bins, Nixon et al. 2019; AUROC as the Mann-Whitney statistic; area
-under the risk-coverage curve (AURC), Geifman and El-Yaniv 2017.
+Source: area under the risk-coverage curve (AURC), Geifman and El-Yaniv 2017.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eo_nodes.decision.chances import auroc, brier, ece
 from eo_nodes.decision.heads import RIGHT_FROM
 
 from .trace import TAPS, TARGETS, Trace
@@ -21,30 +21,6 @@ from .trace import TAPS, TARGETS, Trace
 Float = NDArray[np.float64]
 TAP_NAMES = ("tap 1", "tap 2", "end")
 _FEW = 30
-
-
-def ece(chance: Float, right: Float, bins: int) -> float:
-    """Expected calibration error over bins of equal mass, [0, 1]."""
-    order = np.argsort(chance, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    gaps = [abs(chance[p].mean() - right[p].mean()) * len(p) for p in parts]
-    return float(sum(gaps) / len(chance)) if len(chance) else float("nan")
-
-
-def auroc(score: Float, is_right: NDArray[np.bool_]) -> float:
-    """Chance that a right answer scores above a wrong one, ties half; NaN with one class."""
-    good, bad = int(is_right.sum()), int((~is_right).sum())
-    if not good or not bad:
-        return float("nan")
-    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    ranks = (last - (count - 1) / 2)[place]
-    return float((ranks[is_right].sum() - good * (good + 1) / 2) / (good * bad))
-
-
-def brier(chance: Float, right: Float) -> float:
-    """Mean squared error of a chance."""
-    return float(np.mean((chance - right) ** 2))
 
 
 def by_score(score: Float, values: Float) -> Float:

@@ -75,17 +75,19 @@ class Downlink:
 
     def add(
         self, time_s: float, size_bytes: float, rank: Place, value: float = 0.0,
-        deadline_s: float = 0.0,
+        deadline_s: float = 0.0, product_bytes: float = 0.0,
     ) -> int:
         """Queue a product at a time, now or later; returns its number.
 
         Args:
-            rank: its place in the queue. value, deadline_s: its order there; 0: none.
+            size_bytes: on the link. rank: its place in the queue. value, deadline_s: its order
+            there; 0: none. product_bytes: that value is held against, without frame heads and
+            repeats, which nobody knows before; 0: ``size_bytes``.
         """
         number = self._count
         self._count += 1
         self._sizes[number] = size_bytes
-        order = within(value, size_bytes, round(deadline_s * S_NS))
+        order = within(value, product_bytes or size_bytes, round(deadline_s * S_NS))
         entry = (rank, order, -number if self._is_lifo else number, number)
         if time_s > self.now_s:
             heapq.heappush(self._coming, (time_s, number, entry))

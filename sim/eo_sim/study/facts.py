@@ -48,7 +48,7 @@ def means_of(trace: Trace) -> Means:
         raise StudyError("the trace has no val rows or no lossless level: nothing to expect from")
     flops = trace["compact_flops"][val]
     goes_on = trace.outlasts_tap2()[val]
-    names = trace.names_of("modality")[val]
+    names = trace.flown_modality()[val]
     levels = {ANY: _levels(trace, val, reference, np.ones(len(val), bool))}
     levels |= {str(name): _levels(trace, val, reference, names == name)
                for name in np.unique(names)}

@@ -73,7 +73,7 @@ def _contexts(
     trace: Trace, val: NDArray[np.int64], gain: Float
 ) -> dict[tuple[str, str], tuple[float, float]]:
     found: dict[tuple[str, str], list[int]] = {}
-    modality, question = trace.names_of("modality"), trace.names_of("question")
+    modality, question = trace.flown_modality(), trace.names_of("question")
     for row in val.tolist():
         found.setdefault((str(modality[row]), str(question[row])), []).append(row)
     return {

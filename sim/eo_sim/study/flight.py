@@ -34,11 +34,12 @@ class Rows:
         self.tables = tables
         self.compact, self.code = tables.compact_s.tolist(), tables.code_s.tolist()
         self.wire, self.answer = tables.wire.tolist(), tables.answer_wire.tolist()
+        self.product = trace["level_bytes"].tolist()
         said = np.concatenate(
             [trace["scores"], trace["stats"], trace["novelty"][:, :, None]], axis=2)
         self.said = [[_ZERO, *map(tuple, rows)] for rows in said.tolist()]
         self.facts = list(zip(
-            trace.names_of("modality").tolist(), trace.names_of("question").tolist(),
+            trace.flown_modality().tolist(), trace.names_of("question").tolist(),
             tables.deadline_s.tolist(), trace["priority"].tolist(), trace["raw_bytes"].tolist(),
             strict=True,
         ))  # fmt: skip
@@ -124,7 +125,8 @@ class Flight:
                 done = max(self._cores[0], now) + coding_s
                 heapq.heapreplace(self._cores, done)
             sent = down.add(
-                done, rows.wire[row][level], choice.rank, choice.value, choice.deadline_s)
+                done, rows.wire[row][level], choice.rank, choice.value, choice.deadline_s,
+                rows.product[row][level])
         return start, done, answered, stage, level, said, sent
 
     def _show(self, row: int, capture_s: float, is_onboard: bool) -> None:

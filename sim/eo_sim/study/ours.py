@@ -18,7 +18,7 @@ from eo_nodes.decision.casework import Ahead, Asked, Moment, Said, estimates_of,
 from eo_nodes.decision.heads import Scores, wanted
 from eo_nodes.decision.levels import CHOSEN
 from eo_nodes.decision.reach import Reach, reach_of
-from eo_nodes.decision.routing import RoutingConfig, route
+from eo_nodes.decision.routing import Case, Route, RoutingConfig, route
 from eo_nodes.downlink.order import place
 
 from .config import S_NS
@@ -80,7 +80,7 @@ class Ours:
 
     def __init__(self, setting: Setting, context: Context, variant: Variant) -> None:
         trace, tables = context.trace, context.tables
-        self._variant, self._config = variant, routing_config(setting, variant)
+        self._variant, self.config = variant, routing_config(setting, variant)
         self._estimates = estimates_of(
             means_of(trace), machine_of(tables.config, tables.thinning))
         margin = 1 - 1 / tables.overhead
@@ -95,15 +95,26 @@ class Ours:
         """``policy.Decide``."""
         if view.stage not in self._variant.taps:
             return proceed()
+        return self.choice(view, *self.weigh(view, link))
+
+    def weigh(self, view: View, link: Any) -> tuple[Case, Route]:
+        """State the case of one request at one stage, and decide it."""
         reach, ahead = None, Ahead()
         if self._variant.knows_contacts:
-            reach, ahead = self._reaches[id(link.link)], self._ahead(link, view.priority)
+            reach, ahead = self.reach_of(link.link), self._ahead(link, view.priority)
         moment = Moment(
-            now_ns=int(view.now_s * S_NS), estimates=self._estimates, config=self._config,
+            now_ns=int(view.now_s * S_NS), estimates=self._estimates, config=self.config,
             reach=reach,
         )  # fmt: skip
         case = state_case(view.stage, self._said(view), _asked(view), ahead, moment)
-        found = route(case, reach, self._config)
+        return case, route(case, reach, self.config)
+
+    def reach_of(self, link: Link) -> Reach:
+        """The contacts of one of the replay's links, as routing knows them."""
+        return self._reaches[id(link)]
+
+    def choice(self, view: View, case: Case, found: Route) -> Choice:
+        """What a route means in the replay."""
         if found.decision != routing.OFFLOAD:
             return answer() if found.decision == routing.ANSWER else proceed()
         sent = case.late if found.is_late and case.late is not None else case

@@ -28,7 +28,7 @@ from eo_nodes.decision.relevance import Cues, RelevanceConfig, relevance_of
 from eo_nodes.decision.sending import SendingConfig
 from eo_nodes.imaging.coder import RegionCoder
 from eo_nodes.imaging.container import compose, read_container
-from eo_nodes.imaging.header import CAPTURED, DECIDED, MATCHED, header_of, raw_bytes_of
+from eo_nodes.imaging.header import header_of, raw_bytes_of
 from eo_nodes.imaging.prepare import view_array, views_of
 from eo_nodes.lvlm import ViewTensor, load_model
 from eo_nodes.lvlm.cues import seen_of
@@ -36,12 +36,16 @@ from eo_nodes.lvlm.infer import AnswersImages, ImageInput
 from eo_nodes.lvlm.interface import VisionLanguageModel
 from eo_nodes.lvlm.tap_features import ShowsEvidence, features_of
 from eo_nodes.store import codec
+from eo_nodes.tasking.finals import ASKED, CAPTURED, DECIDED, FINAL, ISSUED, MATCHED
 
 from .limits import GraphLimits
 
 Array = NDArray[Any]
 Judge = Callable[[str], float]
-_A_TIME_NS = 1_787_000_000_000_000_000  # any: what counts is how long it is when written
+# Any times: what counts is how long they are when written, and that no two are alike, as a head
+# is compressed.
+_ASKED_NS, _CAPTURED_NS = 1_786_921_347_586_902_413, 1_787_004_218_063_951_728
+_MATCHED_NS, _DECIDED_NS = 1_787_004_219_540_286_137, 1_787_004_220_873_615_904
 _KNOWN = ("uint8", "uint16", "int16", "float32")
 
 
@@ -178,14 +182,18 @@ class Cores:
 
 
 def answer_bytes(request: Request, text: str, model_id: str, digest: str) -> int:
-    """Bytes of an answer's file on the link."""
-    steps = tuple(Step(name=name, stamp_ns=_A_TIME_NS) for name in (CAPTURED, MATCHED, DECIDED))
+    """Bytes of the file of a final answer from on board; one that is provisional has a step less.
+    """
+    steps = tuple(Step(name=name, stamp_ns=time_ns) for name, time_ns in (
+        (ASKED, _ASKED_NS), (CAPTURED, _CAPTURED_NS), (MATCHED, _MATCHED_NS),
+        (ISSUED, _MATCHED_NS), (DECIDED, _DECIDED_NS), (FINAL, _DECIDED_NS)))
     return len(codec.answer_file(Answer(
         id=ids.answer_id(request.id, "onboard", 1), request_id=request.id,
-        task_id=request.task_id, scene_id=request.scene_id, asker="ground", stamp_ns=_A_TIME_NS,
+        task_id=request.task_id, scene_id=request.scene_id, asker="console", stamp_ns=_DECIDED_NS,
         version=1, status=Answer.FINAL, prompt=request.prompt, text=text,
-        confidence=(0.123, 0.456, 0.789), model_id=model_id, model_digest=digest,
-        origin="onboard", stage=3, energy_j=0.0123, steps=steps,
+        confidence=(0.8205547928810120, 0.4449959397315979, 0.2957142591476440),
+        model_id=model_id, model_digest=digest,
+        origin="onboard", stage=3, energy_j=0.0002950579219032079, steps=steps,
         raw_bytes=raw_bytes_of(request),
     )))  # fmt: skip
 
@@ -194,16 +202,17 @@ def request_for(image: ImageInput, prompt: str) -> Request:
     """The request of a question, as tasking would issue it: its ids are as long as real ones."""
     frames, height, width, bands = image.values.shape
     modality = image.modality if image.modality in MODALITIES else "optical"
-    task, scene = (ids.IdFactory("ground", 1).new(kind, _A_TIME_NS) for kind in ("task", "scene"))
+    task = ids.IdFactory("console", 0x9E3779B9).new("task", _ASKED_NS)
+    scene = ids.IdFactory("camera", 0x2C).new("scn", _CAPTURED_NS)
     names = tuple(image.bands) if len(image.bands) == bands else ("?",) * bands
     return Request(
-        id=ids.request_id(task, scene, _A_TIME_NS), task_id=task, scene_id=scene,
+        id=ids.request_id(task, scene, _CAPTURED_NS), task_id=task, scene_id=scene,
         scene=Scene(
             id=scene, sensor=modality, modality=modality, frames=frames, height=height,
             width=width, bands=bands, dtype=image.values.dtype.name, band_names=names,
-            raw_bytes=_raw_bytes(image.values), capture_ns=_A_TIME_NS,
+            raw_bytes=_raw_bytes(image.values), capture_ns=_CAPTURED_NS,
         ),
-        stamp_ns=_A_TIME_NS, capture_ns=_A_TIME_NS, prompt=prompt, modality=modality,
+        stamp_ns=_MATCHED_NS, capture_ns=_CAPTURED_NS, prompt=prompt, modality=modality,
         window=(0, 0, width, height), consumer="ground",
     )  # fmt: skip
 
@@ -219,7 +228,7 @@ def levels_of(
         (pixels on the ground, bytes of the product, processor seconds) of each level.
     """
     request = request_for(image, prompt)
-    header = header_of(request, _A_TIME_NS)
+    header = header_of(request, _DECIDED_NS)
     found: list[tuple[Array, int, float]] = []
     for level in LEVELS:
         # A coder of its own for each level: what one has coded costs the next nothing.

@@ -52,7 +52,8 @@ class View:
         row: of the trace. stage: 0 to 3. now_s: since the start of the study.
         similar, correct, gain: scores of this stage (none at 0: 0).
         mean_logprob, min_logprob, entropy, margin: of the tokens so far.
-        novelty: of this stage, how unlike the training inputs are; 1 is the limit. modality: name.
+        novelty: of this stage, how unlike the training inputs are; 1 is the limit.
+        modality: of the scene.
         question: kind of question, for a policy that is told by the asker; ours does not look.
         deadline_s, left_s: moment of the deadline, and time left to it.
         priority: 0 to 7. is_onboard: the answer is used on board; then nothing is offloaded.

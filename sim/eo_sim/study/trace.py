@@ -39,6 +39,8 @@ CODED = {
     "set": "sets", "modality": "modalities", "scene": "scenes", "chip": "chips",
     "question": "questions",
 }  # fmt: skip
+# Modalities of the evaluation's table that scenes of a satellite have under another name.
+FLOWN = {"infrared": "thermal", "hyperspectral": "multispectral", "video": "optical"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,11 @@ class Trace:
     def names_of(self, column: str) -> NDArray[np.str_]:
         """(N,) names of a coded column."""
         return np.array(self.names[CODED[column]])[self[column]]
+
+    def flown_modality(self) -> NDArray[np.str_]:
+        """(N,) modality of a row's scene as a satellite names it; rows of the table have more."""
+        names = [FLOWN.get(name, name) for name in self.names["modalities"]]
+        return np.array(names)[self["modality"]]
 
     def take(self, rows: NDArray[np.int64]) -> Trace:
         """Trace of some rows."""

@@ -155,7 +155,7 @@ def test_recompute_refuses_a_trace_of_other_models():
 def test_an_answer_takes_what_its_file_does():
     request = request_for(picture("uint8"), "ships?")
     short = answer_bytes(request, "2", "compact", "a" * 64)
-    assert 400 < short < 900
+    assert 700 < short < 1100
     assert answer_bytes(request, "2 ships", "compact", "a" * 64) == short + 6
 
 
