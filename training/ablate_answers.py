@@ -210,7 +210,7 @@ class Bench:
         drop, decoder.drop = decoder.drop, 0.0
         for name in examples.names:
             packs = [[q] for q in _chosen(examples, name, ASKED)]
-            each = [trainer.loss(packs[i:i + _PACKS], hide=0.0)["answer"].item()
+            each = [trainer.loss(packs[i:i + _PACKS], hide=0.0, zoom=0.0)["answer"].item()
                     for i in range(0, len(packs), _PACKS)]
             if each:
                 report[f"{name}.answer_loss"] = round(float(np.mean(each)), 4)

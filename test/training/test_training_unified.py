@@ -11,12 +11,14 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
 
+from eo_nodes.lvlm import pointer  # noqa: E402
 from eo_nodes.lvlm.infer import ImageInput  # noqa: E402
 from eo_nodes.lvlm.proposals import Proposals, keep  # noqa: E402
 from eo_nodes.lvlm.sight import feed_of  # noqa: E402
 from eo_nodes.lvlm.unified_pictures import pictures_of_images  # noqa: E402
 from eo_nodes.lvlm.visual_prompts import parse_prompt  # noqa: E402
-from training.decoder import tiny  # noqa: E402
+from eo_nodes.lvlm.zoom import with_zooms  # noqa: E402
+from training.decoder import pointing, tiny  # noqa: E402
 from training.decoder.examples import Visual  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
 from training.decoder.perception import Seen, candidates  # noqa: E402
@@ -42,8 +44,11 @@ def images_of(*bands, shape=(70, 90), modality="optical"):
             for b in bands]
 
 
-def seen_by_torch(network, decoder, picture):
-    """What training keeps of a picture, at the full size of the pixel map."""
+def seen_by_torch(network, decoder, picture, is_raw=False):
+    """What training keeps of a picture, at the full size of the pixel map.
+
+    is_raw: with all candidates, as the runtime merges them; training merges the best 24 of a view.
+    """
     feed = feed_of(picture, tiny.INPUT_SIZE, 2.0, None)
     with torch.no_grad():
         found = network(torch.from_numpy(feed.pixels), torch.from_numpy(feed.codes))
@@ -53,18 +58,21 @@ def seen_by_torch(network, decoder, picture):
         counts = network.counts(network.cell_norm(found["cells"]))
         totals = ((counts.clamp(0, 5).exp() - 1).sum((1, 2)) + 1).log()
         score, boxes, kinds, look = candidates(found["heat"], found["shape"], found["pixel"])
-        kept = keep(Proposals(*(v[0].numpy() for v in (score, boxes, kinds, look))))
+        kept = Proposals(*(v[0].numpy() for v in (score, boxes, kinds, look)))
+        kept = kept if is_raw else keep(kept)
         meaning = torch.nn.functional.normalize(network.image_text(pooled), dim=-1)
     return Seen(found["cells"][0], chances[0], meaning[0], totals[0],
                 torch.from_numpy(kept.counts()), *map(torch.from_numpy, (
                     kept.boxes, kept.look, kept.kinds, kept.score)), found["pixel"][0])
 
 
-def torch_logits(network, decoder, words, images, prompt):
+def torch_logits(network, decoder, words, images, prompt, zooms=0):
     """Logits after the prompt, by the code that training uses."""
     text, places = parse_prompt(prompt)
     pictures = pictures_of_images(images)
-    found = [seen_by_torch(network, decoder, p) for p in pictures]
+    closer = [(p.window, seen_by_torch(network, decoder, p, is_raw=True)) for p in with_zooms(
+        pictures, places, tiny.INPUT_SIZE, zooms) if p.kind == "zoom"]
+    found = [seen_by_torch(network, decoder, p, is_raw=bool(zooms)) for p in pictures]
     refs = [ImageRef("x", "x", sensor=p.sensor, frame=p.frame, modality=p.modality)
             for p in pictures]
     pair = None
@@ -74,7 +82,7 @@ def torch_logits(network, decoder, words, images, prompt):
         pair = {"pooled": torch.cat([change.mean((2, 3)), change.amax((2, 3))], 1)[0]}
     with torch.no_grad():
         visual, *_ = Visual(decoder.projector, [n for _, n in tiny.HEADS]).tokens(
-            found, pair, places, refs, "optical")
+            found, pair, places, refs, "optical", closer)
         ids = torch.tensor([words.prompt(text)])
         mask = torch.ones(1, visual.shape[1], dtype=torch.bool)
         _, hidden = decoder(visual, mask, ids, torch.arange(ids.shape[1])[None],
@@ -97,6 +105,60 @@ def test_logits_after_the_prompt_equal_torch(tiny_model, bands, prompt):
     expected = torch_logits(network, decoder, words, images, prompt)
     assert np.abs(session.logits - expected).max() < TOLERANCE
     assert len(np.unique(expected.round(3))) > 20
+
+
+@pytest.mark.parametrize("prompt", ["what is this ?", "what is <box 40 60 200 260> ?"])
+def test_logits_with_zooms_equal_torch(tiny_model, prompt):
+    model, network, decoder, words = tiny_model
+    images = images_of(RGB, shape=(150, 210))
+    text, places = parse_prompt(prompt)
+    pictures = with_zooms(pictures_of_images(images), places, tiny.INPUT_SIZE, 4)
+    assert len(pictures) == (2 if places else 5)
+    session = model.begin(pictures, text, places, 20, None)
+    expected = torch_logits(network, decoder, words, images, prompt, 4)
+    assert np.abs(session.logits - expected).max() < TOLERANCE
+    without = torch_logits(network, decoder, words, images, prompt)
+    assert np.abs(without - expected).max() > 10 * TOLERANCE
+
+
+def test_where_a_place_is_pointed_at_equals_torch(tiny_model):
+    model, network, decoder, words = tiny_model
+    images = images_of(RGB)
+    session = model.begin(pictures_of_images(images), "what is this ?", (), 20, None)
+    (row, boxes), = session.scene.offered
+    found = [seen_by_torch(network, decoder, p) for p in pictures_of_images(images)]
+    with torch.no_grad():
+        visual, _, offered = Visual(decoder.projector, [n for _, n in tiny.HEADS]).tokens(
+            found, None, (), [ImageRef("x", "x")], "optical")
+        ids = torch.tensor([words.prompt("what is this ?")])
+        mask = torch.ones(1, visual.shape[1], dtype=torch.bool)
+        seen, hidden = decoder(visual, mask, ids, torch.arange(ids.shape[1])[None],
+                               torch.ones_like(ids))
+        held = decoder.held(seen[0, row:row + len(boxes)])
+        for taken in ([], [2], [0, 3]):
+            expected = pointing.scores(decoder.aim(hidden[0, -1]), held, taken).log_softmax(0)
+            ours = pointer.scores(session._aim, session._pointer._offers[0].held,
+                                  taken[-1] if taken else -1, taken)
+            there = np.setdiff1d(np.arange(len(ours)), taken)
+            assert np.abs(ours[there] - expected.numpy()[there]).max() < TOLERANCE
+            assert np.isneginf(ours[taken]).all()
+    assert offered[0][0] == row and len(boxes) > 4
+    np.testing.assert_allclose(offered[0][1].numpy(), boxes, atol=1e-5)
+
+
+def test_which_proposal_a_place_is(tiny_model):
+    words = tiny_model[3]
+    boxes = torch.tensor([[0.1, 0.1, 0.3, 0.3], [0.12, 0.1, 0.32, 0.3], [0.6, 0.6, 0.9, 0.8]])
+    said = words.answer("<box 51 51 153 153> then <point 384 358> and <box @1 300 0 320 9>")
+    places = pointing.places(said, words.slis.ids)
+    assert [(kind, image) for _, kind, image, _ in places] == [
+        ("box", 0), ("point", 0), ("box", 1)]
+    assert all(said[n + 1] - words.slis.ids.locations == f[0] for n, _, _, f in places)
+    found = [pointing.target(kind, fields, boxes) for _, kind, _, fields in places]
+    assert found == [0, 2, 3]
+    assert pointing.target("box", places[0][3], boxes, [0]) == 1
+    assert pointing.target("box", places[0][3], boxes, [0, 1]) == 3
+    assert pointing.target("box", places[0][3], boxes[:0]) == 0
 
 
 @pytest.mark.parametrize("bands", [RGB, RADAR, ODD])
@@ -133,6 +195,7 @@ def test_greedy_tokens_equal_torch_without_a_cache(tiny_model):
     model, network, decoder, words = tiny_model
     images = images_of(RGB)
     session = model.begin(pictures_of_images(images), "find all the ships", (), 24, None)
+    session._pointer = None                 # what it copies is tested by itself
     session.decode(24)
     allowed = [session._allowed(session.token_ids[:n]) for n in range(len(session.token_ids))]
     found = [seen_by_torch(network, decoder, p) for p in pictures_of_images(images)]

@@ -16,6 +16,7 @@ import numpy as np
 
 from eo_nodes.lvlm.golden import golden_entry
 from eo_nodes.lvlm.infer import sizes_of
+from eo_nodes.lvlm.lengths import TAP2_TOKENS
 from eo_nodes.lvlm.manifest import read_manifest, seal
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.unified import UnifiedModel
@@ -26,7 +27,6 @@ from training.evaluation import cells, exams, metrics
 from training.evaluation.sets import draw, open_library
 
 STAGES = (1, 2, 3)
-TAP2_TOKENS = 3            # as the on-board node takes its second tap
 LONGEST = 40               # tokens, as the nodes allow
 NEAR = 0.1                 # of a number, relative
 FOLDS = 5

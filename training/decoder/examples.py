@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from eo_nodes.lvlm import visual_prompts
-from eo_nodes.lvlm.proposals import Proposals
+from eo_nodes.lvlm.proposals import Proposals, keep, merge
 from eo_nodes.lvlm.sight import geometry_of, pooling, tags_of
-from eo_nodes.lvlm.unified_scene import FEW_CELLS, FEW_REGIONS
+from eo_nodes.lvlm.unified_scene import FEW_CELLS, FEW_REGIONS, ZOOM_CELLS
+from eo_nodes.lvlm.zoom import MOST_WINDOWS, windows
 from training.decoder.perception import store_key
 from training.instruct.builder import load_images, load_mask
 from training.instruct.nouns import belongs
@@ -91,6 +92,24 @@ class Examples:
         return found, pair
 
 
+    def closer(self, question, prompts, longest):
+        """[(window x0, y0, w, h in [0, 1], `Seen`)] of the zooms into the only image."""
+        ref = question.instruction.images[0]
+        values, names = load_images(question.instruction, self.data)[0][:2]
+        height, width = values.shape[:2]
+        out = []
+        for x, y, w, h in windows(height, width, longest, prompts, MOST_WINDOWS):
+            part = values[y:y + h, x:x + w], names
+            # Quarters come again, windows around places that are asked about hardly.
+            seen = (self.memory.perception.see([part])[0] if prompts else
+                    self.memory.get(f"{store_key(ref)} {x} {y}", lambda part=part: part))
+            out.append(((x / width, y / height, w / width, h / height), seen))
+        return out
+
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
 class Visual:
     """Collects the parts of the visual tokens of one pack, then projects a batch at once."""
 
@@ -98,9 +117,12 @@ class Visual:
         self.projector, self.split = projector, chances_split
         self.hide, self.rng = hide, rng or random.Random(0)
 
-    def tokens(self, found, pair, question_prompts, refs, modality):
+    def tokens(self, found, pair, question_prompts, refs, modality, closer=()):
         """(1, V, width), the grid of the first image's cells where they are shown, and the
-        proposals: [(first row among the tokens, boxes (R, 4))] of each image."""
+        proposals: [(first row among the tokens, boxes (R, 4))] of each image.
+
+        closer: `Examples.closer` of the only image.
+        """
         p, parts, offered = self.projector, [], []
         at = p.place.weight.device
         grid = None
@@ -117,13 +139,16 @@ class Visual:
                 geometry = torch.from_numpy(geometry_of(*grid_of, (0.0, 0.0, 1.0, 1.0)))[None]
                 pooled = torch.from_numpy(pool) @ cells.flatten(0, 1)
                 parts.append(p.cells(pooled[None].to(at), geometry.to(at), tags))
+                parts += [self._zoomed(window, near, ref, at) for window, near in closer]
             chances = {k: v[None].to(at) for (k, _), v in zip(
                 p.heads, seen.chances.float().split(self.split), strict=True)}
+            shown, peaks = _proposals(seen), seen.peaks
+            if closer:
+                shown = keep(merge([(shown, WHOLE), *((_proposals(s), w) for w, s in closer)]))
+                peaks = torch.from_numpy(shown.counts())
             parts.append(p.summary(chances, *(v.float()[None].to(at) for v in (
-                seen.meaning, seen.totals, seen.peaks)), tags))
+                seen.meaning, seen.totals, peaks)), tags))
             prompts = [v for v in question_prompts if v.image == n]
-            shown = Proposals(*(v.float().numpy() for v in (
-                seen.score, seen.boxes, seen.kinds, seen.look)))
             shown = shown.best(FEW_REGIONS) if len(found) > 2 else shown
             offered.append((sum(t.shape[1] for t in parts), torch.from_numpy(shown.boxes)))
             if len(shown.score) or prompts:
@@ -131,6 +156,13 @@ class Visual:
         if pair is not None:
             parts.append(p.change(pair["pooled"].float()[None].to(at)))
         return torch.cat(parts, 1), grid, offered
+
+    def _zoomed(self, window, seen, ref, at):
+        tags = torch.from_numpy(tags_of("zoom", ref.sensor, ref.frame, ref.modality)).to(at)
+        pool, grid = pooling(*seen.cells.shape[:2], ZOOM_CELLS)
+        geometry = torch.from_numpy(geometry_of(*grid, window))[None]
+        pooled = torch.from_numpy(pool) @ seen.cells.float().flatten(0, 1)
+        return self.projector.cells(pooled[None].to(at), geometry.to(at), tags)
 
     def _regions(self, seen, shown, prompts, tags):
         score, boxes, kinds, look = map(torch.from_numpy, (
@@ -150,6 +182,11 @@ class Visual:
             is_prompt = torch.cat([is_prompt, torch.ones(1)])
         parts = (v[None].to(tags.device) for v in (boxes, look, kinds, score, is_prompt, rank))
         return self.projector.regions(*parts, tags)
+
+
+def _proposals(seen):
+    return Proposals(*(v.float().numpy() for v in (
+        seen.score, seen.boxes, seen.kinds, seen.look)))
 
 
 def prompts_of(question):

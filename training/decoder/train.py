@@ -39,6 +39,7 @@ from training.decoder.vocabulary import PATHS, Words
 from training.instruct.builder import load_images, stream
 from training.recipe import CHECKPOINTS
 from training.vision.losses import mask_loss
+from training.vision.plan import DENSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ NATURAL = ("rsvqa_lr", "rsvqa_hr")     # their exams keep the publishers' shares
 WORD_DEVIATION = 0.07      # of MiniLM's vectors, for which the projector's scale was chosen
 EPOCH = 4000               # packs drawn from one set of phrasings: building them takes 15 s
 HIDE = 0.35                # share of packs without cells: half the work, no leaning on one source
+ZOOMED = (*DENSE, "world")  # sets whose objects are small: zooms are practised on them
+ZOOM_SHARE = 0.25           # of their packs
 SPREAD = torch.tensor([0.02, 0.06, 0.17, 0.5, 0.17, 0.06, 0.02])     # of a location's truth
 
 
@@ -96,20 +99,24 @@ class Trainer:
     def __init__(self, decoder, perception, examples, words, data, seed):
         self.decoder, self.examples, self.words, self.data = decoder, examples, words, data
         self.split, self.device = [n for _, n in perception.heads], decoder.bias.device
-        self.rng = random.Random(seed)
+        self.rng, self.longest = random.Random(seed), perception.longest
 
-    def visual(self, pack, hide):
+    def visual(self, pack, hide, zoom=0.0):
+        """zoom: chance that zooms are looked at as well."""
         found, pair = self.examples.seen(pack[0])
         prompts = [v for q in pack for v in prompts_of(q)][:MOST_PROMPTS]
         view = Visual(self.decoder.projector, self.split, hide, self.rng)
         i = pack[0].instruction
-        tokens, grid, offered = view.tokens(found, pair, prompts, i.images, i.modality)
+        closer = ()
+        if len(found) == 1 and i.set in ZOOMED and self.rng.random() < zoom:
+            closer = self.examples.closer(pack[0], prompts, self.longest)
+        tokens, grid, offered = view.tokens(found, pair, prompts, i.images, i.modality, closer)
         pixel = pair["pixel"] if pair is not None else found[0].pixel
         return tokens[0], grid, pixel.to(self.device).float(), offered
 
-    def loss(self, packs, hide=HIDE):
+    def loss(self, packs, hide=HIDE, zoom=ZOOM_SHARE):
         """{name: scalar} of packed questions."""
-        seen = [self.visual(p, hide) for p in packs]
+        seen = [self.visual(p, hide, zoom) for p in packs]
         visual = pad_sequence([t for t, *_ in seen], batch_first=True)
         lengths = torch.tensor([len(t) for t, *_ in seen])
         visual_mask = (torch.arange(visual.shape[1])[None] < lengths[:, None]).to(self.device)
