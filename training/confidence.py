@@ -6,8 +6,8 @@ that left the sample's group out.
 
 import numpy as np
 
+from eo_nodes.decision.chances import auroc, ece
 from eo_nodes.lvlm.calibration import FEATURES
-from training.evaluation.metrics import auroc, ece_equal_mass
 
 TEMPERATURES = np.geomspace(0.5, 4.0, 22)
 WANTED, HOPELESS = 0.85, 0.5
@@ -63,7 +63,7 @@ def fit_stage(x, y, fold):
     order = auroc(honest, y > 0.5)
     return {"features": list(FEATURES), "weights": [round(v, 5) for v in weights.tolist()],
             "bias": round(float(bias), 5), "answer_above": round(above, 3),
-            "offload_below": round(below, 3), "ece": round(ece_equal_mass(honest, y), 4),
+            "offload_below": round(below, 3), "ece": round(ece(honest, y, bins=10), 4),
             "auroc": 0.5 if np.isnan(order) else round(order, 4), "n": len(y)}
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from eo_nodes.contracts.errors import ConfigError
+from eo_nodes.decision.chances import auroc, brier, ece
 from eo_nodes.decision.heads import Heads, read_heads
 from eo_nodes.lvlm.manifest import MANIFEST, V2, read_manifest, seal
 from eo_nodes.lvlm.tap_features import FACTS, PROMPT_SIZE, sizes_of
@@ -61,11 +62,6 @@ def folder(rows, tmp_path_factory):
 # -- figures -------------------------------------------------------------------------------------
 
 
-def test_auroc_counts_ties_half():
-    assert figures.auroc([0.1, 0.4, 0.4, 0.9], [0, 0, 1, 1]) == pytest.approx(0.875)
-    assert np.isnan(figures.auroc([0.1, 0.2], [1, 1]))
-
-
 def test_risk_coverage_does_not_hang_on_the_order_of_equals():
     one = figures.aurc([0.5, 0.5, 0.5, 0.9], [1, 0, 0, 1])
     other = figures.aurc([0.5, 0.5, 0.9, 0.5], [0, 1, 1, 0])
@@ -74,7 +70,7 @@ def test_risk_coverage_does_not_hang_on_the_order_of_equals():
 
 
 def test_brier_of_the_base_rate_is_the_variance():
-    assert figures.base_brier([1, 1, 0, 0]) == pytest.approx(figures.brier([0.5] * 4, [1, 1, 0, 0]))
+    assert figures.base_brier([1, 1, 0, 0]) == pytest.approx(brier([0.5] * 4, [1, 1, 0, 0]))
 
 
 def test_interval_is_drawn_over_scenes():
@@ -82,13 +78,13 @@ def test_interval_is_drawn_over_scenes():
     truth = (rng.random(300) < 0.5).astype(float)
     score = truth + rng.normal(0, 1, 300)
     single = [f"s{i}" for i in range(300)]
-    low, high = figures.interval(figures.auroc, score, truth, single)
-    assert low < figures.auroc(score, truth) < high < 1
+    low, high = figures.interval(auroc, score, truth, single)
+    assert low < auroc(score, truth) < high < 1
     # The same rows in ten scenes say less.
-    few = figures.interval(figures.auroc, np.repeat(score[:30], 10), np.repeat(truth[:30], 10),
+    few = figures.interval(auroc, np.repeat(score[:30], 10), np.repeat(truth[:30], 10),
                            [f"s{i // 10}" for i in range(300)])
     assert few[1] - few[0] > high - low
-    assert np.isnan(figures.interval(figures.auroc, [0.1, 0.2], [1, 1], ["a", "b"])[0])
+    assert np.isnan(figures.interval(auroc, [0.1, 0.2], [1, 1], ["a", "b"])[0])
 
 
 def test_routed_asks_the_least_sure_first():
@@ -126,7 +122,7 @@ def test_bent_scores_are_put_right_by_the_curve():
     scenes = [f"s{i % 50}" for i in range(4000)]
     fit = calibrating.choose(raw, y, scenes, calibrating.sigmoid)
     assert fit["kind"] == "isotonic"
-    assert figures.ece(calibrating.apply(raw, fit, calibrating.sigmoid), y) < 0.03
+    assert ece(calibrating.apply(raw, fit, calibrating.sigmoid), y) < 0.03
 
 
 # -- network -------------------------------------------------------------------------------------

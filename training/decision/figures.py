@@ -1,38 +1,10 @@
-"""Figures of scores that say how likely something is: calibration, order, risk against coverage."""
+"""Figures of scores that say how likely something is: risk against coverage, routing, intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-
-from training.evaluation.metrics import ece_equal_mass
-
-BINS = 15
-
-
-def ece(chance, truth, bins: int = BINS) -> float:
-    """Expected calibration error, bins of equal mass; truth (N,) in [0, 1]."""
-    return ece_equal_mass(chance, truth, bins)
-
-
-def auroc(score, truth) -> float:
-    """Chance that a right one scores higher than a wrong one; ties count half. NaN without both."""
-    score, right = np.asarray(score, float), np.asarray(truth) > 0.5
-    if right.all() or not right.any():
-        return float("nan")
-    order = np.argsort(score, kind="stable")
-    _, place, count = np.unique(score[order], return_inverse=True, return_counts=True)
-    middle = np.cumsum(count) - (count - 1) / 2  # mean rank of equal scores, from 1
-    ranks = np.empty(len(score))
-    ranks[order] = middle[place]
-    good = int(right.sum())
-    return float((ranks[right].sum() - good * (good + 1) / 2) / (good * (len(score) - good)))
-
-
-def brier(chance, truth) -> float:
-    """Mean squared distance of a chance from what came."""
-    return float(np.mean((np.asarray(chance, float) - np.asarray(truth, float)) ** 2))
 
 
 def base_brier(truth) -> float:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eo_nodes.decision.chances import auroc, brier, ece
 from training.decision import figures
 from training.decision.head import StageHead, restored
 from training.decision.network import TARGETS
@@ -41,8 +42,8 @@ def row_of(chance: np.ndarray, rows: Rows) -> dict:
     right = rows.right
     return {
         "n": len(rows), "scenes": len(set(rows.scene)), "right": _round(right.mean()),
-        "ece": _round(figures.ece(chance, right)), "auroc": _round(figures.auroc(chance, right)),
-        "brier": _round(figures.brier(chance, right)),
+        "ece": _round(ece(chance, right)), "auroc": _round(auroc(chance, right)),
+        "brier": _round(brier(chance, right)),
         "base_brier": _round(figures.base_brier(right)),
         "aurc": _round(figures.aurc(chance, right)), "best_aurc": _round(figures.best_aurc(right)),
         "few": len(rows) < FEW,
@@ -60,7 +61,7 @@ def calibration(heads: Heads, rows: Rows) -> list[dict]:
         chance, familiar = said[:, 0], distance <= 1
         entry = {"tap": stage, "group": "all", **row_of(chance, own),
                  "abstains": _round(1 - familiar.mean()), **curve(chance, own)}
-        for name, figure in (("ece", figures.ece), ("auroc", figures.auroc)):
+        for name, figure in (("ece", ece), ("auroc", auroc)):
             drawn = figures.interval(figure, chance, own.right, own.scene)
             entry[f"{name}_ci95"] = [_round(v) for v in drawn]
         if familiar.any() and not familiar.all():
@@ -105,7 +106,7 @@ def targets(heads: Heads, rows: Rows, seed: int = 0) -> list[dict]:
                 "tap": 0 if name in orders else stage, "target": name,
                 "routed": {str(k): _round(v) for k, v in routed.items()},
                 "gain_share_at_half": _round(figures.gain_share(order, here, there)),
-                "auroc_of_gain": _round(figures.auroc(-order, rows.gain > 0)),
+                "auroc_of_gain": _round(auroc(-order, rows.gain > 0)),
             })
     return made
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from eo_nodes.contracts.errors import ConfigError
+from eo_nodes.decision.chances import auroc, brier, ece
 from eo_nodes.lvlm.lengths import TAP2_TOKENS
 from eo_nodes.lvlm.manifest import read_manifest, seal
 from training.decision import figures
@@ -44,9 +45,9 @@ def checked(head: StageHead, rows: Rows) -> dict:
     right = rows.right
     return {
         "n": len(rows), "right": round(float(right.mean()), 4),
-        "ece": _round(figures.ece(said[:, 0], right)),
-        "auroc": _round(figures.auroc(said[:, 0], right)),
-        "brier": _round(figures.brier(said[:, 0], right)),
+        "ece": _round(ece(said[:, 0], right)),
+        "auroc": _round(auroc(said[:, 0], right)),
+        "brier": _round(brier(said[:, 0], right)),
         "base_brier": _round(figures.base_brier(right)),
         "aurc": _round(figures.aurc(said[:, 0], right)),
         "unfamiliar": round(float((distance > 1).mean()), 4),

@@ -153,30 +153,3 @@ def bleu4(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> flo
                 )
         logs += math.log(max(hit, 1e-9) / max(count, 1)) / 4
     return 100 * min(1.0, math.exp(1 - closest / max(1, length))) * math.exp(logs)
-
-
-def ece_equal_mass(confidence, is_right, bins: int = 10) -> float:
-    """Expected calibration error over bins of (nearly) equal counts, [0, 1]."""
-    order = np.argsort(confidence, kind="stable")
-    confidence = np.asarray(confidence, float)[order]
-    truth = np.asarray(is_right, float)[order]
-    if not len(truth):
-        return float("nan")
-    parts = np.array_split(np.arange(len(truth)), min(bins, len(truth)))
-    return float(
-        sum(len(p) * abs(confidence[p].mean() - truth[p].mean()) for p in parts) / len(truth)
-    )
-
-
-def auroc(scores, is_positive) -> float:
-    """Chance that a positive scores above a negative, ties counting half, [0, 1]; NaN without both.
-
-    Source: Mann-Whitney statistic from mean ranks.
-    """
-    positive = np.asarray(is_positive, bool)
-    many, few = int(positive.sum()), int((~positive).sum())
-    if not many or not few:
-        return float("nan")
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place.ravel()]
-    return float((ranks[positive].sum() - many * (many + 1) / 2) / (many * few))

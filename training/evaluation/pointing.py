@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eo_nodes.decision.chances import auroc
 from eo_nodes.lvlm.journal import Journal
-from training.evaluation.metrics import ACCURACY, auroc, right
+from training.evaluation.metrics import ACCURACY, right
 from training.evaluation.rows import Row, interval, marked
 from training.evaluation.run import Plan, Progress
 from training.evaluation.sets import Sample, draw, samples

@@ -7,10 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
+from eo_nodes.decision.chances import ece
 from training.evaluation.asks import Ask
 from training.evaluation.cells import Cell, Score
 from training.evaluation.intervals import cluster_sums, paired_mean_difference
-from training.evaluation.metrics import ACCURACY, ece_equal_mass, right
+from training.evaluation.metrics import ACCURACY, right
 from training.evaluation.probes import SENSORS, QuestionOnly
 from training.evaluation.rows import Row, interval, is_reached, marked
 from training.evaluation.subject import Said
@@ -86,7 +87,7 @@ def _row(
     if score.shortcut is not None and is_test:
         row.controls += (score.shortcut,)
     if metric is ACCURACY:
-        row.ece = ece_equal_mass([s.confidence for s in first], vectors[""][:, 0])
+        row.ece = ece([s.confidence for s in first], vectors[""][:, 0], bins=10)
     if score.note is not None:
         row.marks += (score.note(own, [s.text for s in first]),)
     if singles := [c for c in SENSORS if c in vectors]:

@@ -100,20 +100,6 @@ def test_bleu4_by_hand():
     assert metrics.bleu4(["a b c d"], [["a b c d e"]]) == pytest.approx(100 * math.exp(-0.25))
 
 
-def test_calibration_error_over_bins_of_equal_mass():
-    # Two bins of two: confidences 0.2, 0.4 with one right (0.2 off), 0.8, 1.0 both right (0.1).
-    found = metrics.ece_equal_mass([1.0, 0.2, 0.8, 0.4], [1, 0, 1, 1], bins=2)
-    assert found == pytest.approx((2 * 0.2 + 2 * 0.1) / 4)
-
-
-def test_auroc_by_hand():
-    # Of 2 x 2 pairs: 0.9 beats both, 0.4 beats 0.1 and ties with 0.4: 3.5 of 4.
-    assert metrics.auroc([0.9, 0.4, 0.4, 0.1], [1, 1, 0, 0]) == pytest.approx(3.5 / 4)
-    assert metrics.auroc(np.zeros(4), [1, 0, 0, 0]) == 0.5
-    assert metrics.auroc([0.1, 0.2, 0.9], [True, True, False]) == 0
-    assert math.isnan(metrics.auroc([0.5, 0.9], [1, 1]))
-
-
 def test_cluster_sums_keep_the_total():
     sums = intervals.cluster_sums(np.array([[1.0, 1], [0, 1], [1, 1]]), ["a", "b", "a"])
     assert sums.tolist() == [[2, 2], [0, 1]]

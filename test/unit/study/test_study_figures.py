@@ -13,15 +13,7 @@ from study_trace import made_trace
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_sim.study import __main__ as command
-from eo_sim.study.calibration import (
-    auroc,
-    brier,
-    by_score,
-    ece,
-    ranking,
-    risk_coverage,
-    scores_table,
-)
+from eo_sim.study.calibration import by_score, ranking, risk_coverage, scores_table
 from eo_sim.study.config import load_config, parse_config
 from eo_sim.study.errors import StudyError
 from eo_sim.study.facts import means_of
@@ -43,18 +35,6 @@ CONFIG = load_config(ROOT / "config" / "study.yaml")
 TRACE = made_trace(chips=30)
 
 # -- scores --------------------------------------------------------------------------------------
-
-
-def test_calibration_figures_by_hand():
-    right = np.array([0.0, 1.0, 0.0, 1.0])
-    assert ece(np.array([0.5, 0.5, 0.5, 0.5]), right, 1) == 0
-    assert ece(np.array([0.0, 1.0, 0.0, 1.0]), right, 4) == 0
-    assert ece(np.array([1.0, 0.0, 1.0, 0.0]), right, 4) == 1
-    assert brier(np.array([0.5] * 4), right) == 0.25
-    assert auroc(np.array([0.1, 0.9, 0.2, 0.8]), right > 0.5) == 1
-    assert auroc(np.array([0.5] * 4), right > 0.5) == 0.5
-    assert auroc(np.array([0.9, 0.1, 0.2, 0.8]), right > 0.5) == 0.25
-    assert np.isnan(auroc(np.array([0.1, 0.2]), np.array([True, True])))
 
 
 def test_risk_coverage_by_hand():
