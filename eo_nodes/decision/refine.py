@@ -75,17 +75,12 @@ def wanted_region(
 
 def missing_box(regions: Iterable[Region], needed_at: float) -> Window | None:
     """Smallest box around the needed regions that did not come exactly, if there are any."""
-    boxes = [r.window for r in regions if not _is_exact(r) and r.relevance >= needed_at]
+    boxes = [r.window for r in regions if not r.is_exact and r.relevance >= needed_at]
     if not boxes:
         return None
     left, top = min(x for x, _, _, _ in boxes), min(y for _, y, _, _ in boxes)
     right, bottom = max(x + w for x, _, w, _ in boxes), max(y + h for _, y, _, h in boxes)
     return left, top, right - left, bottom - top
-
-
-def _is_exact(region: Region) -> bool:
-    """Whether a region came in full size and without a quality step behind its codec's name."""
-    return region.action == "keep" and "/" not in region.codec
 
 
 def missing_share(regions: Iterable[Region]) -> float:
@@ -98,7 +93,7 @@ def missing_share(regions: Iterable[Region]) -> float:
         weight = region.relevance * region.window[2] * region.window[3]
         came = region.scale if region.action != "drop" else 0.0
         whole += weight
-        missing += weight * (1 - came * (1.0 if _is_exact(region) or came < 1 else _COARSE))
+        missing += weight * (1 - came * (1.0 if region.is_exact or came < 1 else _COARSE))
     return missing / whole if whole > 0 else 0.0
 
 
