@@ -14,6 +14,7 @@ Source: own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,13 @@ from eo_nodes.contracts.errors import ConfigError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Window = tuple[int, int, int, int]
 _LEAST_CELLS = 4  # of the relevance map in a cell, to say that something stands out
 
 
 def cut(
     relevance: Floats, window: Sequence[int], *, cell_px: int, most: int, fine_px: int,
     floor: float,
-) -> tuple[list[Window], Floats, Floats]:
+) -> tuple[Ints, Floats, Floats]:
     """Cells of a window with their relevance and the side of the smallest thing in them.
 
     Args:
@@ -38,8 +38,8 @@ def cut(
         cell_px: side of a cell, about. most: cells a side at most.
         fine_px: least side of a quarter; 0 cuts no cell again. floor: least relevance.
     Returns:
-        Windows that tile the window, row by row, quarters of a cell together; relevance (N,) in
-        [0, 1]; sizes (N,) in scene pixels, NaN where nothing stands out.
+        Windows (N, 4) that tile the window, row by row, quarters of a cell together; relevance (N,)
+        in [0, 1]; sizes (N,) in scene pixels, NaN where nothing stands out.
     Raises:
         ConfigError: relevance is not two-dimensional or empty, or the window is empty.
     """
@@ -53,25 +53,20 @@ def cut(
     fine_ys, fine_xs = _halved(ys), _halved(xs)
     best = _highest(clean, fine_ys, fine_xs, window)
     areas = np.diff(fine_ys)[:, None] * np.diff(fine_xs)[None]
-    places: list[Window] = []
-    shares: list[float] = []
-    smallest: list[float] = []
-    for row, column in np.ndindex(peak.shape):
-        size = float(sizes[row, column])
-        if not is_cut[row, column]:
-            places.append(_place(window, ys, xs, row, column))
-            shares.append(max(floor, float(peak[row, column])))
-            smallest.append(size)
-            continue
-        whole = areas[2 * row : 2 * row + 2, 2 * column : 2 * column + 2].sum()
-        for r, c in ((y, x) for y in (2 * row, 2 * row + 1) for x in (2 * column, 2 * column + 1)):
-            stands_out = best[r, c] >= peak[row, column] / 2
-            # What is left of a cell that was cut counts by its area, or cutting would raise it.
-            weight = 1.0 if stands_out else float(areas[r, c] / whole)
-            places.append(_place(window, fine_ys, fine_xs, r, c))
-            shares.append(weight * max(floor, float(best[r, c])))
-            smallest.append(size if stands_out else float("nan"))
-    return places, np.array(shares), np.array(smallest)
+    whole = _spread(np.diff(ys)[:, None] * np.diff(xs)[None])
+    stands_out = best >= _spread(peak) / 2
+    # What is left of a cell that was cut counts by its area, or cutting would raise it.
+    shares = np.where(stands_out, 1.0, areas / whole) * np.maximum(floor, best)
+    is_fine = _spread(is_cut)
+    cell = np.arange(peak.size).reshape(peak.shape)
+    order = np.argsort(np.concatenate([cell[~is_cut], _spread(cell)[is_fine]]), kind="stable")
+    parts = (
+        (_places(window, ys, xs, ~is_cut), _places(window, fine_ys, fine_xs, is_fine)),
+        (np.maximum(floor, peak)[~is_cut], shares[is_fine]),
+        (sizes[~is_cut], np.where(stands_out, _spread(sizes), np.nan)[is_fine]),
+    )
+    places, weights, smallest = (np.concatenate(part)[order] for part in parts)
+    return places, weights, smallest
 
 
 def _edges(side: int, cell_px: int, most: int) -> Ints:
@@ -87,9 +82,16 @@ def _halved(edges: Ints) -> Ints:
     return out
 
 
-def _place(window: Sequence[int], ys: Ints, xs: Ints, row: int, column: int) -> Window:
-    y, x = int(ys[row]), int(xs[column])
-    return window[0] + x, window[1] + y, int(xs[column + 1]) - x, int(ys[row + 1]) - y
+def _spread(cells: NDArray[Any]) -> NDArray[Any]:
+    """(2 R, 2 C): what is said of each cell, of its quarters."""
+    return cells.repeat(2, 0).repeat(2, 1)
+
+
+def _places(window: Sequence[int], ys: Ints, xs: Ints, taken: NDArray[np.bool_]) -> Ints:
+    """(n, 4) windows between edges, of the cells (R, C) that are taken."""
+    row, col = np.nonzero(taken)
+    parts = (window[0] + xs[col], window[1] + ys[row], np.diff(xs)[col], np.diff(ys)[row])
+    return np.stack(parts, axis=1)
 
 
 def _touched(edges: Ints, side: int, count: int) -> tuple[Ints, Ints]:
@@ -103,10 +105,11 @@ def _highest(relevance: Floats, ys: Ints, xs: Ints, window: Sequence[int]) -> Fl
     """(rows, columns) highest relevance that each cell touches."""
     tops, bottoms = _touched(ys, window[3], relevance.shape[0])
     lefts, rights = _touched(xs, window[2], relevance.shape[1])
-    rows = np.stack([relevance[a:b].max(axis=0)
-                     for a, b in zip(tops.tolist(), bottoms.tolist(), strict=True)])
-    return np.stack([rows[:, a:b].max(axis=1)
-                     for a, b in zip(lefts.tolist(), rights.tolist(), strict=True)], axis=1)
+    # Behind the last cell there is nothing; every other maximum is of what lies between two spans.
+    padded = np.zeros((relevance.shape[0] + 1, relevance.shape[1] + 1))
+    padded[:-1, :-1] = relevance
+    rows = np.maximum.reduceat(padded, np.stack([tops, bottoms], 1).ravel(), axis=0)[::2]
+    return np.maximum.reduceat(rows, np.stack([lefts, rights], 1).ravel(), axis=1)[:, ::2]
 
 
 def _standing_out(

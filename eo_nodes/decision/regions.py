@@ -36,8 +36,11 @@ from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import Region
 
 Estimate = Callable[[Region], int]
-_Part = tuple[int, int, int, int, float, Region]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 _ACTIONS = ("drop", "downsample", "keep")
+_BITS = 32  # that a place takes in a key to sort by
+_ONE = np.array([True])
 
 
 def allocate(
@@ -157,32 +160,41 @@ def merge(regions: Sequence[Region]) -> tuple[Region, ...]:
 
     First along rows, then equal runs of rows that lie below each other; the window stays tiled.
     """
-    # Plain lists until the end: there may be a thousand cells, and few regions.
-    parts = [(x, y, w, h, r.relevance, r) for r in regions for x, y, w, h in (r.window,)]
-    rows = _joined(sorted(parts, key=lambda p: (p[1], p[0])), axis=0)
-    columns = _joined(sorted(rows, key=lambda p: (p[0], p[1])), axis=1)
+    kinds: dict[tuple[str, float, str], int] = {}
+    kind = np.array([kinds.setdefault((r.action, r.scale, r.codec), len(kinds)) for r in regions])
+    windows, relevance, first = joined(
+        np.array([r.window for r in regions], np.int64).reshape(-1, 4), kind,
+        np.array([r.relevance for r in regions]))
     return tuple(
-        replace(first, window=(x, y, w, h), relevance=relevance)
-        for x, y, w, h, relevance, first in sorted(columns, key=lambda p: (p[1], p[0])))
+        replace(regions[i], window=tuple(window), relevance=share)
+        for window, share, i in zip(windows.tolist(), relevance.tolist(), first.tolist(),
+                                    strict=True))
 
 
-def _joined(parts: Sequence[_Part], axis: int) -> list[_Part]:
-    """Join consecutive regions that touch along x (axis 0) or y (axis 1) and are sent alike."""
-    out: list[_Part] = []
-    for part in parts:
-        x, y, w, h, relevance, region = part
-        if out:
-            x0, y0, w0, h0, highest, first = out[-1]
-            touches = (x0 + w0 == x and y0 == y and h0 == h) if axis == 0 else (
-                y0 + h0 == y and x0 == x and w0 == w)
-            if touches and (first.action, first.scale, first.codec) == (
-                region.action, region.scale, region.codec
-            ):
-                most = max(highest, relevance)
-                out[-1] = (x0, y0, w0 + w * (1 - axis), h0 + h * axis, most, first)
-                continue
-        out.append(part)
-    return out
+def joined(windows: Ints, kind: Ints, relevance: Floats) -> tuple[Ints, Floats, Ints]:
+    """`merge` on plain numbers: there may be a thousand cells, and it is done for each try.
+
+    Args:
+        windows: (N, 4) x, y, w, h, no two of which overlap. kind: (N,) equal where sent alike.
+        relevance: (N,).
+    Returns:
+        (M, 4) windows row by row, (M,) relevance, (M,) index of a cell in each.
+    """
+    which = np.arange(len(windows))
+    x, y, w, h = windows.T
+    for _ in range(2):  # along x; then the same along y
+        order = np.argsort(y << _BITS | x)
+        x, y, w, h, which = x[order], y[order], w[order], h[order], which[order]
+        relevance, kinds = relevance[order], kind[which]
+        is_other = (x[1:] != x[:-1] + w[:-1]) | (y[1:] != y[:-1])
+        is_other |= (h[1:] != h[:-1]) | (kinds[1:] != kinds[:-1])
+        first = np.flatnonzero(np.concatenate([_ONE[: len(x)], is_other]))
+        if len(first) < len(x):
+            w, relevance = np.add.reduceat(w, first), np.maximum.reduceat(relevance, first)
+            x, y, h, which = x[first], y[first], h[first], which[first]
+        x, y, w, h = y, x, h, w
+    order = np.argsort(y << _BITS | x)
+    return np.stack([x, y, w, h], axis=1)[order], relevance[order], which[order]
 
 
 def cells(window: Sequence[int], grid: tuple[int, int]) -> list[tuple[int, int, int, int]]:

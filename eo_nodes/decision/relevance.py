@@ -20,6 +20,7 @@ Source: own.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,14 +81,12 @@ def relevance_of(cues: Cues, height: int, width: int, config: RelevanceConfig) -
         nothing must not make anything less relevant.
     """
     rows, cols = _fine(cues.attention, height, width, config.grid)
-    parts = [
-        config.attention * on_grid(cues.attention, rows, cols),
-        config.marks * marks(cues.boxes, cues.chances, rows, cols, margin=config.margin),
-        config.language * on_grid(standing_out(cues.cosines), rows, cols),
-    ]
-    if not any(p.any() for p in parts):
-        return np.ones((rows, cols))
-    return np.asarray(1 - np.prod([1 - p for p in parts], axis=0))
+    none = 1 - config.marks * marks(cues.boxes, cues.chances, rows, cols, margin=config.margin)
+    if config.attention:
+        none *= 1 - config.attention * on_grid(cues.attention, rows, cols)
+    if config.language:
+        none *= 1 - config.language * on_grid(standing_out(cues.cosines), rows, cols)
+    return 1 - none if (none < 1).any() else np.ones((rows, cols))
 
 
 def _fine(attention: Floats, height: int, width: int, most: int) -> tuple[int, int]:
@@ -138,8 +137,8 @@ def marks(
 
 def _span(low: float, high: float, count: int) -> tuple[int, int]:
     """Cells that [low, high] of the unit length touches, at least one."""
-    first = min(max(int(np.floor(np.clip(low, 0, 1) * count)), 0), count - 1)
-    last = min(max(int(np.ceil(np.clip(high, 0, 1) * count)), first + 1), count)
+    first = min(int(min(max(low, 0.0), 1.0) * count), count - 1)
+    last = min(max(ceil(min(max(high, 0.0), 1.0) * count), first + 1), count)
     return first, last
 
 

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import Region
 
-from .cutting import Window, cut
-from .regions import merge, relative
-from .value import DROPPED, Floats, Ladder, Option, Shown, gains, ladders, seen, within
+from .cutting import cut
+from .regions import joined, relative
+from .value import DROPPED, Floats, Ints, Ladder, Option, Shown, ladders, seen, within
 
 Base = tuple[float, float]
 _DIGITS = 9
@@ -37,6 +37,8 @@ _HOPED = 0.8
 _LAST = 4  # overviews that are coded where none seems to fit
 _TRIED = 2
 """Overviews whose ladders are really climbed at most: those that gain most by estimate."""
+_WORTH = 1.01
+"""Climbing one more must promise so many times the gain: below that estimates say nothing."""
 
 
 class Estimate(Protocol):
@@ -72,8 +74,8 @@ class Coder(Protocol):
     def head_size(self) -> int:
         """Bytes of a product file that holds nothing."""
 
-    def estimate(self, windows: Sequence[Sequence[int]], options: Sequence[Base]) -> Estimate:
-        """Cells at (scale, step)."""
+    def estimate(self, windows: Ints, options: Sequence[Base]) -> Estimate:
+        """Cells (N, 4) at (scale, step)."""
 
     def block_size(self, region: Region) -> int:
         """Bytes of one region as coded."""
@@ -159,9 +161,10 @@ def plan(
     left = list(work.starts)
     made: list[Plan] = []
     while left and len(made) < _TRIED:
-        best = max(left, key=lambda start: work.guess(start, limit))  # of equals the smallest
-        guess = work.guess(best, limit)
-        if guess == _NOTHING or (made and guess <= max(m.gain for m in made)):
+        guesses = work.guesses(limit)
+        best = max(left, key=lambda start: guesses[start.index])  # of equals the smallest
+        guess = guesses[best.index]
+        if guess == _NOTHING or (made and guess <= _WORTH * max(m.gain for m in made)):
             break
         if work.is_measured(best):
             left.remove(best)
@@ -175,14 +178,12 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """An overview with its estimated bytes beside the head, what it gains, and its ladder."""
+    """An overview with its estimated bytes beside the head, and its ladder."""
 
+    index: int
     base: Base | None
     bytes: float
-    gain: float
     ladder: Ladder
-    totals: Floats
-    gained: Floats
 
 
 class _Work:
@@ -198,38 +199,46 @@ class _Work:
             fine_px=config.fine_px, floor=config.floor)
         self._options, bases = _offers(coder, config)
         count = len(self._options)
-        offers = [*((o.scale, o.step) for o in self._options), *bases]
-        found = coder.estimate([*self._places, self._window], offers)
+        # Most overviews are what a cell may be sent as, too.
+        offers = list(dict.fromkeys([*((o.scale, o.step) for o in self._options), *bases]))
+        over = [offers.index(base) for base in bases]
+        found = coder.estimate(np.vstack([self._places, self._window]), offers)
         shown = Shown(found.shown[:-1], found.fine[:-1], tuple(scale for scale, _ in offers))
         levels = seen(shown, sizes, config.needed_px)
         # Of one window: all of it exactly gains 1.
         weights = self._shares / max(float(self._shares.sum()), _LEAST_SUM)
-        known = np.hstack([np.zeros((len(weights), 1)), levels[:, count:]])
-        values = np.stack([gains(weights, levels[:, :count], base) for base in known.T])
-        rungs = ladders(found.bytes[:-1, :count], values)
+        known = np.hstack([np.zeros((len(weights), 1)), levels[:, over]])
+        made = ladders(found.bytes[:-1, :count], levels[:, :count], weights, known.T)
+        self._bytes = np.append(0.0, found.bytes[-1, over])
         self.starts = [
-            _Start(base, float(size), float(gain), rung, _totals(rung.bytes), _totals(rung.gains))
-            for base, size, gain, rung in zip(
-                (None, *bases), [0.0, *found.bytes[-1, count:]], weights @ known, rungs,
-                strict=True)
-        ]
-        self._feet: dict[Base | None, int] = {}
+            _Start(index, base, size, ladder) for index, (base, size, ladder) in enumerate(
+                zip((None, *bases), self._bytes.tolist(), made, strict=True))]
+        # After so many rungs; behind the last there is no more, whatever it may cost.
+        self._totals = np.full((len(made), 1 + max(map(len, made))), np.inf)
+        self._gained = np.zeros(self._totals.shape)
+        self._totals[:, 0], self._gained[:, 0] = 0.0, weights @ known
+        for row, ladder in enumerate(made):
+            self._totals[row, 1 : len(ladder) + 1] = ladder.bytes.cumsum()
+            self._gained[row, 1 : len(ladder) + 1] = ladder.gains
+        self._gained = self._gained.cumsum(axis=1)
+        self._real = np.full(len(made), np.nan)  # files of an overview alone
         self.measure(self.starts[0])
 
     def is_measured(self, start: _Start) -> bool:
         """Whether it is known what an overview really takes."""
-        return start.base in self._feet
+        return not np.isnan(self._real[start.index])
 
     def measure(self, start: _Start) -> None:
         """Code an overview; of a better one than the smallest, estimates learn from it."""
         foot = self._coder.size(self._chosen(start, 0), start.base)
-        self._feet[start.base] = foot
+        self._real[start.index] = foot
         if start.base:
             self.ratio = max(foot - self._coder.head_size, 1.0) / max(start.bytes, 1.0)
 
-    def _foot(self, start: _Start) -> float:
-        hoped = self._coder.head_size + start.bytes * self.ratio * _HOPED
-        return self._feet.get(start.base, hoped)
+    def _feet(self) -> Floats:
+        """What each overview's file takes, as coded or as hoped."""
+        hoped = self._coder.head_size + self._bytes * (self.ratio * _HOPED)
+        return np.where(np.isnan(self._real), hoped, self._real)
 
     def _chosen(self, start: _Start, count: int) -> tuple[Region, ...]:
         if count == 0:
@@ -237,13 +246,12 @@ class _Work:
         chosen = start.ladder.choice(count, len(self._places))
         return _regions(self._places, self._shares, chosen, self._options)
 
-    def guess(self, start: _Start, limit: float) -> float:
-        """Gain within a limit by estimated bytes; ``_NOTHING`` where it does not fit."""
-        foot = self._foot(start)
-        if foot > limit:
-            return _NOTHING
-        count = int(np.searchsorted(foot + start.totals * self.ratio, limit, side="right")) - 1
-        return round(float(start.gain + start.gained[count]), _DIGITS)
+    def guesses(self, limit: float) -> list[float]:
+        """Gain of each start within a limit by estimated bytes; ``_NOTHING`` where it fits not."""
+        left = limit - self._feet()
+        counts = (self._totals <= (left / self.ratio)[:, None]).sum(axis=1)
+        gains = self._gained[np.arange(len(left)), np.maximum(counts - 1, 0)].round(_DIGITS)
+        return list(np.where(left < 0, _NOTHING, gains).tolist())
 
     def climb(self, start: _Start, limit: float) -> Plan:
         """As far up one ladder as the limit reaches."""
@@ -253,31 +261,30 @@ class _Work:
             made[count] = self._chosen(start, count)
             return self._coder.size(made[count], start.base)
 
-        count = len(start.ladder) if self._foot(start) <= limit else 0
+        rungs = len(start.ladder)
+        foot = float(self._feet()[start.index])
+        count = rungs if foot <= limit else 0
         if count and np.isfinite(limit):
-            count, self.ratio = within(
-                start.totals, limit, size, fixed=self._foot(start), ratio=self.ratio)
+            count, self.ratio = within(self._totals[start.index, : rungs + 1], limit, size,
+                                       fixed=foot, ratio=self.ratio)
         regions = made.get(count) or self._chosen(start, count)
-        gain = float(start.gain + start.gained[count])
-        return Plan(regions, start.base, gain, len(start.ladder), count)
+        return Plan(regions, start.base, float(self._gained[start.index, count]), rungs, count)
 
     def smallest(self) -> _Start:
         """The overview that really takes the fewest bytes, of those that should."""
         for start in sorted(self.starts, key=lambda s: s.bytes)[:_LAST]:
             if not self.is_measured(start):
                 self.measure(start)
-        return min(filter(self.is_measured, self.starts), key=self._foot)
-
-
-def _totals(steps: Floats) -> Floats:
-    return np.concatenate([[0.0], np.cumsum(steps)])
+        return min(filter(self.is_measured, self.starts), key=lambda s: self._real[s.index])
 
 
 def _offers(coder: Coder, config: SendingConfig) -> tuple[list[Option], list[Base]]:
     """Options of a cell, and overviews: with steps in units of the samples."""
     qualities = config.qualities if coder.has_steps else (0.0,)
     steps = sorted({_rounded(q * coder.contrast) for q in qualities}, reverse=True)
-    options = [Option(scale, step) for scale in sorted(config.scales) for step in steps]
+    # What is made smaller is not exact anyway.
+    options = [Option(scale, step) for scale in sorted(config.scales) for step in steps
+               if step or scale == 1 or len(steps) == 1]
     bases = [(scale, _rounded(q * coder.contrast)) for scale, q in config.bases
              if scale >= coder.overview_scale > 0]
     return options, bases
@@ -289,19 +296,22 @@ def _rounded(step: float) -> float:
 
 
 def _regions(
-    places: Sequence[Window], shares: Floats, chosen: NDArray[np.int64], options: Sequence[Option]
+    places: Ints, shares: Floats, chosen: Ints, options: Sequence[Option]
 ) -> tuple[Region, ...]:
+    # Digits cost bytes in the product's head.
+    windows, relevance, first = joined(places, chosen, shares.round(3))
+    kinds = chosen[first]
+    order = np.lexsort((-relevance, kinds == DROPPED))
     made = []
-    for place, share, index in zip(places, shares, chosen.tolist(), strict=True):
-        relevance = round(float(share), 3)  # digits cost bytes in the product's head
+    for window, share, index in zip(
+            windows[order].tolist(), relevance[order].tolist(), kinds[order].tolist(), strict=True):
         if index == DROPPED:
-            made.append(Region(window=place, action="drop", relevance=relevance))
+            made.append(Region(window=tuple(window), action="drop", relevance=share))
             continue
         option = options[index]
         made.append(Region(
-            window=place, action="keep" if option.scale == 1 else "downsample",
-            scale=option.scale, relevance=relevance,
+            window=tuple(window), action="keep" if option.scale == 1 else "downsample",
+            scale=option.scale, relevance=share,
             codec=f"htj2k/{option.step:g}" if option.step else "",
         ))  # fmt: skip
-    merged = merge(made)
-    return tuple(sorted(merged, key=lambda r: (r.action == "drop", -r.relevance)))
+    return tuple(made)

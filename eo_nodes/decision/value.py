@@ -35,6 +35,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,74 +128,94 @@ def seen(shown: Shown, sizes_px: Sequence[float] | Floats, needed_px: float = 12
     return np.asarray(filled * np.minimum(1, side / needed_px))
 
 
-def gains(relevance: Sequence[float] | Floats, options: Floats, base: Floats) -> Floats:
-    """Gain of every option over what the base shows.
-
-    Args:
-        relevance: (N,) in [0, 1]; NaN and negative count as 0, infinity as 1.
-        options: (N, K) of ``seen``. base: (N,) of what goes first.
-    Returns:
-        (N, K), 0 or more.
-    Raises:
-        ConfigError: shapes differ.
-    """
-    share = np.clip(np.nan_to_num(np.asarray(relevance, np.float64), nan=0, posinf=1, neginf=0),
-                    0, 1)
-    if share.shape != options.shape[:1] or base.shape != share.shape:
-        raise ConfigError(f"value: relevance {share.shape}, options {options.shape}")
-    return np.asarray(share[:, None] * np.maximum(options - base[:, None], 0.0))
-
-
-def ladders(costs: Floats, values: Floats) -> list[Ladder]:
-    """Edges of all cells' upper convex hulls from (0, 0), steepest first; of equals the first cell.
+def ladders(
+    costs: Floats, options: Floats, relevance: Sequence[float] | Floats, bases: Floats
+) -> list[Ladder]:
+    """Edges of all cells' upper convex hulls above each overview, steepest first; of equals the
+    first cell.
 
     What costs more and gains no more, or lies on or below the line between its neighbours, is left
-    out.
+    out. Whatever an overview shows, what is worth its bytes above it lies on the hull from (0, 0):
+    above a better overview that is only entered later. So one hull a cell is found for all.
 
     Args:
-        costs: (N, K) bytes, > 0. values: (B, N, K) gains, 0 or more, above each of B overviews.
+        costs: (N, K) bytes, > 0. options: (N, K) of ``seen``.
+        relevance: (N,) in [0, 1]; NaN and negative count as 0, infinity as 1.
+        bases: (B, N) of ``seen`` of what goes first.
     Returns:
         B ladders.
     Raises:
         ConfigError: shapes differ, or a cost is not positive and finite.
     """
-    if values.ndim != 3 or costs.shape != values.shape[1:]:
-        raise ConfigError(f"value: costs {costs.shape}, values {values.shape}")
+    share = np.clip(np.nan_to_num(np.asarray(relevance, np.float64), nan=0, posinf=1, neginf=0),
+                    0, 1)
+    if costs.shape != options.shape or not len(share) == len(costs) == bases.shape[1]:
+        raise ConfigError(f"value: costs {costs.shape}, seen {options.shape}, {bases.shape}")
     if not np.isfinite(costs).all() or (costs <= 0).any():
         raise ConfigError("value: a cost is not positive and finite")
-    bases, cells, count = values.shape
-    order = np.argsort(-costs, axis=1, kind="stable")  # of equal slopes the farthest is first
-    x = np.tile(np.take_along_axis(costs, order, 1), (bases, 1))
-    y = np.take_along_axis(values, order[None], 2).reshape(-1, count)
-    at = np.arange(len(x))
-    at_x, at_y, last = np.zeros(len(x)), np.zeros(len(x)), np.full(len(x), np.inf)
-    edges: list[tuple[Ints, Ints, Floats, Floats, Floats]] = []
-    while len(at):
-        more, better = x[at] - at_x[:, None], y[at] - at_y[:, None]
-        rises = (better > _NEVER_BELOW) & (more > 0)
-        slopes = np.where(rises, better / np.where(rises, more, 1.0), -1.0)
-        best = slopes.argmax(axis=1)
-        row = np.arange(len(at))
-        slope = np.minimum(slopes[row, best], last)  # equal up to rounding
-        goes = slope > 0
-        at, row, best, last = at[goes], row[goes], best[goes], slope[goes]
-        edges.append((at, best, more[row, best], better[row, best], last))
-        at_x, at_y = x[at, best], y[at, best]
-    at, best, more, better, slope = (np.concatenate(part) for part in zip(*edges, strict=True))
-    made = []
-    for base in range(bases):
-        own = np.flatnonzero(at // cells == base)
-        cell = at[own] - base * cells
-        # Edges of a cell come in the order in which they are climbed, and a stable sort keeps it.
-        own = own[np.lexsort((cell, -slope[own]))]
-        cell = at[own] - base * cells
-        made.append(Ladder(cell, order[cell, best[own]], more[own], better[own]))
-    return made
+    order = np.argsort(costs, axis=1, kind="stable")
+    x, y = (np.take_along_axis(v, order, 1) for v in (costs, options))
+    is_corner, more, better = _hulls(x, y)
+    # Corners to the front, and as many columns as the longest hull has.
+    longest = int(is_corner.sum(axis=1).max(initial=1))
+    front = np.argsort(~is_corner, axis=1, kind="stable")[:, :longest]
+    order = np.take_along_axis(order, front, 1)
+    is_corner = np.take_along_axis(is_corner, front, 1)
+    x, y, more, better = (np.take_along_axis(v, front, 1) for v in (x, y, more, better))
+    height = y - bases[:, :, None]
+    is_up = is_corner & (height * share[:, None] > _NEVER_BELOW)
+    first = np.where(is_up, height / x, 0.0)
+    # Entered where it is steepest from the overview; of equal slopes at the farthest.
+    place = np.arange(x.shape[1])
+    enters = (place[-1] - first[:, :, ::-1].argmax(axis=2))[:, :, None]
+    is_edge = is_up & (place >= enters)
+    slopes = np.where(place == enters, first, better / more)
+    # They fall, whatever rounding says.
+    slopes = np.minimum.accumulate(np.where(is_edge, slopes, np.inf), axis=2)
+    base, cell, corner = np.nonzero(is_edge)
+    is_first = corner == enters[base, cell, 0]
+    costs_more = np.where(is_first, x[cell, corner], more[cell, corner])
+    gains_more = share[cell] * np.where(is_first, height[base, cell, corner], better[cell, corner])
+    # Edges of a cell come in the order in which they are climbed, and a stable sort keeps it.
+    climbed = np.argsort(-share[cell] * slopes[base, cell, corner], kind="stable")
+    climbed = climbed[np.argsort(base[climbed].astype(np.uint16), kind="stable")]
+    ends = np.searchsorted(base, np.arange(len(bases) + 1))
+    rungs = Ladder(cell[climbed], order[cell, corner][climbed], costs_more[climbed],
+                   gains_more[climbed])
+    return [Ladder(rungs.cells[a:b], rungs.options[a:b], rungs.bytes[a:b], rungs.gains[a:b])
+            for a, b in pairwise(ends.tolist())]
+
+
+def _hulls(x: Floats, y: Floats) -> tuple[NDArray[np.bool_], Floats, Floats]:
+    """(N, K) corners of each cell's upper convex hull, from (0, 0) to its highest point, and what
+    they are farther and higher than the corner before; elsewhere 1 and 0.
+
+    A corner is steeper from all on its left than all on its right are from it.
+
+    Args:
+        x: (N, K) > 0, rising. y: (N, K).
+    """
+    count = x.shape[1]
+    # From the second to the third; 32 bits are enough to compare, and half as much to move.
+    across, up = ((v[:, None] - v[:, :, None]).astype(np.float32) for v in (x, y))
+    is_right = across > 0
+    slopes = np.where(is_right, up / np.where(is_right, across, 1.0), np.nan)
+    # Of equally far ones the highest, and of these the first, hides the others.
+    is_hid = (across == 0) & ((up > 0) | ((up == 0) & np.tri(count, k=-1, dtype=bool)))
+    to = np.where(is_right, slopes, np.where(is_hid, np.inf, 0.0)).max(axis=2)
+    since = np.minimum(y / x, np.where(is_right, slopes, np.inf).min(axis=1))
+    is_corner = since > np.maximum(to, 0.0)
+    place = np.where(is_corner, np.arange(count), -1)
+    before = np.insert(np.maximum.accumulate(place, axis=1), 0, -1, axis=1)[:, :-1]
+    farther, higher = (
+        v - np.where(before < 0, 0.0, np.take_along_axis(v, np.maximum(before, 0), 1))
+        for v in (x, y))
+    return is_corner, np.where(is_corner, farther, 1.0), np.where(is_corner, higher, 0.0)
 
 
 def within(
-    totals: Floats, budget_bytes: float, measure: Callable[[int], float], *, fixed: float = 0.0,
-    ratio: float = 1.0,
+    totals: Floats, budget_bytes: float, measure: Callable[[int], float], *,
+    fixed: float = 0.0, ratio: float = 1.0,
 ) -> tuple[int, float]:
     """How many rungs the budget reaches, 0 to R.
 
@@ -205,22 +227,27 @@ def within(
         n with ``measure(n) <= budget_bytes``, or 0; and the ratio as last measured.
     """
     limit = _mark(budget_bytes)
+    aim = limit / _CONTENT**0.5  # the middle of what is content
     low, high, asked = 0, len(totals) - 1, 0
+    under, over = (0.0, fixed), (inf, inf)  # estimated and real bytes of either end
     while low < high:
         # Where estimates do not help, halves do.
         place = (low + high + 1) // 2
         if asked < _TOLD:
-            told = int(np.searchsorted(fixed + totals * ratio, limit, side="right")) - 1
-            place = min(max(told, low + 1), high)
+            slope = ratio
+            if isfinite(over[0]) and over[0] > under[0]:
+                slope = (over[1] - under[1]) / (over[0] - under[0])
+            told = under[0] + (aim - under[1]) / max(slope, _NEVER_BELOW)
+            place = min(max(int(totals.searchsorted(told, "right")) - 1, low + 1), high)
         size = measure(place)
-        asked += 1
-        ratio = max(size - fixed, 1.0) / max(float(totals[place]), _NEVER_BELOW)
+        asked, told_of = asked + 1, float(totals[place])
+        ratio = max(size - fixed, 1.0) / max(told_of, _NEVER_BELOW)
         if size > limit:
-            high = place - 1
+            high, over = place - 1, (told_of, size)
         elif size >= limit / _CONTENT:
             return place, ratio
         else:
-            low = place
+            low, under = place, (told_of, size)
     return low, ratio
 
 

@@ -30,7 +30,7 @@ Base = tuple[float, float]
 """Scale of the side length, and step of the wavelet or 0."""
 # Heads that a cell costs: its block's and its entry in the file's, less what neighbours share.
 _HEAD_SHARE = 1.5
-_SAMPLES = 20_000  # that the contrast is taken from, about
+_SAMPLES = 6_000  # that the contrast is taken from, about
 
 
 class RegionCoder:
@@ -60,6 +60,7 @@ class RegionCoder:
         self.contrast = float(high - low)
         self._known: dict[tuple[tuple[int, ...], str, float, str], CodedRegion] = {}
         self._statistic: Statistic | None = None
+        self._least_px = 0
         self._head_size = 0
         self._overviews: dict[Base | None, bytes] = {}
 
@@ -98,10 +99,12 @@ class RegionCoder:
         Args:
             windows: x, y, w, h in scene pixels, inside the header's. options: as ``rate.profile``.
         """
-        if self._statistic is None:
-            self._statistic = statistic(self._window, unit=self._unit())
         x0, y0, _, _ = self._header.window
-        places = [(x - x0, y - y0, w, h) for x, y, w, h in windows]
+        places = np.asarray(windows) - (x0, y0, 0, 0)
+        least_px = int(places[:, 2:].min())
+        if self._statistic is None or least_px < self._least_px:
+            self._statistic = statistic(self._window, unit=self._unit(), least_px=least_px)
+            self._least_px = least_px
         found = profile(self._statistic, places, options)
         head = _HEAD_SHARE * head_bytes(self._window.shape[0] * self._window.shape[3])
         return Profile(found.bytes + head, found.shown, found.fine)

@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 LEVELS = 4
 TILE = 2**LEVELS
 SCALES = (1.0, 0.5, 0.25, 0.125)
-MOST_SAMPLES = 150_000
+MOST_SAMPLES = 70_000
 """Of a window that are looked at, about."""
 _FINE_LEVELS = 3
 _BUCKETS = 48  # half octaves, from a quarter of the unit on
@@ -46,7 +46,7 @@ BYTES_LOSSY, BYTES_EXACT = (0.245, 0.0), (0.197, 0.132)
 _HEAD_BYTES, _HEAD_BYTES_PER_BAND = 60, 45
 _TINY = 1e-9
 # Equal weights and two differences: near to what the coder's colour transform does.
-_TURN = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+_TURN = np.divide([[1, 1, 1], [1, 0, -1], [1, -2, 1]], np.sqrt([[3], [2], [6]]), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Statistic:
     """Magnitudes of a window's detail by place and level.
 
     Attributes:
-        counts: (LEVELS + 1, R * C, _BUCKETS) coefficients of each tile looked at; the last level
+        counts: (R * C, LEVELS + 1, _BUCKETS) coefficients of each tile looked at; the last level
             holds the coarsest means.
         means: (R * C, P) the coarsest means. rows, cols: (R + 1,), (C + 1,) edges in pixels of
             what each tile stands for. planes: P. unit: spacing of the samples.
@@ -94,18 +94,22 @@ def statistic(block: Array, *, unit: float = 1.0, least_px: int = 32) -> Statist
     """
     frames, height, width, bands = block.shape
     farthest = max(1, least_px // TILE)
-    down = min(farthest, max(1, int(np.sqrt(block.size / MOST_SAMPLES))))
+    down = min(farthest, max(1, round(np.sqrt(block.size / MOST_SAMPLES))))
     across = min(farthest, max(1, round(block.size / MOST_SAMPLES / down)))
     y, x = _taken(height, down), _taken(width, across)
-    part = block.take(y, 1).take(x, 2)
-    planes = np.ascontiguousarray(np.moveaxis(part, 3, 1), np.float32).reshape(
-        frames * bands, len(y), len(x))
-    if len(planes) == 3:
-        planes = (_TURN.astype(np.float32) @ planes.reshape(3, -1)).reshape(planes.shape)
-    counts, means = _counts(planes, unit)
+    counts, means = _counts(_planes(block, y, x), unit)
     rows, cols = (np.append(np.arange(0, side, TILE * step), side).astype(float)
                   for side, step in ((height, down), (width, across)))
-    return Statistic(counts, means, rows, cols, len(planes), unit)
+    return Statistic(counts, means, rows, cols, frames * bands, unit)
+
+
+def _planes(block: Array, y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(F * C, y, x) of these rows and columns; three are made uncorrelated."""
+    part = block.take(y, 1).take(x, 2)
+    planes = np.ascontiguousarray(np.moveaxis(part, 3, 1), np.float32).reshape(-1, len(y), len(x))
+    if len(planes) != len(_TURN):
+        return planes
+    return (_TURN @ planes.reshape(len(_TURN), -1)).reshape(planes.shape)
 
 
 def _taken(side: int, every: int) -> NDArray[np.int64]:
@@ -120,7 +124,7 @@ def _counts(
     """Counts and coarsest means, as `Statistic` has them, of planes (P, 16 R, 16 C)."""
     count, height, width = planes.shape
     rows, cols = height // TILE, width // TILE
-    counts = np.empty((LEVELS + 1, rows * cols, _BUCKETS), np.float32)
+    counts = np.empty((rows * cols, LEVELS + 1, _BUCKETS), np.float32)
     low = planes
     for level in range(LEVELS):
         # Sums and differences alone: the halves of the orthonormal transform are in `_octave`.
@@ -128,10 +132,13 @@ def _counts(
         sums, differences = left + right, left - right
         top, bottom = sums[:, 0::2], sums[:, 1::2]
         first, second = differences[:, 0::2], differences[:, 1::2]
-        fine = np.stack([first + second, top - bottom, first - second])
+        fine = np.empty((3, *top.shape), np.float32)
+        np.add(first, second, out=fine[0])
+        np.subtract(top, bottom, out=fine[1])
+        np.subtract(first, second, out=fine[2])
         low = top + bottom
-        counts[level] = _histogram(fine, rows, cols, _octave(unit, level + 1))
-    counts[LEVELS] = _histogram(low[None], rows, cols, _octave(unit, LEVELS))
+        counts[:, level] = _histogram(fine, rows, cols, _octave(unit, level + 1))
+    counts[:, LEVELS] = _histogram(low[None], rows, cols, _octave(unit, LEVELS))
     return counts, low.reshape(count, -1).T / np.float32(2**LEVELS)
 
 
@@ -144,12 +151,13 @@ def _histogram(
     values: NDArray[np.float32], rows: int, cols: int, octave: int
 ) -> NDArray[np.float32]:
     """(rows * cols, _BUCKETS) how many magnitudes of (..., H, W) lie in each half octave."""
-    # Sign, exponent and the first binary digit of a float32 say the bucket.
-    exponents = np.arange(1024) % 512 - 2 * (octave + 127)
-    table = np.clip(exponents + 1, 0, _BUCKETS - 1).astype(np.int32)
+    # Exponent and first binary digit of a float32 say the bucket.
+    bins = ((values.view(np.uint32) << 1) >> 23).view(np.int32)
+    bins -= 2 * (octave + 127) - 1
+    np.clip(bins, 0, _BUCKETS - 1, out=bins)
     *_, height, width = values.shape
     tile = (np.arange(height) * rows // height)[:, None] * cols + np.arange(width) * cols // width
-    bins = table[values.view(np.uint32) >> 22] + (tile * _BUCKETS).astype(np.int32)
+    bins += (tile * _BUCKETS).astype(np.int32)
     found = np.bincount(bins.ravel(), minlength=rows * cols * _BUCKETS)
     return found.reshape(rows * cols, _BUCKETS).astype(np.float32)
 
@@ -173,18 +181,19 @@ class Units:
 
 
 def units(
-    known: Statistic, windows: Sequence[Sequence[int]], options: Sequence[tuple[float, float]]
+    known: Statistic, windows: Sequence[Sequence[int]] | Array,
+    options: Sequence[tuple[float, float]],
 ) -> Units:
     """As `profile`, before it is made bytes and shares."""
     count = len(options)
-    # Of each tile: logs and errors of K options, and the squares.
-    tables = [_table(known, level, options) for level in range(LEVELS + 1)]
-    found = [counts @ table for counts, table in zip(known.counts, tables, strict=True)]
     places = np.asarray(windows, float)
-    cover = _cover(known, places)
+    # Of each tile first, as any cell is made of them; 32 bits hold counts and magnitudes alike.
+    found = known.counts.reshape(len(known.counts), -1) @ _table(known, options)
+    high, wide = _cover(known, places)
+    cover = (high[:, :, None] * wide[:, None]).reshape(len(places), -1)
     # The coarsest means show what varies between tiles, not their level.
-    sums = cover @ np.hstack([sum(found)[:, :-1], sum(found[:LEVELS])[:, -1:],
-                              sum(found[:_FINE_LEVELS])[:, count:], known.means, known.means**2])
+    means = known.means.astype(np.float64)
+    sums = np.hstack([cover.astype(np.float32) @ found, cover @ np.hstack([means, means**2])])
     logs, lost, whole, lost_fine, fine, means, squares = np.split(sums, np.cumsum(
         [count, count, 1, count, 1, known.planes]), axis=1)
     area = np.maximum(cover.sum(axis=1, keepdims=True), _TINY)
@@ -195,7 +204,8 @@ def units(
 
 
 def profile(
-    known: Statistic, windows: Sequence[Sequence[int]], options: Sequence[tuple[float, float]]
+    known: Statistic, windows: Sequence[Sequence[int]] | Array,
+    options: Sequence[tuple[float, float]],
 ) -> Profile:
     """Estimate cells at each option.
 
@@ -222,30 +232,31 @@ def _magnitudes(known: Statistic) -> Floats:
     return np.append(0.0, 2.0**octaves * np.array(_PLACES)[half % 2])
 
 
-def _table(known: Statistic, level: int, options: Sequence[tuple[float, float]]) -> Floats:
-    """(_BUCKETS, 2 K + 1) of one coefficient of a level: log and squared error at each option, and
-    its square."""
+def _table(known: Statistic, options: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
+    """((LEVELS + 1) * _BUCKETS, 3 K + 2) of one coefficient: bits and squared error at each of K
+    options, its square unless it is a coarsest mean; of fine detail alone error and square."""
     size = _magnitudes(known)
-    logs, errors = np.zeros((2, len(options), _BUCKETS))
-    for k, (scale, step) in enumerate(options):
-        first = SCALES.index(scale)
-        if level < first:
-            errors[k] = size**2
-            continue
-        # Averages of 2 x 2 are half of what the orthonormal transform gives, level by level.
-        gain = 2.0**first
-        if step:
-            width = gain * step
-            logs[k] = np.log2(1 + (size / width) ** 2) / 2
-            errors[k] = np.where(size < width, size**2, width**2 / 12)
-        else:
-            logs[k] = np.log2(1 + size / (gain * known.unit))
-    return np.hstack([logs.T, errors.T, size[:, None] ** 2])
+    first = np.array([SCALES.index(scale) for scale, _ in options])[:, None]
+    # Averages of 2 x 2 are half of what the orthonormal transform gives, level by level.
+    step = np.array([step for _, step in options])[:, None] * 2.0**first
+    is_exact = step == 0
+    spacing = np.where(is_exact, 1.0, step)
+    bits = np.where(is_exact, np.log2(1 + size / (2.0**first * known.unit)),
+                    np.log2(1 + (size / spacing) ** 2) / 2)
+    error = np.where(is_exact, 0.0, np.where(size < spacing, size**2, spacing**2 / 12))
+    level = np.arange(LEVELS + 1)[:, None, None]
+    is_there = level >= first  # finer levels go with the size
+    errors = np.where(is_there, error, size**2)
+    squares = np.broadcast_to(size**2, (LEVELS + 1, 1, _BUCKETS))
+    parts = [np.where(is_there, bits, 0.0), errors, squares * (level < LEVELS),
+             errors * (level < _FINE_LEVELS), squares * (level < _FINE_LEVELS)]
+    table = np.concatenate(parts, axis=1).transpose(0, 2, 1)
+    return table.reshape(-1, table.shape[2]).astype(np.float32)
 
 
-def _cover(known: Statistic, places: Floats) -> Floats:
-    """(N, R * C) how often each tile's counts go into a place: by how much of what the tile stands
-    for lies in it."""
+def _cover(known: Statistic, places: Floats) -> tuple[Floats, Floats]:
+    """(N, R) and (N, C), whose product says how often each tile's counts go into a place: by how
+    much of what the tile stands for lies in it."""
     x, y, w, h = places.T
     parts = []
     for edges, start, side in ((known.rows, y, h), (known.cols, x, w)):
@@ -254,7 +265,7 @@ def _cover(known: Statistic, places: Floats) -> Floats:
         # A tile at the edge has fewer pixels of its own.
         own = np.minimum(TILE, np.diff(edges))
         parts.append(np.maximum(high - low, 0) / own)
-    return np.asarray((parts[0][:, :, None] * parts[1][:, None]).reshape(len(places), -1))
+    return parts[0], parts[1]
 
 
 def _left(lost: Floats, whole: Floats) -> Floats:
