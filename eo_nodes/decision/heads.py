@@ -86,8 +86,8 @@ class _Link:
 class _Stage:
     mean: Double
     limit: float
-    projections: tuple[tuple[str, Double, Double], ...]  # name, matrix, its squared norms
-    members: tuple[tuple[Double, Double, Double, Double], ...]
+    projections: tuple[tuple[str, Double, Double], ...]  # name, matrix, one over its squared norms
+    network: tuple[Double, Double, Double, Double]  # all members side by side, their mean
     links: tuple[_Link, _Link, _Link]
     far: tuple[float, float]
 
@@ -124,10 +124,8 @@ class Heads:
             raise ModelError(f"features of shape {x.shape}, expected ({self.length},), finite")
         own = self._stages[stage]
         z, distance = self._project(own, x)
-        raw = np.zeros(len(TARGETS))
-        for first, bias, second, bias2 in own.members:
-            raw += np.maximum(z @ first + bias, 0.0) @ second + bias2
-        raw /= len(own.members)
+        first, bias, second, bias2 = own.network
+        raw = np.maximum(z @ first + bias, 0.0) @ second + bias2
         correct, alike, gain = (
             link.value(float(r), is_gain=name == "gain")
             for link, r, name in zip(own.links, raw, TARGETS, strict=True))
@@ -141,15 +139,16 @@ class Heads:
             block = centred[begin : begin + size]
             begin += size
             whitened = block @ matrix
-            over = max(float(block @ block - (whitened**2 / norms).sum()), 0.0)
+            squares = whitened * whitened
+            over = max(float(block @ block - squares @ norms), 0.0)
             if name == _PROMPT and over > own.limit:
                 whitened = np.zeros_like(whitened)
             parts.append(whitened)
             if name in _FAR_BLOCKS and matrix.shape[1]:
-                inside += float((whitened**2).mean())
+                inside += float(squares.sum()) / len(squares)
                 outside += over
         distance = max(inside / own.far[0], outside / own.far[1])
-        return np.clip(np.concatenate(parts), -_CLIP, _CLIP), distance
+        return np.concatenate(parts).clip(-_CLIP, _CLIP), distance
 
     def wanted(self, scores: Scores, target: str) -> tuple[float, float]:
         """(score, gain) for routing by one target, see the function `wanted`."""
@@ -213,7 +212,7 @@ def _stage(
         matrix = numbers[f"{at}project.{name}"]
         if matrix.ndim != 2 or matrix.shape[0] != size:
             raise ValueError(f"{at}{name} is {matrix.shape}, its block has {size}")
-        projections.append((name, matrix, np.maximum((matrix**2).sum(0), 1e-6)))
+        projections.append((name, matrix, 1 / np.maximum((matrix**2).sum(0), 1e-6)))
     width = sum(m.shape[1] for _, m, _ in projections)
     networks = []
     for k in range(members):
@@ -231,7 +230,10 @@ def _stage(
     if not all(np.isfinite(v).all() for k, v in numbers.items() if k.startswith(at)):
         raise ValueError(f"{at} holds a number that is not finite")
     limit = float(numbers[f"{at}limit"].item())
-    return _Stage(mean, limit, tuple(projections), tuple(networks), (correct, alike, gain), far)
+    network = (np.hstack([n[0] for n in networks]), np.concatenate([n[1] for n in networks]),
+               np.vstack([n[2] for n in networks]) / members,
+               np.mean([n[3] for n in networks], axis=0))
+    return _Stage(mean, limit, tuple(projections), network, (correct, alike, gain), far)
 
 
 def _link(facts: Mapping[str, Any], numbers: Mapping[str, Double], at: str) -> _Link:
