@@ -6,8 +6,8 @@ that left the sample's group out.
 
 import numpy as np
 
-from eo_nodes.decision.chances import auroc, ece
 from eo_nodes.lvlm.calibration import FEATURES
+from eo_nodes.lvlm.chances import auroc, ece
 
 TEMPERATURES = np.geomspace(0.5, 4.0, 22)
 WANTED, HOPELESS = 0.85, 0.5

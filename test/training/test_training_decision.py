@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from eo_nodes.contracts.errors import ConfigError
-from eo_nodes.decision.chances import auroc, brier, ece
 from eo_nodes.decision.heads import Heads, read_heads
+from eo_nodes.lvlm.chances import auroc, brier, ece
 from eo_nodes.lvlm.manifest import MANIFEST, V2, read_manifest, seal
 from eo_nodes.lvlm.tap_features import FACTS, PROMPT_SIZE, sizes_of
 from training.decision import calibrating, figures, network, report

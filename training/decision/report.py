@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eo_nodes.decision.chances import auroc, brier, ece
+from eo_nodes.lvlm.chances import auroc, brier, ece
 from training.decision import figures
 from training.decision.head import StageHead, restored
 from training.decision.network import TARGETS

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from eo_nodes.contracts.errors import ConfigError
-from eo_nodes.decision.chances import auroc, brier, ece
+from eo_nodes.lvlm.chances import auroc, brier, ece
 from eo_nodes.lvlm.lengths import TAP2_TOKENS
 from eo_nodes.lvlm.manifest import read_manifest, seal
 from training.decision import figures

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eo_nodes.decision.chances import auroc
+from eo_nodes.lvlm.chances import auroc
 from eo_nodes.lvlm.journal import Journal
 from training.evaluation.metrics import ACCURACY, right
 from training.evaluation.rows import Row, interval, marked

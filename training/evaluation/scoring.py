@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from eo_nodes.decision.chances import ece
+from eo_nodes.lvlm.chances import ece
 from training.evaluation.asks import Ask
 from training.evaluation.cells import Cell, Score
 from training.evaluation.intervals import cluster_sums, paired_mean_difference

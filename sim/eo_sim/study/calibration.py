@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eo_nodes.decision.chances import auroc, brier, ece
 from eo_nodes.decision.heads import RIGHT_FROM
+from eo_nodes.lvlm.chances import auroc, brier, ece
 
 from .trace import TAPS, TARGETS, Trace
 

@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 from study_trace import made_trace
 
 from eo_nodes.decision.casework import means_as_plain
-from eo_nodes.decision.chances import brier, ece
 from eo_nodes.decision.heads import RIGHT_FROM
 from eo_nodes.decision.levels import ANY
 from eo_nodes.decision.routing import RoutingConfig
 from eo_nodes.decision.setting import routing_as_plain
 from eo_nodes.downlink.order import place
+from eo_nodes.lvlm.chances import brier, ece
 from eo_nodes.lvlm.lengths import COMPACT_TOKENS, REGULAR_TOKENS, TAP2_TOKENS
 from eo_sim.study.calibration import scores_table
 from eo_sim.study.config import load_config

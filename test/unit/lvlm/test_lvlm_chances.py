@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eo_nodes.decision.chances import auroc, brier, ece
+from eo_nodes.lvlm.chances import auroc, brier, ece
 
 RIGHT = np.array([0.0, 1.0, 0.0, 1.0])
 
