@@ -16,8 +16,8 @@ smallest thing in the cell that the prompt may mean and ``needed`` what a model 
 so downsampling costs most where small objects are and little where things are large.
 
 Of each cell only the upper convex hull of (bytes, gain) counts. Its edges, of all cells, sorted by
-slope, form one ladder: every prefix is a choice, and more of it only adds. All hulls, above several
-overviews, are walked at once, an edge a step. ``within`` finds how far the budget reaches: it asks
+slope, form one ladder: every prefix is a choice, and more of it only adds. One hull a cell serves
+all overviews, and all are found at once. ``within`` finds how far the budget reaches: it asks
 what a choice takes as really coded where the estimates say that the budget ends, corrects them by
 the answer, and is content with all but a fiftieth of the budget, so that little is coded in vain.
 

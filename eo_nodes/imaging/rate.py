@@ -3,8 +3,8 @@
 Theory of operation: one Haar transform of a window (four levels, bands of a colour picture made
 uncorrelated first) is kept as one statistic: for every tile of 16 pixels and every level, how many
 coefficients there are of each magnitude, in half octaves. Whatever is asked about any cell, scale
-and step is then a product of small matrices, so hundreds of cells with twenty options each take
-milliseconds. Downsampling to 1/2 or 1/4 drops the finest levels; a quantisation step zeroes
+and step is then a product of two small matrices, so hundreds of cells with twenty options each take
+a millisecond. Downsampling to 1/2 or 1/4 drops the finest levels; a quantisation step zeroes
 coefficients below it and leaves step^2 / 12 in the others. Bytes are a multiple of the bits that
 say magnitudes, ``sum(log2(1 + (c / step)^2)) / 2`` with a step, as what lies below it costs little,
 and ``sum(log2(1 + |c| / unit))`` without loss. A cell has of each tile what it covers of it. Of a
