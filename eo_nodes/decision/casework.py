@@ -26,7 +26,15 @@ from eo_nodes.decision.levels import (
     from_plain,
 )
 from eo_nodes.decision.reach import Reach
-from eo_nodes.decision.routing import Case, RoutingConfig, byte_price, load_of
+from eo_nodes.decision.routing import (
+    Case,
+    Route,
+    RoutingConfig,
+    byte_price,
+    load_of,
+    route,
+    wants_late,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,12 +176,32 @@ def state_case(stage: int, said: Said, asked: Asked, ahead: Ahead, moment: Momen
         stage: 1 to 3.
     """
     late = None
-    if (
-        asked.deadline_ns and not asked.is_onboard
-        and moment.reach is not None and moment.config.serves_late
-    ):
+    if _may_be_late(asked, moment):
         late = _case(stage, said, asked, ahead, moment, None, is_late=True)
     return _case(stage, said, asked, ahead, moment, late, is_late=False)
+
+
+def weigh(
+    stage: int, said: Said, asked: Asked, ahead: Ahead, moment: Moment
+) -> tuple[Case, Route]:
+    """State the case and decide it: as `state_case` and ``route``, for less.
+
+    Returns:
+        The case that was weighed, which is the late one where the route says so; the route.
+    """
+    case = _case(stage, said, asked, ahead, moment, None, is_late=False)
+    found = route(case, moment.reach, moment.config)
+    if not wants_late(case, found, moment.config) or not _may_be_late(asked, moment):
+        return case, found
+    late = _case(stage, said, asked, ahead, moment, None, is_late=True)
+    return late, replace(route(late, moment.reach, moment.config), is_late=True)
+
+
+def _may_be_late(asked: Asked, moment: Moment) -> bool:
+    return bool(
+        asked.deadline_ns and not asked.is_onboard
+        and moment.reach is not None and moment.config.serves_late
+    )
 
 
 def _case(
@@ -182,7 +210,7 @@ def _case(
 ) -> Case:
     """The case at the level that is worth most behind what goes before it."""
     config, estimates = moment.config, moment.estimates
-    competing = ahead.every if is_late else ahead.in_time
+    competing = int(ahead.every if is_late else ahead.in_time)
     load = load_of(moment.now_ns, competing, moment.reach, config)
     level, size = best_level(
         said.gain * (1.0 + config.priority_step * asked.priority), asked.raw_bytes,
@@ -194,13 +222,13 @@ def _case(
         deadline_ns=0 if is_late else asked.deadline_ns, regions_bytes=int(size),
         answer_bytes=estimates.answer_bytes,
         ahead_bytes=int(ahead.every if is_late else ahead.regions),
-        answer_ahead_bytes=int(ahead.answers), queued_bytes=int(competing),
+        answer_ahead_bytes=int(ahead.answers), queued_bytes=competing,
         left_s=estimates.left_s[stage - 1], reduce_s=code_s, ground_s=estimates.ground_s,
         left_j=estimates.left_j[stage - 1],
         regions_j=code_s * estimates.coding_w + size * 1e-6 * estimates.mb_j,
         priority=asked.priority, is_onboard=asked.is_onboard, is_familiar=said.is_familiar,
         is_safe_mode=moment.is_safe_mode, budget_bytes=moment.budget_bytes,
-        level=level.level.name, late=late,
+        level=level.level.name, late=late, load=load,
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ STATED: ByModality = {ANY: (LevelFacts(_BY_NAME["regions_1_5"], 1.0, 0.2, 0.3),)
 def facts_for(table: ByModality, modality: str, kinds: Sequence[str]) -> tuple[LevelFacts, ...]:
     """Facts of a modality, or of any, about levels of these kinds; all where none is of them."""
     found = table.get(modality) or table[ANY]
-    return tuple(f for f in found if f.level.kind in kinds) or found
+    return tuple([f for f in found if f.level.kind in kinds]) or found
 
 
 def best_level(

@@ -31,11 +31,12 @@ from eo_nodes.decision.casework import (
     Said,
     estimates_of,
     state_case,
+    weigh,
 )
 from eo_nodes.decision.gate import FINAL_STAGE, GateConfig
 from eo_nodes.decision.heads import TARGETS, Heads
 from eo_nodes.decision.reach import Reach, reach_of_contacts
-from eo_nodes.decision.routing import ANSWER, Case, RoutingConfig, explain, fixed, route
+from eo_nodes.decision.routing import ANSWER, Case, RoutingConfig, explain, fixed
 
 POLICIES = ("contact", "fixed")
 _BEFORE_REGIONS = ("event", "answer", "overview")
@@ -115,25 +116,30 @@ class Router:
         Raises:
             ModelError: a feature of the tap is not finite.
         """
-        case = self.case(tap, request, outlook, now_ns)
-        is_weighed, routing = self.weighs(tap), self._routing(tap)
-        reach = self._reach_of(outlook.plan)
-        found = route(case, reach, routing)
+        stated = self._stated(tap, request, outlook, now_ns)
+        case, found = weigh(*stated)
+        is_weighed, moment = self.weighs(tap), stated[-1]
+        reach, routing = moment.reach, moment.config
         stage = case.stage - 1
         accept, score = min(routing.accept[stage], 1.0), case.score if case.is_familiar else 0.0
         if found.decision == ANSWER and found.rule == 5:
             # Asking is not worth it: what there is stands, and is no best effort.
             accept = min(accept, score)
-        weighed = case.late if found.is_late and case.late is not None else case
         return Verdict(
             request_id=tap.request_id, stamp_ns=now_ns, attempt=tap.attempt, stage=case.stage,
             decision=found.decision, score=score, accept=accept, reject=routing.reject[stage],
-            level=weighed.level if is_weighed else "", gain=weighed.gain, is_late=found.is_late,
+            level=case.level if is_weighed else "", gain=case.gain, is_late=found.is_late,
             reason=explain(case, found, reach, routing)[:_LONGEST_REASON],
         )  # fmt: skip
 
     def case(self, tap: Tap, request: Request | None, outlook: Outlook, now_ns: int) -> Case:
         """State the case of a tap; arguments as `decide`."""
+        return state_case(*self._stated(tap, request, outlook, now_ns))
+
+    def _stated(
+        self, tap: Tap, request: Request | None, outlook: Outlook, now_ns: int
+    ) -> tuple[int, Said, Asked, Ahead, Moment]:
+        """What ``casework`` takes."""
         request = request or Request()
         stage = min(max(tap.stage, 1), FINAL_STAGE)
         moment = Moment(
@@ -141,10 +147,8 @@ class Router:
             reach=self._reach_of(outlook.plan), is_safe_mode=outlook.mode == "safe",
             budget_bytes=outlook.budget.budget_bytes if outlook.budget is not None else -1,
         )  # fmt: skip
-        return state_case(
-            stage, self._said(tap, stage), _asked(request),
-            ahead_of(outlook.queue, request.priority), moment,
-        )  # fmt: skip
+        return (stage, self._said(tap, stage), _asked(request),
+                ahead_of(outlook.queue, request.priority), moment)
 
     def _routing(self, tap: Tap) -> RoutingConfig:
         return self.config.routing if self.weighs(tap) else fixed(self.config.gate)

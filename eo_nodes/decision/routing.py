@@ -144,6 +144,7 @@ class Case:
         level: name of the level that gain and bytes are of.
         late: the same request without its deadline, behind all that can be in time, at the level
             that is best there; None where there is no such thing to ask.
+        load: as of `load_of` with these ``queued_bytes``; below 0 where not worked out yet.
     """
 
     stage: int
@@ -168,6 +169,7 @@ class Case:
     budget_bytes: int = -1
     level: str = ""
     late: Case | None = None
+    load: float = -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,17 +210,18 @@ def route(case: Case, reach: Reach | None, config: RoutingConfig) -> Route:
     if reach is not None:
         answer_ns, regions_ns = _times(case, reach)
     barrier = _barrier(case, reach, config, regions_ns)
-    load = load_of(case.now_ns, case.queued_bytes, reach, config)
+    load = case.load
+    if load < 0:
+        load = load_of(case.now_ns, case.queued_bytes, reach, config)
     familiar = case.is_familiar
     if familiar and case.score >= config.accept[stage]:
         return Route(ANSWER, ALONE, 1, 0.0, answer_ns, regions_ns, load, barrier)
     if barrier:
-        if case.late is not None and config.serves_late and barrier in (NO_CONTACT, TOO_LATE) and (
-            is_final or answer_ns > case.deadline_ns
-        ):
-            return replace(route(case.late, reach, config), is_late=True)
         decision = ANSWER if is_final else CONTINUE
-        return Route(decision, ALONE, 2, 0.0, answer_ns, regions_ns, load, barrier)
+        found = Route(decision, ALONE, 2, 0.0, answer_ns, regions_ns, load, barrier)
+        if case.late is not None and wants_late(case, found, config):
+            return replace(route(case.late, reach, config), is_late=True)
+        return found
     if case.score < config.reject[stage] if familiar else is_final:
         delivery = BOTH if is_final else REGIONS
         return Route(OFFLOAD, delivery, 3, 0.0, answer_ns, regions_ns, load, "")
@@ -234,6 +237,18 @@ def route(case: Case, reach: Reach | None, config: RoutingConfig) -> Route:
             return Route(decision, delivery, 4, advantage, answer_ns, regions_ns, load, "")
     decision = ANSWER if is_final else CONTINUE
     return Route(decision, ALONE, 5, advantage, answer_ns, regions_ns, load, "")
+
+
+def wants_late(case: Case, found: Route, config: RoutingConfig) -> bool:
+    """Whether the late case decides, where there is one.
+
+    Args:
+        found: route of the case in time.
+    """
+    return (
+        found.rule == 2 and config.serves_late and found.barrier in (NO_CONTACT, TOO_LATE)
+        and (case.stage >= FINAL_STAGE or found.answer_ns > case.deadline_ns)
+    )
 
 
 def _times(case: Case, reach: Reach) -> tuple[int, int]:
@@ -317,10 +332,9 @@ def _weigh(
 
 def explain(case: Case, route_: Route, reach: Reach | None, config: RoutingConfig) -> str:
     """One line for people: scores, gain, bytes, when, and the rule that decided."""
+    late = "too late for the deadline, " if route_.is_late else ""
     if route_.is_late and case.late is not None:
-        case, late = case.late, "too late for the deadline, "
-    else:
-        late = ""
+        case = case.late
     stage = min(max(case.stage, 1), FINAL_STAGE) - 1
     if not case.is_familiar:
         sure = "the input is unlike what the scores know"

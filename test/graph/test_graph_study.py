@@ -263,11 +263,10 @@ def decide_all(flight, asked, study, begin_ns):
             case, route, choice = study.route(row, stage, verdict, request)
             where = (question.key, stage, verdict.reason)
             assert verdict.decision == SAME[choice.action], where
-            weighed = case.late if route.is_late else case
             same_reason(verdict.reason, explain(
                 case, route, study.ours.reach_of(study.link), study.ours.config))
-            assert (verdict.level, verdict.is_late) == (weighed.level, route.is_late), where
-            assert verdict.gain == pytest.approx(weighed.gain, abs=1e-5), where
+            assert (verdict.level, verdict.is_late) == (case.level, route.is_late), where
+            assert verdict.gain == pytest.approx(case.gain, abs=1e-5), where
             if verdict.decision != Verdict.CONTINUE:
                 break
         sent += study.send(request.id, choice, row, verdict)

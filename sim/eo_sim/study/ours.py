@@ -1,6 +1,6 @@
 """Our policy and its ablations: the routing core that flies, fed from the replay.
 
-What states the case and what decides are ``eo_nodes.decision.casework.state_case`` and
+What states the case and what decides are ``eo_nodes.decision.casework.weigh`` and
 ``routing.route``, with ``reach`` as the clock of contacts: the functions that the confidence node
 calls, with the heads' scores as they are. This file only says what the replay knows of queue and
 request. What is sent are the true bytes; what is decided on are those expected from val.
@@ -14,11 +14,11 @@ from math import inf
 from typing import Any
 
 from eo_nodes.decision import routing
-from eo_nodes.decision.casework import Ahead, Asked, Moment, Said, estimates_of, state_case
+from eo_nodes.decision.casework import Ahead, Asked, Moment, Said, estimates_of, weigh
 from eo_nodes.decision.heads import Scores, wanted
 from eo_nodes.decision.levels import CHOSEN
 from eo_nodes.decision.reach import Reach, reach_of
-from eo_nodes.decision.routing import Case, Route, RoutingConfig, route
+from eo_nodes.decision.routing import Case, Route, RoutingConfig
 from eo_nodes.downlink.order import place
 
 from .config import S_NS
@@ -98,7 +98,7 @@ class Ours:
         return self.choice(view, *self.weigh(view, link))
 
     def weigh(self, view: View, link: Any) -> tuple[Case, Route]:
-        """State the case of one request at one stage, and decide it."""
+        """State the case of one request at one stage and decide it, see ``casework.weigh``."""
         reach, ahead = None, Ahead()
         if self._variant.knows_contacts:
             reach, ahead = self.reach_of(link.link), self._ahead(link, view.priority)
@@ -106,8 +106,7 @@ class Ours:
             now_ns=int(view.now_s * S_NS), estimates=self._estimates, config=self.config,
             reach=reach,
         )  # fmt: skip
-        case = state_case(view.stage, self._said(view), _asked(view), ahead, moment)
-        return case, route(case, reach, self.config)
+        return weigh(view.stage, self._said(view), _asked(view), ahead, moment)
 
     def reach_of(self, link: Link) -> Reach:
         """The contacts of one of the replay's links, as routing knows them."""
@@ -117,12 +116,11 @@ class Ours:
         """What a route means in the replay."""
         if found.decision != routing.OFFLOAD:
             return answer() if found.decision == routing.ANSWER else proceed()
-        sent = case.late if found.is_late and case.late is not None else case
         return Choice(
-            BOTH if view.stage == END else OFFLOAD, self._numbers[sent.level],
+            BOTH if view.stage == END else OFFLOAD, self._numbers[case.level],
             place("regions", is_late=found.is_late, priority=view.priority),
             # As the node makes the product: what is late has no deadline to keep.
-            max(sent.gain, 0.0), 0.0 if found.is_late else view.deadline_s,
+            max(case.gain, 0.0), 0.0 if found.is_late else view.deadline_s,
         )  # fmt: skip
 
     def _ahead(self, link: LinkView, priority: int) -> Ahead:

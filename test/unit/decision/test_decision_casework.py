@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eo_nodes.decision.casework import Ahead, Asked, Estimates, Moment, Said, state_case
+from eo_nodes.decision.casework import Ahead, Asked, Estimates, Moment, Said, state_case, weigh
 from eo_nodes.decision.levels import ANY, LevelFacts, level_named
 from eo_nodes.decision.reach import reach_of
-from eo_nodes.decision.routing import RoutingConfig, byte_price, load_of
+from eo_nodes.decision.routing import RoutingConfig, byte_price, load_of, route
 
 S, H = 10**9, 3600 * 10**9
 # A MB a second for ten minutes, an hour from now; 600 MB in all.
@@ -81,3 +81,24 @@ def test_no_other_level_is_worth_more_in_time_or_late(
     if case.late is not None:
         assert case.late.ahead_bytes >= case.ahead_bytes
         assert case.late.regions_bytes <= case.regions_bytes or gain <= 0
+
+
+@given(
+    st.integers(1, 3), st.floats(0, 1), st.floats(-1, 1), st.booleans(), st.integers(0, 2 * H),
+    st.floats(0, 6e8), st.floats(0, 1e8), st.booleans(), st.booleans(), st.booleans(),
+)  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_weighing_is_routing_the_whole_statement(
+    stage, score, gain, is_familiar, deadline, queued, more, is_onboard, has_plan, serves_late
+):
+    config = replace(CONFIG, serves_late=serves_late)
+    moment = replace(MOMENT, config=config, reach=REACH if has_plan else None)
+    asked = replace(ASKED, deadline_ns=deadline, is_onboard=is_onboard)
+    given_ = (stage, Said(score, gain, is_familiar), asked,
+              Ahead(queued, 0.0, queued, queued + more), moment)  # fmt: skip
+    whole = state_case(*given_)
+    # Without what the statement knows of the load already.
+    bare = replace(whole, load=-1.0, late=whole.late and replace(whole.late, load=-1.0))
+    case, found = weigh(*given_)
+    assert found == route(whole, moment.reach, config) == route(bare, moment.reach, config)
+    assert case == (whole.late if found.is_late else replace(whole, late=None))
