@@ -93,7 +93,9 @@ class RegionCoder:
             self._head_size = len(write_container(self._header, b"", ()))
         return self._head_size
 
-    def estimate(self, windows: Sequence[Sequence[int]], options: Sequence[Base]) -> Profile:
+    def estimate(
+        self, windows: Sequence[Sequence[int]] | Array, options: Sequence[Base]
+    ) -> Profile:
         """Bytes, a head included, and detail shown of N cells at K times (scale, step).
 
         Args:
