@@ -1,22 +1,23 @@
 """The level that a verdict names is what the real node sends: pixels and bytes of the study's."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from eo_nodes.contracts.values import ByteBudget, Request, Scene, Tap, Verdict
+from eo_nodes.contracts.values import ByteBudget, Tap, Verdict
 from eo_nodes.decision.levels import LEVELS
 from eo_nodes.decision.sending import SendingConfig
 from eo_nodes.imaging.container import compose, read_container
 from eo_nodes.lvlm.infer import ImageInput
 from eo_nodes.store.frame_store import FrameStore
-from eo_sim.study.outcomes import levels_of
+from eo_sim.study.outcomes import levels_of, request_for
 
 DOMAIN = 146
 SIDE = 192
 BANDS = ("red", "green", "blue")
-IDS_BYTES = 60  # by which ids of another length change a compressed head
+IDS_BYTES = 20  # by which other digits change a compressed head
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +35,24 @@ def test_what_flies_is_what_was_weighed_however_long_the_queue(bench_of, pixels)
     node = bench.start(Preprocess)
     store = FrameStore(bench.folder / "test" / "frames", 1 << 22)
     frame = store.put("frame", pixels)
-    scene = Scene(
-        id="scene", sensor="rgb_camera", modality="optical", frame_key=frame.key, frames=1,
-        height=SIDE, width=SIDE, bands=3, dtype="uint8", sha256=frame.sha256, band_names=BANDS,
-        raw_bytes=pixels.nbytes,
-    )  # fmt: skip
+    # Ids as long as real ones, as the study has them.
+    asked = request_for(ImageInput(pixels, BANDS, "optical"), "ships?")
+    scene = replace(asked.scene, frame_key=frame.key, sha256=frame.sha256)
     full = ByteBudget(contact_id="c", capacity_bytes=10_000, queued_bytes=90_000)
     bench.say("byte_budget", full)
     bench.until(lambda: node._budget == full, "the budget on board")
     relevance = np.full((4, 4), 0.02)
     relevance[1, 2] = 0.9
     weighed = levels_of(ImageInput(pixels, BANDS, "optical"), relevance, "ships?", SendingConfig())
-    for level, (came, size, _) in zip(LEVELS, weighed, strict=True):
-        bench.say("request", Request(
-            id=level.name, task_id="task", scene_id=scene.id, scene=scene, prompt="ships?",
-            attempt=1, modality="optical", window=(0, 0, SIDE, SIDE), consumer="ground"))
-        bench.say("tap", Tap(request_id=level.name, attempt=1, stage=1, rows=4, columns=4,
+    for i, (level, (came, size, _)) in enumerate(zip(LEVELS, weighed, strict=True)):
+        request_id = f"{asked.id[:-1]}{i}"
+        bench.say("request", replace(asked, id=request_id, scene=scene, attempt=1))
+        bench.say("tap", Tap(request_id=request_id, attempt=1, stage=1, rows=4, columns=4,
                              relevance=tuple(relevance.ravel().tolist())))
         bench.say("verdict", Verdict(
-            request_id=level.name, attempt=1, stage=1, decision=Verdict.OFFLOAD,
-            level=level.name, gain=0.2))  # fmt: skip
-        product = bench.only("product", "request_id", level.name)
+            request_id=request_id, attempt=1, stage=1, decision=Verdict.OFFLOAD,
+            level=level.name, gain=0.2, stamp_ns=asked.stamp_ns + 1_333_329_767))  # fmt: skip
+        product = bench.only("product", "request_id", request_id)
         assert product.size_bytes == pytest.approx(size, abs=IDS_BYTES), level.name
         sent = compose(read_container(Path(product.path).read_bytes()))
         assert np.abs(sent.astype(int) - came).max() <= (64 if level.kind == "regions" else 0)
