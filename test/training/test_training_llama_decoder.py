@@ -100,7 +100,7 @@ def test_only_what_is_new_trains_and_is_stored(source, words):
     decoder = decoder_of(source, words)
     names = {n.split(".")[0] for n, _ in decoder.named_parameters()}
     assert names == {"projector", "marks", "place_in", "place_out", "adapters", "bias", "gain",
-                     "ask", "offer", "query", "query_bias"}
+                     "ask", "offer", "aim", "held", "query", "query_bias"}
     assert not any(n.startswith("frozen") for n in decoder.state_dict())
     before = {n: v.clone() for n, v in decoder.frozen.items()}
     optimizer = optimizer_of(decoder)
@@ -224,7 +224,7 @@ def write_vision(path):
 @pytest.fixture
 def trainer(data, source, words, tmp_path):
     write_vision(tmp_path / "vision.pt")
-    perception = Perception(tmp_path / "vision.pt", 96)
+    perception = Perception(tmp_path / "vision.pt", 96, 1.75)
     made = stream(data, "train", 0, 0, sets=["flood_s1", "hit_uav"], augment=False)
     examples = Examples(made, Memory(perception), words, data)
     decoder = new_decoder("regular", perception, words, source, layers=2).train()
@@ -240,7 +240,7 @@ def test_a_training_step_reaches_adapters_and_projector(trainer):
         assert all(v.isfinite() for v in losses.values())
         sum(losses.values()).backward()
         found |= losses
-    assert found.keys() == {"answer", "relevance", "mask"}
+    assert found.keys() == {"answer", "aim", "relevance", "mask"}
     # At the start the second half of an adapter is zero: only it gets a gradient.
     assert all(a.leave[n].grad.abs().max() > 0 for a in decoder.adapters for n in a.leave)
     for part in (decoder.projector.cell, decoder.query, decoder.ask, decoder.place_out):
@@ -280,6 +280,7 @@ def test_the_command_trains_resumes_and_stores_no_frozen_weight(
     (tmp_path / "words.json").write_text(json.dumps(cut_bpe(TEXTS, source.open(), 1)))
     write_vision(tmp_path / "vision" / "regular" / "vision.pt")
     monkeypatch.setattr(schedule, "Budget", Looks)
+    monkeypatch.setattr(schedule, "keep_pages", lambda: None)     # it would start pytest anew
     steps = []
     for minutes in ("4", "7"):
         monkeypatch.setattr(sys, "argv", [
