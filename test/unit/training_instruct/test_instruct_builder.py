@@ -1,5 +1,6 @@
 """The builder over labelled sets: determinism, balance, geometry, grammar, held share."""
 
+import random
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -9,7 +10,7 @@ from eo_nodes.lvlm import slis, spectrum, visual_prompts
 from training.instruct import records, spatial, views
 from training.instruct.builder import library, load_images, load_mask, stream
 from training.instruct.sources import apparent_reflectance, is_held_for_routing
-from training.instruct.tasks import temporal, vqa
+from training.instruct.tasks import caption, temporal, vqa
 from training.instruct.tasks.grounding import superlatives
 from training.instruct.views import Thing, View
 
@@ -136,6 +137,13 @@ def test_count_with_and_without_a_region_differ(made):
     for p in pairs.values():
         assert int(p["count_in"].answer) < int(p["count_whole"].answer)
         assert "<" in p["count_in"].prompt and "<" not in p["count_whole"].prompt
+
+
+def test_sentences_that_people_agree_on_are_shown_more_often():
+    counts = Counter({("Beach", "a beach."): 16, ("Beach", "some sand."): 1})
+    first = Counter(caption._order(["a beach.", "some sand."], "Beach", counts,
+                                   random.Random(n))[0] for n in range(2000))
+    assert 0.76 < first["a beach."] / 2000 < 0.84          # weights 4 and 1
 
 
 def test_superlatives_need_a_clear_first():
