@@ -2,7 +2,7 @@
 
     spaceverse evaluate --data DIR [--model compact --model regular]
         [--sets eurosat_rgb,world] [--tasks vqa,count] [--cells '*.count*'] [--split test|val]
-        [--limit N] [--blind-limit N] [--out build/eval]
+        [--limit N] [--limit compact.eurosat_*=300] [--blind-limit N] [--out build/eval]
 
 A run that was stopped goes on where it was. Choices are made on val; test is for the table.
 """
@@ -35,6 +35,14 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 Wanted = Callable[[str, str], bool]
 
 
+def limit(text: str) -> tuple[str, int]:
+    """(pattern of MODEL.CELL, empty for all; questions) of `[PATTERN=]N`."""
+    pattern, _, number = text.rpartition("=")
+    if not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text}: N or PATTERN=N, N 0 or more")
+    return pattern, int(number)
+
+
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     p = argparse.ArgumentParser(
@@ -48,9 +56,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--sets", default="*", help="patterns of sets, apart by commas; also: world")
     p.add_argument("--tasks", default="*", help=f"of {', '.join(TASKS)}; apart by commas")
     p.add_argument("--split", choices=("test", "val"), default="test")
-    p.add_argument("--limit", type=int, default=0, metavar="N",
-                   help="questions a cell, drawn with a seed; a quarter of it where answers are "
-                        "long; 0: all")
+    p.add_argument("--limit", type=limit, action="append", default=[], metavar="[PATTERN=]N",
+                   help="questions a cell, drawn with a seed; 0: all. Plain: of every cell, a "
+                        "quarter of it where answers are long. PATTERN: of these MODEL.CELL "
+                        "names; the last that fits is taken")
     p.add_argument("--blind-limit", type=int, default=0, metavar="N",
                    help="of these, so many also blind and on altered pictures; 0: all")
     p.add_argument("--out", type=Path, default=Path("build/eval"),
@@ -151,7 +160,9 @@ def main(
     """Run the command; the exit status. folder_of: where a named model lies."""
     a = arguments(argv)
     console = Console(width=None if sys.stdout.isatty() else 220)
-    plan = Plan(a.split, a.out, a.limit, a.blind_limit, not a.no_controls)
+    plain = [n for pattern, n in a.limit if not pattern]
+    plan = Plan(a.split, a.out, plain[-1] if plain else 0, a.blind_limit, not a.no_controls,
+                tuple(one for one in a.limit if one[0]))
     start, rows, lacking, runs = time.monotonic(), [], [], []
     parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
              TimeRemainingColumn())
@@ -180,9 +191,9 @@ def main(
     report.show_summary(found, console)
     held_out = summary.read_zero_shot(a.zero_shot)
     report.show_zero_shot(held_out, console)
-    more = {"split": a.split, "limit": a.limit, "blind_limit": a.blind_limit,
-            "seconds": round(time.monotonic() - start, 1), "runs": runs, "summary": found,
-            "zero_shot": held_out}
+    more = {"split": a.split, "limit": plan.limit, "limits": dict(plan.limits),
+            "blind_limit": a.blind_limit, "seconds": round(time.monotonic() - start, 1),
+            "runs": runs, "summary": found, "zero_shot": held_out}
     report.write(a.out / "scores.json", rows, lacking, more)
     console.print(f"{len(rows)} rows in {a.out / 'scores.json'}")
     return 0

@@ -88,8 +88,8 @@ class Pointing:
         set_name, kind = name.split(".")
         asked = [(s, group, boxes) for s in samples(self._library, set_name, self._plan.split)
                  for group in GROUPS[set_name] if (boxes := _boxes(s, group))]
-        if self._plan.limit:
-            asked = sorted(asked, key=lambda a: draw(f"{a[0].id}#{a[1]}"))[: self._plan.limit]
+        if limit := self._plan.limit_of(self._subject.name, name):
+            asked = sorted(asked, key=lambda a: draw(f"{a[0].id}#{a[1]}"))[:limit]
         found: list[tuple[Sample, str, Pointed]] = []
         with Journal(self._plan.folder(self._subject) / f"{name}.jsonl") as journal:
             known = {r["key"]: r for r in journal}

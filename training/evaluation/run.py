@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Plan:
 
     Attributes:
         limit: asks a cell, a quarter of them where answers may be long; 0 for all.
+        limits: (pattern of MODEL.CELL, asks); the last that fits is taken instead of ``limit``.
         blind_limit: asks a cell on grey or altered pictures, but for each of several sensors
             alone; 0 for as many as there are.
     """
@@ -47,10 +49,14 @@ class Plan:
     limit: int = 0
     blind_limit: int = 0
     with_controls: bool = True
+    limits: tuple[tuple[str, int], ...] = ()
 
-    def limit_of(self, cell: Cell) -> int:
-        """Asks of a cell, 0 for all."""
-        if cell.max_tokens < LONG_TOKENS or not self.limit:
+    def limit_of(self, model: str, name: str, max_tokens: int = 0) -> int:
+        """Asks of a cell, 0 for all. max_tokens: of an answer, 0 where none is decoded."""
+        for pattern, limit in reversed(self.limits):
+            if fnmatchcase(f"{model}.{name}", pattern):
+                return limit
+        if max_tokens < LONG_TOKENS or not self.limit:
             return self.limit
         return max(1, self.limit // LONG_SHARE)
 
@@ -135,14 +141,17 @@ class Runner:
     def score(self, job: Job) -> list[Row]:
         """Rows of a cell whose questions are answered."""
         return rows_of(job.cell, job.asks, job.said, self._subject, self._library,
-                       is_test=self._plan.split == "test", is_drawn=bool(self._plan.limit))
+                       is_test=self._plan.split == "test", is_drawn=bool(self._limit_of(job.cell)))
+
+    def _limit_of(self, cell: Cell) -> int:
+        return self._plan.limit_of(self._subject.name, cell.name, cell.max_tokens)
 
     def _path(self, cell: Cell, variant: str) -> Path:
         name = f"{cell.name}.{variant}" if variant else cell.name
         return self._plan.folder(self._subject) / f"{name}.jsonl"
 
     def _asks(self, cell: Cell) -> list[Ask]:
-        limit = self._plan.limit_of(cell)
+        limit = self._limit_of(cell)
         everything = cell.samples(self._library, self._plan.split, limit)
         if not limit:
             return [ask for sample in everything for ask in cell.ask(sample)]

@@ -51,6 +51,9 @@ class Spaces:
         """What the model cannot do that the cell needs, or an empty string."""
         return "" if NEEDS[name] in self._subject.abilities else NEEDS[name]
 
+    def _limit_of(self, name: str) -> int:
+        return self._plan.limit_of(self._subject.name, name)
+
     def rows(self, name: str) -> list[Row]:
         """Rows of one of ``NAMES``."""
         set_name, kind = name.split(".")
@@ -59,7 +62,7 @@ class Spaces:
             # Of a part of the set some questions lack candidates.
             ids = {s.id for s in chosen}
             chosen = [s for s in chosen if ids.issuperset(s.facts["candidates"])]
-        many = self._plan.limit
+        many = self._limit_of(name)
         if kind == "match":
             # Asking takes ten answers a picture.
             many = max(1, many // 10) if many else ASKED_MOST
@@ -105,7 +108,7 @@ class Spaces:
                 row = self._row(name, "classification", kind, hits[mask], part, chance)
                 parts.append(row)
             parts[0].target = float(ZERO_SHOT_FACTOR * chance)
-            parts[0].reached = None if self._plan.limit else is_reached(parts[0])
+            parts[0].reached = None if self._limit_of(name) else is_reached(parts[0])
             a, b = (max(p.value, 1e-9) for p in parts)
             both = self._row(name, "classification", "zero-shot, harmonic mean", hits, chosen, None)
             both.value, both.ci95 = 2 * a * b / (a + b), (float("nan"), float("nan"))
@@ -167,7 +170,7 @@ class Spaces:
             row.majority, row.probe = 6.8, 76.0
             if kind == "match_signature":
                 row.target = MATCH_TARGETS[self._subject.size]
-                row.reached = None if self._plan.limit else is_reached(row)
+                row.reached = None if self._limit_of(name) else is_reached(row)
         row.modality = "optical and sar"
         return [row]
 

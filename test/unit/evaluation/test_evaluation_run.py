@@ -1,5 +1,6 @@
 """The loop that asks, keeps, scores and compares, on real chips and a model made up here."""
 
+import argparse
 import itertools
 import json
 from dataclasses import replace
@@ -111,10 +112,24 @@ def test_limit_draws_the_same_questions_whatever_the_order(library, tmp_path):
 
 
 def test_long_answers_are_drawn_more_rarely(library):
+    long = cell("hit_uav.boxes", library).max_tokens
     plan = Plan("test", Path("x"), limit=8)
-    assert plan.limit_of(cell("hit_uav.boxes", library)) == 2
-    assert plan.limit_of(cell("hit_uav.day", library)) == 8
-    assert Plan("test", Path("x")).limit_of(cell("hit_uav.boxes", library)) == 0
+    assert plan.limit_of("compact", "hit_uav.boxes", long) == 2
+    assert plan.limit_of("compact", "hit_uav.day", 8) == 8
+    assert Plan("test", Path("x")).limit_of("compact", "hit_uav.boxes", long) == 0
+
+
+def test_some_cells_of_a_model_have_a_limit_of_their_own():
+    plan = Plan("test", Path("x"), limit=8, limits=(("compact.*", 50), ("*.hit_uav.*", 0)))
+    assert plan.limit_of("compact", "eurosat_rgb.class", 8) == 50
+    assert plan.limit_of("compact", "hit_uav.boxes", 999) == 0
+    assert plan.limit_of("regular", "eurosat_rgb.class", 8) == 8
+
+
+@pytest.mark.parametrize("text", ["", "many", "compact.*", "compact.*=", "-3"])
+def test_a_limit_is_a_number_of_questions(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="PATTERN=N"):
+        command.limit(text)
 
 
 def test_blind_questions_can_be_fewer(library, tmp_path):
