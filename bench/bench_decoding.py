@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import EoError
 from eo_nodes.graph.paths import project_file
-from eo_nodes.lvlm.manifest import V2, ModelConfig, read_config, read_manifest
 from eo_nodes.lvlm.runtime import RuntimeOptions, open_session, run_graph, run_record
 from eo_nodes.lvlm.runtime_cache import CachedDecoder
-from eo_nodes.lvlm.unified_config import UnifiedConfig, read_unified
+from eo_nodes.lvlm.unified_config import read_unified
 
 from .figures import Figure, Outcome, figure_of
 from .stats import summarise
@@ -35,9 +34,7 @@ class Decoders:
     """The graph, run both ways."""
 
     def __init__(self, folder: Path) -> None:
-        is_unified = read_manifest(folder).family == V2
-        self.config: UnifiedConfig | ModelConfig = (
-            read_unified(folder) if is_unified else read_config(folder))
+        self.config = read_unified(folder)
         self.options = RuntimeOptions(threads=1)
         self.session = open_session(folder / "decoder.onnx", self.options)
         names = [i.name for i in self.session.get_inputs() if i.name.startswith("past")]
@@ -47,15 +44,14 @@ class Decoders:
 
     def _empty(self) -> dict[str, tuple[int, ...]]:
         c = self.config
-        one = (1, c.kv_heads if isinstance(c, UnifiedConfig) else c.heads, 0, c.head_dim)
+        one = (1, c.kv_heads, 0, c.head_dim)
         return {n: (c.layers, 2, *one) if n == "past" else one for n in self._pairs}
 
     @property
     def weight_bytes(self) -> int:
         """Of the float32 matrices that one token reads."""
         c = self.config
-        layer = c.layer_macs if isinstance(c, UnifiedConfig) else 12 * c.width**2
-        return 4 * (c.layers * layer + c.width * c.vocabulary)
+        return 4 * (c.layers * c.layer_macs + c.width * c.vocabulary)
 
     def feed(self, place: int, visual: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """Inputs of one token."""

@@ -11,13 +11,13 @@ from torch import nn
 from eo_nodes.lvlm.spectrum import parse_bands
 from training import schedule
 from training.instruct.sources import Library
-from training.trunks import pretrained_trunk
 from training.vision import merge
 from training.vision.batches import BatchSource, Crop, all_texts, input_size
 from training.vision.composites import CompositeSource, FixedStem
 from training.vision.curriculum import TwoStages
 from training.vision.distil import Distillation
 from training.vision.fit import fit
+from training.vision.lite import pretrained_trunk
 from training.vision.network import VisionConfig, VisionNetwork
 from training.vision.plan import BOX_KINDS, DENSE, KINDS, PLAN
 from training.vision.sentences import TextTable

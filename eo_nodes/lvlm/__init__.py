@@ -2,17 +2,13 @@
 
 from eo_nodes.lvlm.calibration import StageCalibration, read_calibration
 from eo_nodes.lvlm.infer import ImageInput, InferResult, answer, answer_image, overview_of
-from eo_nodes.lvlm.manifest import ModelConfig
-from eo_nodes.lvlm.model import LvlmModel, load_model
-from eo_nodes.lvlm.session import DecodeSession, TapState
+from eo_nodes.lvlm.model import load_model
+from eo_nodes.lvlm.runtime_greedy import TapState
 from eo_nodes.lvlm.views import ViewTensor
 
 __all__ = [
-    "DecodeSession",
     "ImageInput",
     "InferResult",
-    "LvlmModel",
-    "ModelConfig",
     "StageCalibration",
     "TapState",
     "ViewTensor",

@@ -12,7 +12,7 @@ from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.manifest import read_json
 
 if TYPE_CHECKING:
-    from eo_nodes.lvlm.session import TapState
+    from eo_nodes.lvlm.runtime_greedy import TapState
 
 FEATURES = ("mean_logprob", "min_logprob", "entropy_mean", "first_token_margin", "tokens")
 

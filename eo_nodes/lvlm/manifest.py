@@ -22,48 +22,14 @@ from eo_nodes.contracts.errors import ModelError
 
 MANIFEST = "manifest.json"
 SCHEMA = 2
-V1, V2, HF = "spaceverse-1", "spaceverse-2", "hf"
+V2, HF = "spaceverse-2", "hf"
 # What must be listed whatever else is.
 FAMILIES: Mapping[str, tuple[str, ...]] = {
-    V1: ("vision.onnx", "decoder.onnx", "tokenizer.json", "config.json", "calibration.json"),
     V2: ("vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx", "tokenizer.json",
          "config.json", "calibration.json"),
     HF: ("config.json", "tokenizer.json", "preprocessor_config.json"),
 }
-FILES = FAMILIES[V1]
 _LARGEST_BYTES = 1 << 36
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """How the graphs were made and how they must be fed.
-
-    Attributes:
-        id: name of the model, e.g. ``compact``.
-        input_size: longest side of a view after resizing, pixels, multiple of 32.
-        upscale: largest factor by which small views are enlarged.
-        layers, heads, head_dim, width: shape of the decoder and its KV cache.
-        vocabulary, positions: tokens known; longest prompt plus answer in tokens.
-        cls_token, end_token: ids that open the prompt, and end prompt and answer.
-        summary_tokens: visual tokens a composite gives beyond one a cell.
-        vision_macs_per_cell: multiply-accumulates of the vision graph for one 32 x 32 px cell.
-        temperature: divides the logits for ``DecodeSession.confidence``; fitted on val.
-    """
-
-    id: str
-    input_size: int
-    upscale: float
-    layers: int
-    heads: int
-    head_dim: int
-    width: int
-    vocabulary: int
-    positions: int
-    cls_token: int
-    end_token: int
-    summary_tokens: int
-    vision_macs_per_cell: int
-    temperature: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +60,6 @@ def read_json(path: Path) -> Any:
         raise ModelError(f"{path.name}: {error}") from error
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """Read ``config.json``; a missing, unknown or mistyped key is a ModelError."""
-    raw = read_json(folder / "config.json")
-    try:
-        return ModelConfig(**raw)
-    except TypeError as error:
-        raise ModelError(f"config.json does not fit: {error}") from error
-
-
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
@@ -116,22 +73,23 @@ def read_manifest(folder: Path) -> Manifest:
     """Read ``manifest.json``.
 
     Raises:
-        ModelError: unreadable, a key missing, a file outside the folder, a schema or family of a
-            later version, a file that the family needs and the manifest does not list.
+        ModelError: unreadable, a key missing, a file outside the folder, a schema or family of
+            another version, a file that the family needs and the manifest does not list.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise ModelError(f"{folder} holds no {MANIFEST}")
     raw = read_json(path)
     try:
-        schema, family = int(raw.get("schema", 1)), str(raw.get("family", V1))
+        schema = int(raw.get("schema", 1))
+        if schema != SCHEMA:
+            raise ModelError(f"{MANIFEST} has schema {schema}, this version knows {SCHEMA}")
+        family = str(raw["family"])
         files = {str(n): (int(e["bytes"]), str(e["sha256"])) for n, e in raw["files"].items()}
         found = Manifest(family, str(raw.get("id", folder.name)), files, raw["golden"],
                          tuple(map(str, raw.get("bands", ()))), sha256_of(path))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{MANIFEST} lacks or misstates {error}") from error
-    if schema > SCHEMA:
-        raise ModelError(f"{MANIFEST} has schema {schema}, this version knows {SCHEMA}")
     if family not in FAMILIES:
         raise ModelError(f"family {family!r} is not known here; known: {', '.join(FAMILIES)}")
     for name in files:

@@ -63,7 +63,7 @@ class Preprocess(EoNode):
     """Views and products of one satellite."""
 
     PARAMETERS = (
-        Parameter("overview_px", 288, "longest side of the model's overview, pixels", 32, 1024),
+        Parameter("overview_px", 256, "longest side of the model's overview, pixels", 32, 1024),
         Parameter("zoom", False, "add four zoom views"),
         Parameter("sent_overview_px", 32, "longest side of the overview sent down", 8, 1024),
         Parameter("cell_px", 32, "regions are about this wide, pixels", 4, 1024),

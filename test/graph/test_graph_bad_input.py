@@ -10,7 +10,7 @@ from poison import BAD_TASKS, GOOD
 from eo_nodes.contracts.values import VALUES, Answer, Product, Tap, Verdict
 
 DOMAIN = 90
-TINY = str(Path(__file__).parents[1] / "data" / "lvlm" / "tiny")
+TINY = str(Path(__file__).parents[1] / "data" / "lvlm" / "tiny_unified")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from eo_nodes.lvlm.visual_prompts import parse_prompt
 
 DOMAIN = 130
 DATA = Path(__file__).parents[1] / "data" / "lvlm"
-UNIFIED, FIRST = str(DATA / "tiny_unified"), str(DATA / "tiny")
+UNIFIED, WHOLE = str(DATA / "tiny_unified"), str(DATA / "hf_qwen2_vl")
 WINDOW = (20, 0, 160, 160)
 BOX = VisualPrompt(kind="box", xy=(60.0, 40.0, 100.0, 80.0), label="ships")
 POINT = VisualPrompt(kind="point", xy=(140.0, 120.0))
@@ -118,7 +118,7 @@ def test_places_reach_the_ground_model_by_the_product(board, tmp_path):
 
 
 def test_a_model_that_knows_no_places_answers_the_words_and_says_so(board, tmp_path):
-    answer, _ = ground_answer(board, tmp_path, FIRST, (BOX,), "words")
+    answer, _ = ground_answer(board, tmp_path, WHOLE, (BOX,), "words")
     assert answer.status == Answer.FINAL
     event = board.event("PLACES_UNREAD", "req-words")
     assert event.source == "ground_lvlm"

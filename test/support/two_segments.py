@@ -23,7 +23,7 @@ from eo_nodes.contracts.values import (
 )
 from eo_nodes.store.frame_store import FrameStore
 
-TINY = str(Path(__file__).parents[1] / "data" / "lvlm" / "tiny")
+TINY = str(Path(__file__).parents[1] / "data" / "lvlm" / "tiny_unified")
 S_NS = 10**9
 FAST = {"tick_s": 0.01, "satellite": "skybee_1"}
 

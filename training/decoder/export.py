@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from eo_nodes.lvlm.assemble.folder import RECIPE
+from eo_nodes.lvlm.calibration import FEATURES
 from eo_nodes.lvlm.golden import golden_entry
 from eo_nodes.lvlm.manifest import FAMILIES, V2, seal
 from eo_nodes.lvlm.runtime import RuntimeOptions
@@ -28,14 +29,21 @@ from training.decoder.int8 import compute_in_int8
 from training.decoder.llama import LlamaDecoder
 from training.decoder.llama_export import Source, attach, export_llama, write_weights
 from training.decoder.perception import Perception
+from training.decoder.storage import SMALLEST_QUANTISED, store_weights_as_int8
 from training.decoder.train import SIZES, restored_decoder
 from training.decoder.vocabulary import PATHS, Words
-from training.export import GOLDEN_PROMPT, GOLDEN_TOKENS, neutral_calibration
-from training.graphs import SMALLEST_QUANTISED, store_weights_as_int8
 from training.recipe import CHECKPOINTS
 
 GRAPHS = ("vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx")
+GOLDEN_PROMPT, GOLDEN_TOKENS = "What does this image show?", 8
 BANDS = ("optical 300-3000 nm, any", "thermal", "SAR VV VH HH HV", "elevation")
+
+
+def neutral_calibration():
+    """Until it is fitted (`calibrate`): the first statistic as it is."""
+    stage = {"features": list(FEATURES), "weights": [1.0, 0.0, 0.0, 0.0, 0.0], "bias": 0.0,
+             "answer_above": 0.5, "offload_below": 0.2, "ece": 1.0, "n": 0}
+    return {"stages": {str(k): stage for k in (1, 2, 3)}}
 
 
 def macs_per_cell(network, cells=4, bands=3):

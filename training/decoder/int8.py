@@ -1,6 +1,6 @@
 """A decoder graph that computes in int8: weights in blocks, activations quantised as they come.
 
-Beside `training.graphs.store_weights_as_int8`, which only stores so and computes in float32. The
+Beside `storage.store_weights_as_int8`, which only stores so and computes in float32. The
 operator is onnxruntime's MatMulNBits (weights of 8 bits, a scale a block, products in integers).
 A step reads a quarter of the bytes; a prompt is slower where the processor has no instructions for
 integer products, because the float kernels are better there.

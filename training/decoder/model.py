@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from training.decoder.places import CODE, bin_codes
 from training.decoder.projector import Projector
-from training.language import Layer
-from training.vocabulary import _source
+from training.minilm import Layer
+from training.packages import minilm_folder
 
 BINS, MARKS = 512, 16           # location tokens; markers, end and image tokens before them
 
@@ -87,8 +87,8 @@ class Decoder(nn.Module):
 
     def start_from_minilm(self, tokens):
         """Copy embeddings of ``tokens`` (list of str, by new id) and the first layers."""
-        source = load_file(_source() / "model.safetensors")
-        words = (_source() / "vocab.txt").read_text(encoding="utf-8").split("\n")
+        source = load_file(minilm_folder() / "model.safetensors")
+        words = (minilm_folder() / "vocab.txt").read_text(encoding="utf-8").split("\n")
         old = {w: i for i, w in enumerate(words)}
         get = source.__getitem__
         kind = get("embeddings.token_type_embeddings.weight")[0]

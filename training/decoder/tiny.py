@@ -19,9 +19,9 @@ from training.decoder.export import GRAPHS, write_folder
 from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of
 from training.decoder.model import MARKS, Decoder, DecoderConfig
 from training.decoder.vocabulary import Words, cut_bpe
+from training.decoder.wordpieces import SPECIAL
 from training.vision.backbone import BandStem
 from training.vision.network import Neck, VisionConfig, VisionNetwork
-from training.vocabulary import SPECIAL
 
 WORDS = "what does this image show where is find all the ships how many in yes no a b c 1 2 3 ?"
 HEADS = (("class_a", 3), ("label_b", 2))

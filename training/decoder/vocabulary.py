@@ -15,9 +15,9 @@ from tokenizers import Tokenizer
 from eo_nodes.lvlm import slis
 from eo_nodes.lvlm.assemble.tokens import tokenizer_of
 from eo_nodes.lvlm.slis import SlisVocabulary, SpatialIds, TokenizerCodec
+from training.decoder.wordpieces import EXTRA, SPECIAL, cut
 from training.instruct.builder import stream
 from training.recipe import CHECKPOINTS
-from training.vocabulary import EXTRA, SPECIAL, cut
 
 PATH = CHECKPOINTS / "words.json"
 PATHS = {"compact": PATH, "regular": CHECKPOINTS / "words_regular.json"}

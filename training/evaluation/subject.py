@@ -24,7 +24,7 @@ from training.instruct import phrases
 # text: answers a question on one image; dates: on several images of one sensor.
 _ALWAYS = frozenset({"text", "dates"})
 # What a model does with pixels alone, whatever is asked: done once a picture.
-_PURE = ("run_vision", "see", "look_at", "write_scene", "compare", "signature_of")
+_PURE = ("see", "look_at", "write_scene", "compare", "signature_of")
 _REMEMBERED = 48
 
 

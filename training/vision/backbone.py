@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from eo_nodes.lvlm.spectrum import CODE_SIZE, Band, codes
-from training.trunks import pretrained_trunk
+from training.vision.lite import pretrained_trunk
 
 STRIDES = (4, 8, 16, 32)
 _FIT_STEPS = 400
@@ -112,5 +112,5 @@ class Backbone(nn.Module):
 
 
 def _bare_trunk(size):
-    from training.trunks import Trunk
+    from training.vision.lite import Trunk
     return Trunk(size)

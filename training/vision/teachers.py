@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from eo_nodes.lvlm.spectrum import parse_bands
-from training.trunks import pretrained_trunk
 from training.vision import teacher_nets
+from training.vision.lite import pretrained_trunk
 
 SENTINEL_2 = ("eurosat_rgb", "eurosat_ms", "s2_ships", "s1s2_pairs")
 S1_DECIBEL = {"VV": (-25.0, 0.0), "VH": (-32.0, -5.0)}       # as `spectrum.normalise` scales them

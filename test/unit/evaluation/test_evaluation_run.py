@@ -332,15 +332,16 @@ def test_a_folder_without_sets_is_named(tmp_path):
 
 
 def test_command_writes_rows_and_what_is_not_supported(tmp_path, capsys):
+    folder = CHIPS.parent / "lvlm" / "hf_qwen2_vl"
     arguments = ["--data", str(CHIPS), "--cells", "hit_uav.boxes,hit_uav.day", "--limit", "3",
-                 "--out", str(tmp_path), "--model", str(CHIPS.parents[2] / "models" / "compact")]
+                 "--out", str(tmp_path), "--model", str(folder)]
     assert command.main(arguments) == 0
     scores = json.loads((tmp_path / "scores.json").read_text())
     row, = scores["rows"]
     assert (row["model"], row["set"], row["type"], row["n"]) == (
-        "compact", "hit_uav", "day or night", 3)
+        "hf_qwen2_vl", "hit_uav", "day or night", 3)
     assert scores["not_supported"] == [
-        {"model": "compact", "cell": "hit_uav.boxes", "lacks": "places"}]
+        {"model": "hf_qwen2_vl", "cell": "hit_uav.boxes", "lacks": "places"}]
     assert "not supported (places)" in capsys.readouterr().out
 
 

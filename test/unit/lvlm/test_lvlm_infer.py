@@ -12,7 +12,7 @@ from eo_nodes.lvlm.journal import Journal, whole_records
 from eo_nodes.lvlm.slis import SlisSyntaxError
 from eo_nodes.lvlm.visual_prompts import box, point
 
-TINY = Path(__file__).resolve().parents[2] / "data" / "lvlm" / "tiny"
+WHOLE = Path(__file__).resolve().parents[2] / "data" / "lvlm" / "hf_qwen2_vl"
 RGB = ("red", "green", "blue")
 
 
@@ -47,8 +47,8 @@ class Seeing:
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    return load_model(TINY)
+def whole():
+    return load_model(WHOLE)
 
 
 def test_places_reach_a_model_in_text_and_as_values():
@@ -79,29 +79,29 @@ def test_number_of_images(count):
         answer(Seeing(), [image()] * count, "What?", clock_ns=Ticks())
 
 
-def test_first_models_refuse_places_and_mixed_sensors(tiny):
+def test_models_of_one_picture_refuse_places_and_mixed_sensors(whole):
     with pytest.raises(ModelError, match="takes no visual prompts"):
-        answer(tiny, [image()], "how many cars are there?", [point(0.5, 0.5)], clock_ns=Ticks())
+        answer(whole, [image()], "how many cars are there?", [point(0.5, 0.5)], clock_ns=Ticks())
     other = image(1, (1, 40, 60, 1), ("VV",), "sar")
     with pytest.raises(ModelError, match="dates of one sensor"):
-        answer(tiny, [image(), other], "how many cars are there?", clock_ns=Ticks())
+        answer(whole, [image(), other], "how many cars are there?", clock_ns=Ticks())
 
 
-def test_first_models_take_dates_of_one_sensor(tiny):
-    two = answer(tiny, [image(0), image(1)], "how many cars are there?", clock_ns=Ticks())
+def test_models_of_one_picture_take_dates_of_one_sensor(whole):
+    two = answer(whole, [image(0), image(1)], "how many cars are there?", clock_ns=Ticks())
     joined = ImageInput(np.concatenate([image(0).values, image(1).values]), RGB, "temporal")
-    one = answer(tiny, [joined], "how many cars are there?", clock_ns=Ticks())
+    one = answer(whole, [joined], "how many cars are there?", clock_ns=Ticks())
     assert two == one and 0 <= two.confidence <= 1
 
 
-def test_longest_answer_by_kind_of_model(tiny):
-    assert usual_max_tokens(tiny) == 40 and usual_max_tokens(Seeing()) == 256
+def test_longest_answer_by_kind_of_model(whole):
+    assert usual_max_tokens(whole) == 40 and usual_max_tokens(Seeing()) == 256
 
 
-def test_only_models_with_a_language_space_embed(tiny):
+def test_only_models_with_a_language_space_embed(whole):
     assert language_space(Seeing()).embed_image(image().values, RGB, "optical").shape == (384,)
-    with pytest.raises(ModelError, match="tiny has no language space"):
-        language_space(tiny)
+    with pytest.raises(ModelError, match="hf_qwen2_vl has no language space"):
+        language_space(whole)
 
 
 # -- journal -------------------------------------------------------------------------------------

@@ -22,14 +22,9 @@ from eo_nodes.lvlm.runtime import (
 from eo_nodes.lvlm.runtime_cache import CachedDecoder
 from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
 
-TINY = Path(__file__).resolve().parents[2] / "data" / "lvlm" / "tiny"
+TINY = Path(__file__).resolve().parents[2] / "data" / "lvlm" / "tiny_unified"
 RGB = ("red", "green", "blue")
 PROMPT = "how many cars are there?"
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model(TINY)
 
 
 def view(seed=0):
@@ -47,31 +42,31 @@ def feeds(config, rng):
 
 
 def test_cache_in_the_runtime_gives_the_bits_of_arrays(model):
-    c = model.config
     session = open_session(TINY / "decoder.onnx", RuntimeOptions())
-    past = np.zeros((c.layers, 2, 1, c.heads, 0, c.head_dim), np.float32)
-    cache = model.new_cache()
-    for feed in feeds(c, np.random.default_rng(1)):
-        expected = run_graph(session, {**feed, "past": past}, ["logits", "present"])
-        (logits,) = model.decoder.run(feed, cache, ("logits",))
-        np.testing.assert_array_equal(logits, expected[0])
-        past = expected[1]
-    assert cache.shape("past") == past.shape
-    np.testing.assert_array_equal(cache.values["past"].numpy(), past)
+    cache, presents = model.new_cache(), list(model.decoder.pairs.values())
+    past = {name: value.numpy() for name, value in cache.values.items()}
+    for feed in feeds(model.config, np.random.default_rng(1)):
+        logits, *arrays = run_graph(session, {**feed, **past}, ["logits", *presents])
+        (found,) = model.decoder.run(feed, cache, ("logits",))
+        np.testing.assert_array_equal(found, logits)
+        past = dict(zip(past, arrays, strict=True))
+    for name, array in past.items():
+        assert cache.shape(name) == array.shape and 14 in array.shape     # 8 + 6 positions
+        np.testing.assert_array_equal(cache.values[name].numpy(), array)
 
 
 def test_failed_run_leaves_the_cache(model):
     cache = model.new_cache()
     first, second, *_ = feeds(model.config, np.random.default_rng(1))
     model.decoder.run(first, cache, ("logits",))
-    before = cache.shape("past")
+    before = {name: cache.shape(name) for name in cache.values}
     flag = CancelFlag()
     flag.set()
     with pytest.raises(Cancelled):
         model.decoder.run(second, cache, ("logits",), flag)
     with pytest.raises(ModelError, match="onnxruntime"):
         model.decoder.run({**second, "tokens": np.array([[10**6]])}, cache, ("logits",))
-    assert cache.shape("past") == before
+    assert {name: cache.shape(name) for name in cache.values} == before
     model.decoder.run(second, cache, ("logits",))
 
 
@@ -104,13 +99,9 @@ def test_cuda_arena_gets_the_memory_limit(monkeypatch):
         ("CPUExecutionProvider", {})]
 
 
-def test_m31_memory_cap_refuses_models_and_requests():
-    with pytest.raises(ModelError, match=r"tiny needs about \d+ bytes, the limit is 1000"):
+def test_m31_memory_cap_refuses_models():
+    with pytest.raises(ModelError, match=r"tiny_unified needs about \d+ bytes, the limit is 1000"):
         load_model(TINY, options=RuntimeOptions(memory_limit_bytes=1000))
-    model = load_model(TINY, options=RuntimeOptions(memory_limit_bytes=4_000_000))
-    model.start([view()], PROMPT).decode(1)
-    with pytest.raises(ModelError, match="request needs about"):
-        model.start([view()] * 40, PROMPT)
 
 
 def test_session_options_reach_the_runtime():

