@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
+from ledger_cases import GROUND_LIMITS, LATER_TASK, PRODUCT, S, only
 
-from eo_nodes.contracts.values import Answer, Notice, Product, Step, Task
+from eo_nodes.contracts.values import Answer, Notice, Step
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ground_ledger import GroundLedger
-from eo_nodes.tasking.ground_rows import GroundLimits
 
-S = 1_000_000_000
-LIMITS = GroundLimits(model_ns=50 * S, lifetime_ns=1000 * S, silence_ns=500 * S, latch_ns=60 * S)
-TASK = Task(
-    id="task-1", asked_ns=1, asker="ann", prompt="ships?", deadline_ns=300 * S, consumer="ground",
-    max_answers=1,
-)  # fmt: skip
-PRODUCT = Product(
-    id="prd-1", request_id="req-1", task_id="task-1", scene_id="scene-1", kind="regions",
-    path="/p", size_bytes=700, raw_bytes=9000, deadline_ns=300 * S,
-)  # fmt: skip
 AHEAD = Answer(
     id="ans-1-onboard-1", request_id="req-1", task_id="task-1", scene_id="scene-1", text="two",
     version=1, origin="onboard", steps=(Step(name="decided", stamp_ns=5 * S),),
@@ -39,14 +28,10 @@ def store() -> LedgerStore:
 
 @pytest.fixture
 def ledger(store: LedgerStore) -> GroundLedger:
-    ledger = GroundLedger(store, LIMITS)
-    ledger.on_task(TASK, 1 * S)
+    ledger = GroundLedger(store, GROUND_LIMITS)
+    ledger.on_task(LATER_TASK, 1 * S)
     ledger.on_uplinked("task-1")
     return ledger
-
-
-def _only(actions: list[Any], kind: type) -> list[Any]:
-    return [action for action in actions if isinstance(action, kind)]
 
 
 def test_it_is_published_as_provisional_once_and_is_no_final(ledger: GroundLedger) -> None:
@@ -81,8 +66,8 @@ def test_what_the_pixels_overtook_is_said_and_kept_until_the_model_answers(
     ledger: GroundLedger,
 ) -> None:
     ledger.on_product_received(PRODUCT, 8 * S)
-    assert _only(ledger.on_provisional(AHEAD, 9 * S), Answer)
-    (final,) = _only(ledger.on_time(58 * S), Answer)
+    assert only(ledger.on_provisional(AHEAD, 9 * S), Answer)
+    (final,) = only(ledger.on_time(58 * S), Answer)
     assert (final.text, final.origin) == ("two", "onboard")
     assert final.reason == "degraded: ground model gave no answer in time"
 
@@ -98,13 +83,13 @@ def test_nothing_is_said_over_the_models_own_and_versions_only_rise(ledger: Grou
     ledger.on_product_received(PRODUCT, 8 * S)
     ledger.on_model_answer(replace(FROM_MODEL, status=Answer.PROVISIONAL), 9 * S)
     assert ledger.on_provisional(replace(AHEAD, version=4), 10 * S) == []
-    (final,) = _only(ledger.on_model_answer(FROM_MODEL, 11 * S), Answer)
+    (final,) = only(ledger.on_model_answer(FROM_MODEL, 11 * S), Answer)
     assert (final.text, final.version) == ("three", 4)
 
 
 def test_nothing_is_said_of_a_refused_task(store: LedgerStore) -> None:
-    ledger = GroundLedger(store, LIMITS)
-    ledger.refuse(TASK, "no", 1 * S)
+    ledger = GroundLedger(store, GROUND_LIMITS)
+    ledger.refuse(LATER_TASK, "no", 1 * S)
     assert ledger.on_provisional(AHEAD, 9 * S) == []
 
 
@@ -117,17 +102,17 @@ def test_one_that_nothing_follows_is_final_at_the_end(ledger: GroundLedger) -> N
     ledger.on_provisional(AHEAD, 9 * S)
     assert ledger.next_wake_ns() == 800 * S, "deadline and silence"
     assert ledger.on_time(799 * S) == []
-    (final,) = _only(ledger.on_time(800 * S), Answer)
+    (final,) = only(ledger.on_time(800 * S), Answer)
     assert (final.status, final.text) == (Answer.FINAL, "two")
     assert final.reason == "degraded: no word from the satellite in time"
     assert ledger.on_time(900 * S) == [] and ledger.next_wake_ns() is None
 
 
 def test_one_of_a_task_that_nobody_knows_ends_as_well(store: LedgerStore) -> None:
-    ledger = GroundLedger(store, LIMITS)
+    ledger = GroundLedger(store, GROUND_LIMITS)
     assert len(ledger.on_provisional(AHEAD, 9 * S)) == 1
     assert ledger.next_wake_ns() == 509 * S
-    (final,) = _only(ledger.on_time(509 * S), Answer)
+    (final,) = only(ledger.on_time(509 * S), Answer)
     assert (final.status, final.text) == (Answer.FINAL, "two")
 
 
@@ -135,9 +120,9 @@ def test_m26_after_a_kill_it_is_given_out_again_with_the_id_it_had(
     store: LedgerStore, ledger: GroundLedger
 ) -> None:
     (answer,) = ledger.on_provisional(AHEAD, 9 * S, bytes_sent=60)
-    again = GroundLedger(store, LIMITS)
+    again = GroundLedger(store, GROUND_LIMITS)
     assert again.recover(10 * S) == [answer]
     assert again.on_provisional(AHEAD, 11 * S, bytes_sent=60) == [], "the link states it again"
     again.on_final_from_space(FROM_SPACE, 20 * S)
-    given = _only(GroundLedger(store, LIMITS).recover(21 * S), Answer)
+    given = only(GroundLedger(store, GROUND_LIMITS).recover(21 * S), Answer)
     assert [one.status for one in given] == [Answer.FINAL]

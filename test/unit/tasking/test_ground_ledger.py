@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
+from ledger_cases import GROUND_LIMITS, LATER_TASK, PRODUCT, S, only
 
-from eo_nodes.contracts.values import Answer, Event, Notice, Product, Step, Task
+from eo_nodes.contracts.values import Answer, Event, Notice, Step
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ground_ledger import GroundLedger
-from eo_nodes.tasking.ground_rows import GroundLimits
 
-S = 1_000_000_000
-LIMITS = GroundLimits(model_ns=50 * S, lifetime_ns=1000 * S, silence_ns=500 * S, latch_ns=60 * S)
-TASK = Task(
-    id="task-1",
-    asked_ns=1,
-    asker="ann",
-    prompt="ships?",
-    deadline_ns=300 * S,
-    consumer="ground",
-    max_answers=1,
-)
-PRODUCT = Product(
-    id="prd-1",
-    request_id="req-1",
-    task_id="task-1",
-    scene_id="scene-1",
-    kind="regions",
-    path="/p",
-    size_bytes=700,
-    raw_bytes=9000,
-    deadline_ns=300 * S,
-)
 PROVISIONAL = Answer(
     id="ans-p",
     request_id="req-1",
@@ -56,25 +33,21 @@ def store() -> LedgerStore:
 
 @pytest.fixture
 def ledger(store: LedgerStore) -> GroundLedger:
-    ledger = GroundLedger(store, LIMITS)
-    ledger.on_task(TASK, 1 * S)
+    ledger = GroundLedger(store, GROUND_LIMITS)
+    ledger.on_task(LATER_TASK, 1 * S)
     return ledger
 
 
-def _only(actions: list[Any], kind: type) -> list[Any]:
-    return [action for action in actions if isinstance(action, kind)]
-
-
 def test_an_accepted_task_is_uplinked_until_it_is_up(ledger: GroundLedger) -> None:
-    assert ledger.on_task(TASK, 2 * S) == [TASK]
+    assert ledger.on_task(LATER_TASK, 2 * S) == [LATER_TASK]
     ledger.on_uplinked("task-1")
-    assert ledger.on_task(TASK, 3 * S) == []
+    assert ledger.on_task(LATER_TASK, 3 * S) == []
 
 
 def test_a_bad_task_is_refused_at_the_border_and_a_repeat_reads_the_same(
     ledger: GroundLedger,
 ) -> None:
-    bad = replace(TASK, id="task-2", prompt="x" * 100_000)
+    bad = replace(LATER_TASK, id="task-2", prompt="x" * 100_000)
     refusal, event = ledger.refuse(bad, "prompt: has 100000 characters", 2 * S)
     assert (refusal.status, refusal.asker, len(refusal.prompt)) == (Answer.REFUSED, "ann", 2000)
     assert event.id == "TASK_REFUSED"
@@ -82,14 +55,14 @@ def test_a_bad_task_is_refused_at_the_border_and_a_repeat_reads_the_same(
 
 
 def test_a_deadline_in_the_past_is_refused(ledger: GroundLedger) -> None:
-    (refusal,) = _only(ledger.on_task(replace(TASK, id="t", deadline_ns=1), 2 * S), Answer)
+    (refusal,) = only(ledger.on_task(replace(LATER_TASK, id="t", deadline_ns=1), 2 * S), Answer)
     assert refusal.reason == "deadline is in the past"
 
 
 def test_m07_too_many_open_tasks_are_refused(store: LedgerStore) -> None:
-    ledger = GroundLedger(store, replace(LIMITS, open_tasks=1))
-    ledger.on_task(TASK, 1 * S)
-    (refusal,) = _only(ledger.on_task(replace(TASK, id="t"), 2 * S), Answer)
+    ledger = GroundLedger(store, replace(GROUND_LIMITS, open_tasks=1))
+    ledger.on_task(LATER_TASK, 1 * S)
+    (refusal,) = only(ledger.on_task(replace(LATER_TASK, id="t"), 2 * S), Answer)
     assert refusal.reason == "too many open tasks"
 
 
@@ -156,7 +129,7 @@ def test_a_silent_model_without_provisional_is_a_refusal(ledger: GroundLedger) -
 def test_the_deadline_comes_before_the_patience_with_the_model(ledger: GroundLedger) -> None:
     ledger.on_provisional(PROVISIONAL, 290 * S)
     ledger.on_product_received(PRODUCT, 290 * S)
-    assert len(_only(ledger.on_time(300 * S), Answer)) == 1
+    assert len(only(ledger.on_time(300 * S), Answer)) == 1
 
 
 def test_a_model_that_refuses_falls_back_to_the_provisional(ledger: GroundLedger) -> None:
@@ -171,14 +144,14 @@ def test_a_refusal_of_the_task_on_board_is_published_once(ledger: GroundLedger) 
     refusal = Answer(
         id="r", task_id="task-1", status=Answer.REFUSED, reason="no scene", origin="onboard"
     )
-    (published,) = _only(ledger.on_final_from_space(refusal, 10 * S), Answer)
+    (published,) = only(ledger.on_final_from_space(refusal, 10 * S), Answer)
     assert (published.id, published.reason) == ("r", "no scene")
     assert ledger.on_final_from_space(refusal, 11 * S) == []
 
 
 def test_a_satellite_that_never_speaks_again_ends_in_a_refusal(ledger: GroundLedger) -> None:
     assert ledger.on_time(799 * S) == []
-    (refusal,) = _only(ledger.on_time(800 * S), Answer)
+    (refusal,) = only(ledger.on_time(800 * S), Answer)
     assert refusal.reason == "no word from the satellite in time"
     (event,) = ledger.on_final_from_space(FROM_SPACE, 900 * S)
     assert isinstance(event, Event)
@@ -188,19 +161,19 @@ def test_a_satellite_that_fell_silent_after_a_provisional_ends_in_it(
     ledger: GroundLedger,
 ) -> None:
     ledger.on_provisional(PROVISIONAL, 5 * S)
-    (final,) = _only(ledger.on_time(800 * S), Answer)
+    (final,) = only(ledger.on_time(800 * S), Answer)
     assert final.text == "two" and final.reason.startswith("degraded: no word")
 
 
 def test_m26_recovery_gives_out_what_was_under_way_with_the_same_ids(
     store: LedgerStore, ledger: GroundLedger
 ) -> None:
-    assert GroundLedger(store, LIMITS).recover(2 * S) == [TASK]
+    assert GroundLedger(store, GROUND_LIMITS).recover(2 * S) == [LATER_TASK]
     ledger.on_uplinked("task-1")
     ledger.on_product_received(PRODUCT, 10 * S)
-    assert GroundLedger(store, LIMITS).recover(11 * S) == [PRODUCT]
+    assert GroundLedger(store, GROUND_LIMITS).recover(11 * S) == [PRODUCT]
     final, notice = ledger.on_model_answer(FROM_MODEL, 20 * S)
-    again = GroundLedger(store, LIMITS)
+    again = GroundLedger(store, GROUND_LIMITS)
     assert again.recover(21 * S) == [final, replace(notice, stamp_ns=21 * S)]
     assert again.owed_uplinks(21 * S) == [replace(notice, stamp_ns=21 * S)]
     assert again.on_model_answer(FROM_MODEL, 22 * S) == []
@@ -211,7 +184,7 @@ def test_m26_recovery_gives_out_what_was_under_way_with_the_same_ids(
 def test_recovery_gives_out_a_refusal_again_for_a_while(
     store: LedgerStore, ledger: GroundLedger
 ) -> None:
-    refusal, _ = ledger.refuse(replace(TASK, id="task-2"), "no", 10 * S)
-    assert refusal in GroundLedger(store, LIMITS).recover(11 * S)
+    refusal, _ = ledger.refuse(replace(LATER_TASK, id="task-2"), "no", 10 * S)
+    assert refusal in GroundLedger(store, GROUND_LIMITS).recover(11 * S)
     ledger.on_time(70 * S)
-    assert refusal not in GroundLedger(store, LIMITS).recover(71 * S)
+    assert refusal not in GroundLedger(store, GROUND_LIMITS).recover(71 * S)

@@ -6,28 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ledger_cases import GROUND_LIMITS, LATER_TASK, PRODUCT, S
 
-from eo_nodes.contracts.values import Answer, Event, Notice, Product, Task
+from eo_nodes.contracts.values import Answer, Event, Notice
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ground_ledger import GroundLedger
-from eo_nodes.tasking.ground_rows import GroundLimits
 
-S = 1_000_000_000
-LIMITS = GroundLimits(model_ns=50 * S, lifetime_ns=1000 * S, silence_ns=500 * S, latch_ns=60 * S)
-TASK = Task(
-    id="task-1", asked_ns=1, asker="ann", prompt="ships?", deadline_ns=300 * S, max_answers=1
-)
-PRODUCT = Product(
-    id="prd-1-regions-1",
-    request_id="req-1",
-    task_id="task-1",
-    scene_id="scene-1",
-    kind="regions",
-    path="/p",
-    size_bytes=700,
-    raw_bytes=9000,
-    deadline_ns=300 * S,
-)
 JOINED = replace(PRODUCT, id="prd-1-refinement-1", kind="refinement", path="/q", size_bytes=900)
 UNSURE = Answer(id="ans-1-ground-1", request_id="req-1", text="three", origin="ground", version=1)
 SURE = replace(UNSURE, id="ans-1-ground-2", status=Answer.FINAL, text="four", version=2)
@@ -42,8 +26,8 @@ def store() -> LedgerStore:
 
 @pytest.fixture
 def ledger(store: LedgerStore) -> GroundLedger:
-    ledger = GroundLedger(store, LIMITS)
-    ledger.on_task(TASK, 1 * S)
+    ledger = GroundLedger(store, GROUND_LIMITS)
+    ledger.on_task(LATER_TASK, 1 * S)
     ledger.on_uplinked("task-1")
     ledger.on_provisional(
         Answer(
@@ -170,10 +154,10 @@ def test_m26_recovery_asks_again_or_gives_the_model_all_regions_again(
 ) -> None:
     _ask(ledger)
     asked = replace(WISH, stamp_ns=25 * S)
-    assert GroundLedger(store, LIMITS).recover(25 * S) == [asked]
+    assert GroundLedger(store, GROUND_LIMITS).recover(25 * S) == [asked]
     assert ledger.owed_uplinks(25 * S) == [asked]
     ledger.on_region_received(JOINED, 30 * S, received_bytes=400)
-    again = GroundLedger(store, LIMITS)
+    again = GroundLedger(store, GROUND_LIMITS)
     assert again.recover(31 * S) == [JOINED]
     assert len([a for a in again.on_model_answer(SURE, 32 * S) if isinstance(a, Answer)]) == 1
     assert not [a for a in again.recover(33 * S) if isinstance(a, Event)]

@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ledger_cases import SCENE, TASK, S
 
 from eo_nodes.contracts.errors import StorageError
 from eo_nodes.contracts.values import (
     Answer,
     DownlinkReport,
     Request,
-    Scene,
-    Task,
     Verdict,
     validate,
 )
@@ -21,16 +20,7 @@ from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.finals import answer_product_id
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
 
-S = 1_000_000_000
 LIMITS = LedgerLimits(progress_ns=10 * S, timeouts=1, lifetime_ns=1000 * S, hold_ns=500 * S)
-TASK = Task(
-    id="task-1", asked_ns=1, asker="ann", prompt="ships?", deadline_ns=100 * S, consumer="ground",
-    max_answers=1,
-)  # fmt: skip
-SCENE = Scene(
-    id="scene-1", capture_ns=2 * S, sensor="pan", modality="optical", frame_key="frame-1",
-    frames=1, height=10, width=20, bands=3, dtype="uint16", sha256="0" * 64,
-)  # fmt: skip
 
 
 @pytest.fixture

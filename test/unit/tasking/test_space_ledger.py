@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ledger_cases import SCENE, TASK, S, only
 
 from eo_nodes.contracts.errors import StorageError
 from eo_nodes.contracts.rules import ZOOM_IN
@@ -15,7 +16,6 @@ from eo_nodes.contracts.values import (
     Event,
     Notice,
     Request,
-    Scene,
     Task,
     Verdict,
     validate,
@@ -25,31 +25,8 @@ from eo_nodes.tasking.finals import answer_product_id
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
 from eo_nodes.tasking.rows import TRANSITIONS, Pin, Unpin
 
-S = 1_000_000_000
 LIMITS = LedgerLimits(
     in_flight=2, progress_ns=10 * S, timeouts=1, lifetime_ns=1000 * S, hold_ns=500 * S
-)
-TASK = Task(
-    id="task-1",
-    asked_ns=1,
-    asker="ann",
-    prompt="ships?",
-    deadline_ns=100 * S,
-    consumer="ground",
-    max_answers=1,
-)
-SCENE = Scene(
-    id="scene-1",
-    capture_ns=2 * S,
-    sensor="pan",
-    modality="optical",
-    frame_key="frame-1",
-    frames=1,
-    height=10,
-    width=20,
-    bands=3,
-    dtype="uint16",
-    sha256="0" * 64,
 )
 
 
@@ -63,13 +40,9 @@ def ledger(store: LedgerStore) -> SpaceLedger:
     return SpaceLedger(store, LIMITS)
 
 
-def _only(actions: list[Any], kind: type) -> list[Any]:
-    return [action for action in actions if isinstance(action, kind)]
-
-
 def _issued(ledger: SpaceLedger, task: Task = TASK) -> Request:
     ledger.on_task(task, 1 * S)
-    (request,) = _only(ledger.on_scene(SCENE, 2 * S), Request)
+    (request,) = only(ledger.on_scene(SCENE, 2 * S), Request)
     return request
 
 
@@ -113,7 +86,7 @@ def test_m24_only_asking_for_computing_goes_out_before_its_rows_are_on_the_mediu
     monkeypatch.setattr(store, "transaction", watched)
     request = _issued(ledger)  # a task, then a scene
     ledger.on_answer(_text(request), 3 * S)
-    (final,) = _only(ledger.on_verdict(_verdict(request, Verdict.ANSWER), 4 * S), Answer)
+    (final,) = only(ledger.on_verdict(_verdict(request, Verdict.ANSWER), 4 * S), Answer)
     assert final.status == Answer.FINAL
     assert commits == [True, False, True, True]
 
@@ -130,13 +103,13 @@ def test_a_verdict_to_continue_is_progress_and_writes_nothing(
 
 def test_a_task_after_its_scene_is_matched_too(ledger: SpaceLedger) -> None:
     ledger.on_scene(SCENE, 1 * S)
-    assert len(_only(ledger.on_task(TASK, 2 * S), Request)) == 1
+    assert len(only(ledger.on_task(TASK, 2 * S), Request)) == 1
 
 
 def test_a_task_after_its_frame_left_waits_for_another_scene(ledger: SpaceLedger) -> None:
     ledger.on_scene(SCENE, 1 * S)
     ledger.forget_frame("frame-1", 2 * S)
-    assert _only(ledger.on_task(TASK, 3 * S), Request) == []
+    assert only(ledger.on_task(TASK, 3 * S), Request) == []
 
 
 def test_repeats_of_tasks_and_scenes_change_nothing(ledger: SpaceLedger) -> None:
@@ -160,14 +133,14 @@ def test_a_deadline_in_the_past_is_refused_and_the_asker_can_read_it(ledger: Spa
 def test_m07_too_many_open_tasks_are_refused(store: LedgerStore) -> None:
     ledger = SpaceLedger(store, replace(LIMITS, open_tasks=1))
     ledger.on_task(TASK, 1 * S)
-    (refusal,) = _only(ledger.on_task(replace(TASK, id="task-2"), 1 * S), Answer)
+    (refusal,) = only(ledger.on_task(replace(TASK, id="task-2"), 1 * S), Answer)
     assert refusal.reason == "too many open tasks"
 
 
 def test_max_answers_bounds_the_requests_of_a_task(ledger: SpaceLedger) -> None:
     ledger.on_task(replace(TASK, max_answers=2), 1 * S)
     requests = [
-        len(_only(ledger.on_scene(replace(SCENE, id=f"scene-{n}"), 2 * S), Request))
+        len(only(ledger.on_scene(replace(SCENE, id=f"scene-{n}"), 2 * S), Request))
         for n in range(3)
     ]
     assert requests == [1, 1, 0]
@@ -175,7 +148,7 @@ def test_max_answers_bounds_the_requests_of_a_task(ledger: SpaceLedger) -> None:
 
 def test_a_request_sees_as_near_as_its_task_says(ledger: SpaceLedger) -> None:
     ledger.on_task(replace(TASK, zoom=ZOOM_IN), 1 * S)
-    request, = _only(ledger.on_scene(SCENE, 2 * S), Request)
+    request, = only(ledger.on_scene(SCENE, 2 * S), Request)
     assert request.zoom == ZOOM_IN
 
 
@@ -184,12 +157,12 @@ def test_the_pipeline_gets_the_most_urgent_first_and_no_more_than_it_holds(
 ) -> None:
     for n in range(5):
         ledger.on_task(replace(TASK, id=f"task-{n}", priority=n), 1 * S)
-    first = _only(ledger.on_scene(SCENE, 2 * S), Request)
+    first = only(ledger.on_scene(SCENE, 2 * S), Request)
     assert [request.task_id for request in first] == ["task-4", "task-3"]
     done = ledger.on_verdict(_verdict(first[0], Verdict.OFFLOAD), 3 * S)
-    assert _only(done, Request) == [], "its product is still to come"
+    assert only(done, Request) == [], "its product is still to come"
     done = ledger.on_report(_report(first[0], "queued"), 4 * S)
-    assert [request.task_id for request in _only(done, Request)] == ["task-2"]
+    assert [request.task_id for request in only(done, Request)] == ["task-2"]
 
 
 @pytest.mark.parametrize("is_text_first", [True, False])
@@ -265,14 +238,14 @@ def test_what_is_asked_for_late_outlives_its_deadline(ledger: SpaceLedger) -> No
     late = replace(_verdict(request, Verdict.OFFLOAD), is_late=True)
     ledger.on_verdict(late, 4 * S)
     ledger.on_report(_report(request, "queued"), 5 * S)
-    assert not _only(ledger.on_time(101 * S), Answer), "its pixels may come after the deadline"
-    (final,) = _only(ledger.on_time(1005 * S), Answer)  # a lifetime after the verdict
+    assert not only(ledger.on_time(101 * S), Answer), "its pixels may come after the deadline"
+    (final,) = only(ledger.on_time(1005 * S), Answer)  # a lifetime after the verdict
     assert final.reason == "no answer by its deadline"
 
 
 def test_at_a_deadline_without_any_text_it_is_refused(ledger: SpaceLedger) -> None:
     _issued(ledger)
-    (final,) = _only(ledger.on_time(100 * S), Answer)
+    (final,) = only(ledger.on_time(100 * S), Answer)
     assert (final.status, final.reason) == (Answer.REFUSED, "no answer by its deadline")
 
 
@@ -283,7 +256,7 @@ def test_with_bytes_under_way_the_deadline_waits_for_the_end_of_the_transfer(
     ledger.on_answer(_text(request), 3 * S)
     ledger.on_report(_report(request, "sending"), 4 * S)
     assert ledger.on_time(100 * S) == []
-    (final,) = _only(ledger.on_report(_report(request, "failed"), 101 * S), Answer)
+    (final,) = only(ledger.on_report(_report(request, "failed"), 101 * S), Answer)
     assert final.reason == "degraded: not delivered: limit"
 
 
@@ -292,14 +265,14 @@ def test_a_failed_product_waits_for_the_other_one(ledger: SpaceLedger) -> None:
     for name in ("p", "q"):
         ledger.on_report(_report(request, "queued", name=name), 4 * S)
     assert ledger.on_report(_report(request, "failed", name="p"), 5 * S) == []
-    (final,) = _only(ledger.on_report(_report(request, "failed", name="q"), 6 * S), Answer)
+    (final,) = only(ledger.on_report(_report(request, "failed", name="q"), 6 * S), Answer)
     assert final.reason == "not delivered: limit"
 
 
 def test_a_task_without_any_scene_is_refused_at_its_deadline(ledger: SpaceLedger) -> None:
     ledger.on_task(TASK, 1 * S)
     assert ledger.next_wake_ns() == 100 * S
-    (refusal,) = _only(ledger.on_time(100 * S), Answer)
+    (refusal,) = only(ledger.on_time(100 * S), Answer)
     assert refusal.reason == "no scene matched before the deadline"
 
 
@@ -308,14 +281,14 @@ def test_silence_in_the_pipeline_issues_again_and_then_ends(ledger: SpaceLedger)
     assert ledger.next_wake_ns() == 12 * S
     (again,) = ledger.on_time(12 * S)
     assert (again.id, again.attempt) == (request.id, 2)
-    (final,) = _only(ledger.on_time(22 * S), Answer)
+    (final,) = only(ledger.on_time(22 * S), Answer)
     assert (final.status, final.reason) == (Answer.REFUSED, "no decision on board")
 
 
 def test_the_model_can_refuse(ledger: SpaceLedger) -> None:
     request = _issued(ledger)
     gone = _text(request, status=Answer.REFUSED, text="", reason="frame is gone")
-    (final,) = _only(ledger.on_answer(gone, 3 * S), Answer)
+    (final,) = only(ledger.on_answer(gone, 3 * S), Answer)
     assert (final.status, final.reason) == (Answer.REFUSED, "frame is gone")
 
 
@@ -398,7 +371,7 @@ def test_m25_a_step_that_cannot_be_written_did_not_happen(
     with pytest.raises(StorageError):
         ledger.on_verdict(_verdict(request, Verdict.ANSWER), 4 * S)
     monkeypatch.undo()
-    (final,) = _only(ledger.on_verdict(_verdict(request, Verdict.ANSWER), 5 * S), Answer)
+    (final,) = only(ledger.on_verdict(_verdict(request, Verdict.ANSWER), 5 * S), Answer)
     assert final.stamp_ns == 5 * S
 
 

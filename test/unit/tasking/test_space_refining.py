@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
+from ledger_cases import SCENE, TASK, S, only
 
-from eo_nodes.contracts.values import DownlinkReport, Event, Notice, Request, Scene, Task
+from eo_nodes.contracts.values import DownlinkReport, Event, Notice, Request
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
 from eo_nodes.tasking.rows import Pin, Refine, Unpin
 
-S = 1_000_000_000
 LIMITS = LedgerLimits(progress_ns=10 * S, timeouts=1, hold_ns=500 * S)
 WINDOW = (4, 2, 8, 6)
-TASK = Task(
-    id="task-1", asked_ns=1, prompt="ships?", deadline_ns=100 * S, consumer="ground", max_answers=1
-)
-SCENE = Scene(
-    id="scene-1",
-    capture_ns=2 * S,
-    sensor="pan",
-    modality="optical",
-    frame_key="frame-1",
-    frames=1,
-    height=10,
-    width=20,
-    bands=3,
-    dtype="uint16",
-    sha256="0" * 64,
-)
 
 
 @pytest.fixture
@@ -46,7 +29,7 @@ def ledger(store: LedgerStore) -> SpaceLedger:
 
 
 def _offloaded(ledger: SpaceLedger, state: str = "delivered") -> Request:
-    (request,) = _only(ledger.on_scene(SCENE, 2 * S), Request)
+    (request,) = only(ledger.on_scene(SCENE, 2 * S), Request)
     ledger.on_report(_report(request, state, "regions"), 4 * S)
     return request
 
@@ -57,10 +40,6 @@ def _report(request: Request, state: str, kind: str = "refinement") -> DownlinkR
 
 def _wish(request: Request, window: tuple[int, ...] = WINDOW) -> Notice:
     return Notice(kind="region", request_id=request.id, window=window)
-
-
-def _only(actions: list[Any], kind: type) -> list[Any]:
-    return [action for action in actions if isinstance(action, kind)]
 
 
 def _state(ledger: SpaceLedger, request: Request) -> str:
@@ -83,7 +62,7 @@ def test_a_wanted_region_goes_to_preprocess_once_and_keeps_the_frame(ledger: Spa
 
 def test_a_notice_that_overtakes_the_report_of_the_delivery_counts(ledger: SpaceLedger) -> None:
     request = _offloaded(ledger, "sending")
-    assert len(_only(ledger.on_notice(_wish(request), 20 * S), Refine)) == 1
+    assert len(only(ledger.on_notice(_wish(request), 20 * S), Refine)) == 1
     ledger.on_report(_report(request, "delivered", "regions"), 21 * S)
     row = ledger.request(request.id)
     assert row is not None and (row.state, row.owner) == ("refining", "ground")
@@ -139,8 +118,8 @@ def test_silence_of_preprocess_is_waited_out_then_left_to_the_ground(ledger: Spa
     request = _offloaded(ledger)
     ledger.on_notice(_wish(request), 20 * S)
     assert ledger.next_wake_ns() == 30 * S
-    assert len(_only(ledger.on_time(30 * S), Refine)) == 1
-    (event,) = _only(ledger.on_time(40 * S), Event)
+    assert len(only(ledger.on_time(30 * S), Refine)) == 1
+    (event,) = only(ledger.on_time(40 * S), Event)
     assert (event.id, _state(ledger, request)) == ("REGION_REFUSED", "ground")
 
 
