@@ -140,8 +140,11 @@ class Runner:
 
     def score(self, job: Job) -> list[Row]:
         """Rows of a cell whose questions are answered."""
+        limit = self._limit_of(job.cell)
+        # Fewer asks than the limit are all there are.
         return rows_of(job.cell, job.asks, job.said, self._subject, self._library,
-                       is_test=self._plan.split == "test", is_drawn=bool(self._limit_of(job.cell)))
+                       is_test=self._plan.split == "test",
+                       is_drawn=0 < limit <= len(job.asks))
 
     def _limit_of(self, cell: Cell) -> int:
         return self._plan.limit_of(self._subject.name, cell.name, cell.max_tokens)

@@ -111,6 +111,18 @@ def test_limit_draws_the_same_questions_whatever_the_order(library, tmp_path):
     assert all(r.reached is None for r in first)
 
 
+def test_a_limit_that_is_not_met_draws_nothing(library, tmp_path):
+    asked = cell("hit_uav.count_vehicle", library)
+    everything, _ = runner(library, tmp_path / "a", lambda *_: "3", with_controls=False)
+    all_rows = everything.rows(asked)
+    n = all_rows[0].n
+    assert any(r.reached is not None for r in all_rows)
+    more, _ = runner(library, tmp_path / "b", lambda *_: "3", limit=n + 1, with_controls=False)
+    assert [r.reached for r in more.rows(asked)] == [r.reached for r in all_rows]
+    fewer, _ = runner(library, tmp_path / "c", lambda *_: "3", limit=n - 1, with_controls=False)
+    assert all(r.reached is None for r in fewer.rows(asked))
+
+
 def test_long_answers_are_drawn_more_rarely(library):
     long = cell("hit_uav.boxes", library).max_tokens
     plan = Plan("test", Path("x"), limit=8)
