@@ -14,6 +14,7 @@ from .elements import (
     read_file,
 )
 from .errors import ElementsError, NoElementsError, OrbitError, OutOfTableError, PropagationError
+from .fleet import others_of, plan_fleet
 from .geometry import Look, Subpoint, ground_track, is_sunlit, look, subpoint
 from .link_budget import LinkBudget, downlink_budget, free_space_loss_db, uplink_budget
 from .look_table import LookPoint, LookTable
@@ -53,9 +54,11 @@ __all__ = [
     "load_mission",
     "look",
     "make_plan",
+    "others_of",
     "parse_omm",
     "parse_tle",
     "plan_contacts",
+    "plan_fleet",
     "read_file",
     "subpoint",
     "uplink_budget",

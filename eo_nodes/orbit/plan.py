@@ -2,45 +2,28 @@
 
 Flight and ground run the same planner on the same element sets, so both hold the same plan.
 
-Overlap rule (one link at a time): passes are taken by capacity, greatest first, equal ones by AOS
-and station name. A pass that overlaps a taken one keeps its longest part that stays `handover_s`
-away from every taken one, if that part still lasts `min_contact_s`; else it is dropped. The rule
-is applied to whole passes, and the contacts are cut to the window afterwards, so a plan made in the
-middle of a pass does not change its mind.
+Overlap rule of a satellite alone (one link at a time): passes are taken by capacity, greatest
+first, equal ones by AOS and station name. A pass that overlaps a taken one keeps its longest part
+that stays `handover_s` away from every taken one, if that part still lasts `min_contact_s`; else it
+is dropped. The rule is applied to whole passes, and the contacts are cut to the window afterwards,
+so a plan made in the middle of a pass does not change its mind.
+
+Satellites that share stations are planned together: `fleet`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from eo_nodes.contracts.delivery import Contact, ContactPlan
 
+from .candidates import Candidate, Sky, contacts_of, down_bits
 from .elements import Selection
 from .errors import OrbitError
-from .geometry import look
-from .link_budget import LinkBudget, downlink_budget, uplink_budget
+from .fleet import plan_fleet
 from .mission import Satellite, Station
-from .passes import Pass, find_passes
 from .propagation import Orbit
-from .timescale import S_NS, FloatArray, IntArray
-
-# Wider than a low orbit's period: every pass that can touch the window is seen whole.
-_WIDEN_NS = 110 * 60 * S_NS
-_SAMPLE_NS = 5 * S_NS
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A whole pass with its rates on a time grid."""
-
-    of: Pass
-    times_ns: IntArray
-    elevation_deg: FloatArray
-    down_bps: FloatArray
-    up_bps: FloatArray
+from .timescale import S_NS
 
 
 def plan_contacts(
@@ -75,29 +58,10 @@ def plan_contacts(
     if horizon_ns <= 0:
         raise OrbitError(f"the horizon of {horizon_ns} ns is empty")
     end_ns = start_ns + horizon_ns
-    budgets = {
-        station.name: (down, uplink_budget(satellite, station))
-        for station in stations
-        if (down := downlink_budget(satellite, station)) is not None
-    }
-    able = [station for station in stations if station.name in budgets]
-    by_name = {station.name: station for station in able}
-    named = Orbit(orbit.elements, satellite.name)
-    found = find_passes(named, able, start_ns - _WIDEN_NS, end_ns + _WIDEN_NS)
-    whole = [
-        _candidate(named, by_name[one.station], one, *budgets[one.station])
-        for one in found
-        if not (one.is_cut_at_start or one.is_cut_at_end)
-    ]
-    contacts = []
-    min_ns, gap_ns = round(min_contact_s * S_NS), round(handover_s * S_NS)
-    for candidate, from_ns, to_ns in _without_overlap(whole, min_ns, gap_ns):
-        from_ns, to_ns = max(from_ns, start_ns), min(to_ns, end_ns)
-        if from_ns < to_ns:
-            contact = _contact(candidate, from_ns, to_ns)
-            if contact.capacity_bytes > 0:
-                contacts.append(contact)
-    return tuple(sorted(contacts, key=lambda contact: contact.aos_ns))
+    sky = Sky(satellite, orbit, stations)
+    whole = [sky.candidate(one) for one in sky.passes(start_ns, end_ns)]
+    taken = _without_overlap(whole, round(min_contact_s * S_NS), round(handover_s * S_NS))
+    return contacts_of(taken, start_ns, end_ns)
 
 
 def make_plan(
@@ -109,17 +73,35 @@ def make_plan(
     *,
     min_contact_s: float = 30.0,
     handover_s: float = 5.0,
+    others: Sequence[tuple[Satellite, Selection]] = (),
 ) -> ContactPlan:
-    """Plan from a chosen element set, and report its age with the plan."""
-    contacts = plan_contacts(
-        satellite,
-        Orbit(selection.elements, satellite.name),
-        stations,
-        start_ns,
-        horizon_ns,
-        min_contact_s=min_contact_s,
-        handover_s=handover_s,
-    )
+    """Plan from a chosen element set, and report its age with the plan.
+
+    Args:
+        others: satellites that share the stations; the plan holds what `fleet` assigns to
+            `satellite`. Empty: alone.
+    """
+    own = Orbit(selection.elements, satellite.name)
+    if others:
+        fleet = [(one, Orbit(chosen.elements, one.name)) for one, chosen in others]
+        contacts = plan_fleet(
+            [(satellite, own), *fleet],
+            stations,
+            start_ns,
+            horizon_ns,
+            min_contact_s=min_contact_s,
+            handover_s=handover_s,
+        )[satellite.name]
+    else:
+        contacts = plan_contacts(
+            satellite,
+            own,
+            stations,
+            start_ns,
+            horizon_ns,
+            min_contact_s=min_contact_s,
+            handover_s=handover_s,
+        )
     return ContactPlan(
         satellite=satellite.name,
         stamp_ns=start_ns,
@@ -129,32 +111,11 @@ def make_plan(
     )
 
 
-def _candidate(
-    orbit: Orbit, station: Station, of: Pass, down: LinkBudget, up: LinkBudget | None
-) -> _Candidate:
-    # Samples on multiples of the step, so that another window integrates the same values.
-    inner = np.arange(of.aos_ns // _SAMPLE_NS + 1, -(-of.los_ns // _SAMPLE_NS)) * _SAMPLE_NS
-    times_ns = np.unique(np.concatenate([[of.aos_ns, of.tca_ns, of.los_ns], inner]))
-    seen = look(orbit, station, times_ns)
-    zero = np.zeros(times_ns.size)
-    return _Candidate(
-        of=of,
-        times_ns=times_ns,
-        elevation_deg=seen.elevation_deg,
-        down_bps=down.rate_bps(seen.range_m, seen.elevation_deg),
-        up_bps=zero if up is None else up.rate_bps(seen.range_m, seen.elevation_deg),
-    )
-
-
 def _without_overlap(
-    whole: Sequence[_Candidate], min_ns: int, gap_ns: int
-) -> list[tuple[_Candidate, int, int]]:
-    ranked = sorted(
-        whole,
-        key=lambda c: (-_integral(c, c.down_bps, c.of.aos_ns, c.of.los_ns), c.of.aos_ns,
-                       c.of.station),
-    )  # fmt: skip
-    taken: list[tuple[_Candidate, int, int]] = []
+    whole: Sequence[Candidate], min_ns: int, gap_ns: int
+) -> list[tuple[Candidate, int, int]]:
+    ranked = sorted(whole, key=lambda c: (-down_bits(c), c.of.aos_ns, c.of.station))
+    taken: list[tuple[Candidate, int, int]] = []
     for candidate in ranked:
         free = [(candidate.of.aos_ns, candidate.of.los_ns)]
         for _, a, b in taken:
@@ -168,36 +129,3 @@ def _without_overlap(
         if longest[1] - longest[0] >= max(min_ns, 1):
             taken.append((candidate, *longest))
     return taken
-
-
-def _integral(of: _Candidate, rate_bps: FloatArray, from_ns: int, to_ns: int) -> float:
-    """Bits between two times of a pass, by the trapezoid rule on its samples and the two ends."""
-    inside = (of.times_ns > from_ns) & (of.times_ns < to_ns)
-    t_ns = np.concatenate([[from_ns], of.times_ns[inside], [to_ns]])
-    t_s = (t_ns - of.of.aos_ns) / S_NS
-    values = np.interp(t_s, (of.times_ns - of.of.aos_ns) / S_NS, rate_bps)
-    return float(np.sum((values[1:] + values[:-1]) * np.diff(t_s)) / 2.0)
-
-
-def _contact(of: _Candidate, from_ns: int, to_ns: int) -> Contact:
-    duration_s = (to_ns - from_ns) / S_NS
-    bits = _integral(of, of.down_bps, from_ns, to_ns)
-    inside = np.flatnonzero((of.times_ns >= from_ns) & (of.times_ns <= to_ns))
-    ends = np.interp([from_ns, to_ns], of.times_ns, of.elevation_deg)
-    highest = [(float(ends[0]), from_ns), (float(ends[1]), to_ns)]
-    if inside.size:
-        best = int(inside[np.argmax(of.elevation_deg[inside])])
-        highest.insert(0, (float(of.elevation_deg[best]), int(of.times_ns[best])))
-    max_elevation_deg, tca_ns = max(highest, key=lambda pair: pair[0])
-    return Contact(
-        id=f"{of.of.satellite}-{of.of.station}-{of.of.aos_ns // S_NS}",
-        satellite=of.of.satellite,
-        station=of.of.station,
-        aos_ns=from_ns,
-        tca_ns=tca_ns,
-        los_ns=to_ns,
-        max_elevation_deg=max_elevation_deg,
-        capacity_bytes=int(bits // 8),
-        mean_rate_bps=int(bits / duration_s),
-        uplink_rate_bps=int(_integral(of, of.up_bps, from_ns, to_ns) / duration_s),
-    )

@@ -2,7 +2,7 @@
 
 Time is float seconds since the start of the study: a double holds a day to 1e-11 s, and the whole
 replay is arithmetic on it. Orbits, passes and link budget are the cores that fly
-(``eo_nodes.orbit``); the choice between competing passes is ``assignment``.
+(``eo_nodes.orbit``), the choice between competing passes too.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from eo_nodes.orbit import (
     load_mission,
     look,
 )
+from eo_nodes.orbit.assignment import Gaps, Interval, choose, fill
 
-from .assignment import Gaps, Interval, choose, fill
 from .config import S_NS, WorldConfig
 
 Float = NDArray[np.float64]
@@ -171,16 +171,20 @@ def make_world(
             contact = _rated(orbit, mission, config, one, rate_mbps, thinning)
             if contact.end_s - contact.start_s >= config.min_contact_s:
                 found.append((contact, Interval(
-                    name, contact.station, contact.start_s, contact.end_s,
-                    contact.capacity_bytes, len(found),
+                    name, contact.station, round(contact.start_s * S_NS),
+                    round(contact.end_s * S_NS), round(contact.capacity_bytes), len(found),
                 )))  # fmt: skip
     offered = [interval for _, interval in found]
-    gaps = Gaps(config.handover_s, config.pause_min * 60.0)
+    gaps = Gaps(round(config.handover_s * S_NS), round(config.pause_min * 60 * S_NS))
     whole = choose(offered, gaps)
-    taken = fill(offered, whole, gaps, config.min_contact_s)
+    taken = fill(offered, whole, gaps, round(config.min_contact_s * S_NS))
     links = {
         name: Link(
-            [_cut(found[i.index][0], i.start_s, i.end_s) for i in taken if i.satellite == name],
+            [
+                _cut(found[i.index][0], i.start_ns / S_NS, i.end_ns / S_NS)
+                for i in taken
+                if i.satellite == name
+            ],
             end_s,
         )
         for name in names

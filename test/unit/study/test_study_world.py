@@ -1,7 +1,6 @@
-"""Contention between satellites, the link's curve, and workloads of real chips only."""
+"""Shared antennas, the link's curve, and workloads of real chips only."""
 
 import itertools
-import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,60 +11,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 from study_trace import made_trace
 
-from eo_sim.study.assignment import Gaps, Interval, choose, fill
 from eo_sim.study.config import load_config
 from eo_sim.study.workload import make_requests
 from eo_sim.study.world import Contact, Link, make_world
 
 ROOT = Path(__file__).parents[3]
 CONFIG = load_config(ROOT / "config" / "study.yaml")
-GAPS = Gaps(2.0, 5.0)
-
-
-def drawn(seed, count=9):
-    coin = random.Random(seed)
-    return [
-        Interval(f"sat{coin.randrange(3)}", f"st{coin.randrange(2)}", start := coin.uniform(0, 60),
-                 start + coin.uniform(3, 25), coin.uniform(1, 10), i)
-        for i in range(count)
-    ]  # fmt: skip
-
-
-def compete(a, b):
-    gap = GAPS.between(a, b)
-    return gap >= 0 and a.start_s < b.end_s + gap and b.start_s < a.end_s + gap
-
-
-def is_free(some):
-    return not any(compete(a, b) for a, b in itertools.combinations(some, 2))
-
-
-@pytest.mark.parametrize("seed", range(25))
-def test_assignment_takes_at_least_half_of_the_best(seed):
-    passes = drawn(seed)
-    best = max(
-        sum(p.weight for p in some)
-        for n in range(len(passes) + 1)
-        for some in itertools.combinations(passes, n)
-        if is_free(some)
-    )
-    taken = choose(passes, GAPS)
-    assert is_free(taken)
-    assert sum(p.weight for p in taken) >= best / 2
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_filling_up_only_adds_and_never_overlaps(seed):
-    passes = drawn(seed, 14)
-    taken = choose(passes, GAPS)
-    every = fill(passes, taken, GAPS, 3.0)
-    assert set(taken) <= set(every)
-    added = [p for p in every if p not in taken]
-    assert all(p.end_s - p.start_s >= 3.0 for p in added)
-    for a, b in itertools.combinations(every, 2):
-        gap = GAPS.between(a, b)
-        if gap >= 0:
-            assert a.end_s + gap <= b.start_s + 1e-9 or b.end_s + gap <= a.start_s + 1e-9
 
 
 def test_link_curve_and_its_inverse():
