@@ -14,12 +14,13 @@ from .common import UsageError, guarded
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/demo"),
     scenario: Annotated[
-        Path | None, typer.Option(help="Scenario file; default: the demo of config/scenarios.")
+        Path | None, typer.Option(help="Scenario file; default: the profile's.")
     ] = None,
     rate: Annotated[
         float, typer.Option(min=0.0, help="Orbital seconds per second; 0: as fast as possible.")
     ] = 0.0,
     record: Annotated[Path | None, typer.Option(help="Also record an MCAP bag here.")] = None,
+    profile: Annotated[str, typer.Option(help="demo, or pair: two satellites.")] = "demo",
 ) -> None:
     """Fly the demo: satellite, stations, contacts, questions, answers; then write the report.
 
@@ -27,7 +28,10 @@ def demo(
     """
     from eo_sim import demo as driver
 
-    raise typer.Exit(driver.main(out_dir=out, scenario=scenario, rate=rate, record=record))
+    status = driver.main(
+        out_dir=out, scenario=scenario, rate=rate, record=record, profile=profile
+    )
+    raise typer.Exit(status)
 
 
 def _up_is_missing(context: typer.Context) -> None:

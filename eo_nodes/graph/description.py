@@ -78,6 +78,9 @@ class Segment:
         namespace: absolute ROS namespace.
         domain_id: of DDS, 0 to 101, no two segments share one (M36).
         parameters: YAML files, relative to the project, later ones win.
+        settings: ``parameter`` or ``node.parameter`` -> value, for its nodes and for those that
+            the simulation has in its domain; they win over the files.
+        serves: of a ground segment: the space segment at the other end of its link.
     """
 
     name: str
@@ -85,6 +88,8 @@ class Segment:
     namespace: str
     domain_id: int
     parameters: tuple[str, ...]
+    settings: Mapping[str, ParameterValue] = field(default_factory=dict)
+    serves: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +289,8 @@ def _segment(name: str, part: _Reader) -> Segment:
         namespace=part.take("namespace", str),
         domain_id=part.take("domain_id", int),
         parameters=tuple(part.take("parameters", list, [])),
+        settings=dict(part.take("settings", dict, {})),
+        serves=part.take("serves", str, ""),
     )
     part.done()
     if not _NAMESPACE.fullmatch(result.namespace):
@@ -307,6 +314,20 @@ def _profile(name: str, part: _Reader) -> Profile:
     return result
 
 
+def _check_settings(graph: Graph, segment: Segment, place: str) -> None:
+    """Refuse settings of nodes that are neither the segment's nor the simulation's."""
+    known = {
+        node
+        for name, kind in graph.kinds.items()
+        for process in kind.processes
+        for node in (process.nodes if name == segment.kind else process.domains)
+    }
+    for key in segment.settings:
+        node, separator, _ = str(key).partition(".")
+        if separator and node not in known:
+            raise ConfigError(f"{place}.{key}: there is no node {node!r} in it")
+
+
 def _check_references(graph: Graph) -> None:
     seen: dict[int, str] = {}
     for segment in graph.segments.values():
@@ -317,6 +338,9 @@ def _check_references(graph: Graph) -> None:
             other = seen[segment.domain_id]
             raise ConfigError(f"{place}.domain_id: {other} has it too; domains keep them apart")
         seen[segment.domain_id] = segment.name
+        if segment.serves and segment.serves not in graph.segments:
+            raise ConfigError(f"{place}.serves: there is no segment {segment.serves!r}")
+        _check_settings(graph, segment, f"{place}.settings")
     for kind, item in graph.kinds.items():
         for process in item.processes:
             for node, places in process.domains.items():

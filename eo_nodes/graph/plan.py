@@ -44,7 +44,9 @@ class Overrides:
     """What a run changes in its profile.
 
     Attributes:
-        parameters: ``parameter`` for all nodes or ``node.parameter`` for one -> value.
+        parameters: ``parameter`` for all nodes or ``node.parameter`` for one -> value; with
+            ``segment/`` before it, only for nodes of that segment and of the simulation in its
+            domain.
         segments: only these of the profile's; empty for all.
         without: more nodes to leave out.
         state_dir: folder for durable state; empty for the nodes' default.
@@ -160,11 +162,10 @@ def make_plan(graph: Graph, profile_name: str, overrides: Overrides = NO_OVERRID
     ]
     _check_nodes(graph, chosen, overrides)
     environment = _environment(graph.environment)
-    domains = {segment.name: segment.domain_id + overrides.domain_offset for segment in chosen}
     processes = []
     for segment in chosen:
         for process in graph.kinds[segment.kind].processes:
-            spec = _process(graph, profile, overrides, segment, process, domains, environment)
+            spec = _process(graph, profile, overrides, segment, process, chosen, environment)
             if spec is not None:
                 processes.append(spec)
     if not processes:
@@ -196,7 +197,12 @@ def _check_nodes(graph: Graph, chosen: list[Segment], overrides: Overrides) -> N
         for process in graph.kinds[segment.kind].processes
         for node in process.nodes
     }
-    named = {key.split(".")[0] for key in overrides.parameters if "." in key}
+    for key in overrides.parameters:
+        name, separator, _ = key.rpartition("/")
+        if separator and name not in {segment.name for segment in chosen}:
+            raise ConfigError(f"there is no segment {name!r} to change")
+    keys = [key.rpartition("/")[2] for key in overrides.parameters]
+    named = {key.split(".")[0] for key in keys if "." in key}
     for name in sorted(named | set(overrides.without)):
         if name not in known:
             raise ConfigError(f"there is no node {name!r} to change or leave out")
@@ -216,9 +222,10 @@ def _process(
     overrides: Overrides,
     segment: Segment,
     process: Process,
-    domains: Mapping[str, int],
+    chosen: Sequence[Segment],
     environment: Mapping[str, str],
 ) -> ProcessSpec | None:
+    domains = {one.name: one.domain_id + overrides.domain_offset for one in chosen}
     left_out = {*profile.without, *overrides.without}
     names = [name for name in process.nodes if name not in left_out]
     if not names:
@@ -234,14 +241,15 @@ def _process(
         return None
     arguments = ["--segment", segment.name, "--nodes", ",".join(labels)]
     if process.domains:
-        pairs = ",".join(f"{name}={domain}" for name, domain in outside.items())
-        arguments += ["--domains", pairs]
+        arguments += ["--domains", _pairs(outside)]
+        arguments += _of_other_segments(profile, overrides, segment, chosen, names)
     module = f"{graph.kinds[segment.kind].package}.container"
     files = [*map(project_file, segment.parameters), *map(_existing, overrides.parameter_files)]
     ros_arguments = ["-r", f"__ns:={segment.namespace}"]
     for file in files:
         ros_arguments += ["--params-file", str(file)]
-    ros_arguments += _parameters(profile, overrides, names)
+    for name, value in _parameters(profile, overrides, segment, names).items():
+        ros_arguments += ["-p", f"{name}:={json.dumps(value)}"]
     return ProcessSpec(
         name=f"{segment.name}/{process.name}",
         segment=segment.name,
@@ -295,25 +303,55 @@ def _domains_of(
     return tuple(place for place in places if place in outside or place == segment.name)
 
 
-def _parameters(profile: Profile, overrides: Overrides, names: list[str]) -> list[str]:
-    """Parameters as ROS arguments; those of one node follow, and so win."""
-    for_all = {k: v for k, v in overrides.parameters.items() if "." not in k}
-    values: dict[str, ParameterValue] = {**profile.parameters, **for_all}
+def _of_other_segments(
+    profile: Profile,
+    overrides: Overrides,
+    own: Segment,
+    chosen: Sequence[Segment],
+    names: list[str],
+) -> list[str]:
+    """What the simulation must know of the segments that it has nodes in."""
+    links = {one.name: one.serves for one in chosen if one.serves}
+    arguments = ["--serves", _pairs(links)] if links else []
+    common = _parameters(profile, overrides, own, names)
+    only: dict[str, dict[str, ParameterValue]] = {}
+    for one in chosen:
+        values = _parameters(profile, overrides, one, names)
+        changed = {name: value for name, value in values.items() if common.get(name) != value}
+        if one is not own and changed:
+            only[one.name] = changed
+    return [*arguments, "--only", json.dumps(only)] if only else arguments
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    return ",".join(f"{name}={value}" for name, value in values.items())
+
+
+def _parameters(
+    profile: Profile, overrides: Overrides, segment: Segment, names: list[str]
+) -> dict[str, ParameterValue]:
+    """Parameters of nodes that share a process; those of one node, and of one segment, win."""
+    scope = f"{segment.name}/"
+    given = {k: v for k, v in overrides.parameters.items() if "/" not in k}
+    scoped = {
+        k.removeprefix(scope): v for k, v in overrides.parameters.items() if k.startswith(scope)
+    }
+    layers = (profile.parameters, segment.settings, given, scoped)
+    values = {k: v for layer in layers for k, v in layer.items() if "." not in k}
     if overrides.domain_offset:
         # The link's sockets move with the domains; each end takes ten ports.
         values.setdefault("port_offset", 10 * overrides.domain_offset)
     if overrides.state_dir:
         values["state_dir"] = str(Path(overrides.state_dir).absolute())
-    result: list[str] = []
-    for name, value in values.items():
-        result += ["-p", f"{name}:={json.dumps(value)}"]
-    for key, value in overrides.parameters.items():
-        node, _, name = key.partition(".")
-        if name and node in names:
-            # rcl matches `-p NODE:NAME` against the node's full name, so it never fits below a
-            # namespace: the parameter goes to the process; nodes that do not declare it ignore it.
-            result += ["-p", f"{name}:={json.dumps(value)}"]
-    return result
+    for layer in layers:
+        for key, value in layer.items():
+            node, _, name = key.partition(".")
+            if name and node in names:
+                # rcl matches `-p NODE:NAME` against the node's full name, so it never fits below a
+                # namespace: the parameter goes to the process; nodes that do not declare it ignore
+                # it.
+                values[name] = value
+    return values
 
 
 def _bringup(

@@ -1,4 +1,9 @@
-"""contact_planner: own passes from elements and time, in each segment, as in flight."""
+"""contact_planner: own passes from elements and time, in each segment, as in flight.
+
+Satellites that share the stations stand in ``fleet``: then every segment assigns the passes of all
+of them, and plans those of its own satellite. ``fleet``, ``stations`` and ``min_contact_s`` must be
+the same in all segments, and so must the element sets.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eo_nodes.graph.paths import project_file
-from eo_nodes.orbit import load_catalogue, load_mission, make_plan
+from eo_nodes.orbit import Satellite, Selection, load_catalogue, load_mission, make_plan, others_of
 
 from .base import EoNode
 from .parameters import Parameter
@@ -18,6 +23,7 @@ class ContactPlanner(EoNode):
 
     PARAMETERS = (
         Parameter("stations", [""], "stations that may be used; empty: all of the mission"),
+        Parameter("fleet", [""], "satellites that share the stations, with this one; empty: alone"),
         Parameter("horizon_h", 24.0, "how far ahead contacts are planned, h", 1.0, 240.0),
         Parameter("replan_s", 21600.0, "period of planning, orbital s", 60.0, 1e6),
         Parameter("min_contact_s", 30.0, "shorter contacts are not planned, s", 0.0, 600.0),
@@ -32,6 +38,8 @@ class ContactPlanner(EoNode):
         self._mission = load_mission(project_file("config/mission"))
         self._satellite = self._mission.satellite(self.param("satellite"))
         names = [name for name in self.param("stations") if name]
+        fleet = [name for name in self.param("fleet") if name]
+        self._others = others_of(self._mission, self._satellite.name, fleet)
         self._sites = [self._mission.station(name) for name in names or self._mission.stations]
         self.speak("contact_plan")
 
@@ -46,16 +54,21 @@ class ContactPlanner(EoNode):
         for fault in faults:
             self.emit("INPUT_FAILED", f"element set: {fault}")
         now_ns = self.now_ns()
-        selection = catalogue.select(self._satellite.norad_id, now_ns)
-        if selection.is_stale:
-            self.emit("ELEMENTS_OLD", f"{self._satellite.name}: {selection.age_days:.1f} days")
+
+        def chosen(satellite: Satellite) -> Selection:
+            selection = catalogue.select(satellite.norad_id, now_ns)
+            if selection.is_stale:
+                self.emit("ELEMENTS_OLD", f"{satellite.name}: {selection.age_days:.1f} days")
+            return selection
+
         plan = make_plan(
             self._satellite,
-            selection,
+            chosen(self._satellite),
             self._sites,
             now_ns,
             round(self.param("horizon_h") * 3600e9),
             min_contact_s=self.param("min_contact_s"),
+            others=[(other, chosen(other)) for other in self._others],
         )
         self.publish("contact_plan", plan)
         self.emit("PLAN_UPDATED", f"{len(plan.contacts)} contacts", satellite=plan.satellite)

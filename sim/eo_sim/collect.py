@@ -54,6 +54,9 @@ class RunFacts:
     peak_mb: dict[str, float]
     mode: str
     profile: str
+    space: str = "sat1"
+    ground: str = "ground"
+    fleet: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -77,16 +80,12 @@ class _Bag:
     decide_ns: Counter[str] = field(default_factory=Counter)
 
 
-def _read(path: Path) -> _Bag:
-    bag = _Bag()
+def _read(facts: RunFacts) -> _Bag:
+    bag, ground = _Bag(), f"/{facts.ground}/"
     topics = [
-        "/ground/task",
-        "/ground/final",
-        "/ground/answer",
-        "/ground/notice",
-        "/ground/compute",
+        *(f"{ground}{name}" for name in ("task", "final", "answer", "notice", "compute")),
         *(
-            f"/sat1/{name}"
+            f"/{facts.space}/{name}"
             for name in (
                 "scene",
                 "request",
@@ -99,7 +98,7 @@ def _read(path: Path) -> _Bag:
             )
         ),
     ]
-    for topic, _, value in read_bag(path, topics):
+    for topic, _, value in read_bag(facts.bag, topics):
         name = topic.rpartition("/")[2]
         if name == "task":
             bag.tasks[value.id] = value
@@ -111,7 +110,7 @@ def _read(path: Path) -> _Bag:
             bag.taps[value.request_id].append(value)
         elif name == "verdict":
             bag.verdicts[value.request_id].append(value)
-        elif name == "answer" and topic.startswith("/ground"):
+        elif name == "answer" and topic.startswith(ground):
             if value.status == Answer.PROVISIONAL:
                 bag.unsure[value.request_id] = value
         elif name == "answer":
@@ -145,7 +144,7 @@ def _request_of(key: str) -> str:
 
 def collect(facts: RunFacts) -> dict[str, Any]:
     """Return the data of `eo_sim.report.schema.Report`."""
-    scenario, bag = facts.scenario, _read(facts.bag)
+    scenario, bag = facts.scenario, _read(facts)
     end_ns = scenario.start_ns + round(scenario.duration_s * 1e9)
     mission = load_mission(project_file("config/mission"))
     truth = Truth(
@@ -155,9 +154,10 @@ def collect(facts: RunFacts) -> dict[str, Any]:
         scenario.stations,
         scenario.start_ns,
         end_ns,
+        fleet=facts.fleet,
     )
-    space_log = _frames(facts.state_dir / "sat1" / "frames_downlink_scheduler.jsonl")
-    ground_log = _frames(facts.state_dir / "ground" / "frames_ground_station.jsonl")
+    space_log = _frames(facts.state_dir / facts.space / "frames_downlink_scheduler.jsonl")
+    ground_log = _frames(facts.state_dir / facts.ground / "frames_ground_station.jsonl")
     rows = [_row(question, bag, scenario) for question in scenario.questions]
     finals = [final for many in bag.finals.values() for final in many]
     seconds = sorted(r["_latency_s"] for r in rows if r["status"] == "final")
@@ -202,8 +202,8 @@ def collect(facts: RunFacts) -> dict[str, Any]:
         "wall_s": facts.wall_s,
         "start_up_s": facts.start_up_s,
         "peak_rss_mb": {
-            "space": facts.peak_mb.get("sat1", 0.0),
-            "ground": facts.peak_mb.get("ground", 0.0),
+            "space": facts.peak_mb.get(facts.space, 0.0),
+            "ground": facts.peak_mb.get(facts.ground, 0.0),
         },
         "stations": [
             {

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ import psutil
 from eo_nodes.console.bag import read_bag
 from eo_nodes.console.client import GroundConsole
 from eo_nodes.console.live import LiveView
-from eo_nodes.contracts.errors import EoError
-from eo_nodes.contracts.values import Answer
+from eo_nodes.contracts.errors import ConfigError, EoError
 from eo_nodes.graph.description import load_graph
 from eo_nodes.graph.paths import project_file
 from eo_sim.collect import RunFacts, collect
@@ -34,7 +34,8 @@ from eo_sim.report import build
 from eo_sim.scenario import Scenario, load_scenario
 from eo_sim.truth_match import is_right
 
-_SHOWN = ("contact_plan", "link_state", "queue", "event", "final")
+_SHOWN_OF_ALL = ("event", "final")
+_SHOWN = ("contact_plan", "link_state", "queue", *_SHOWN_OF_ALL)
 
 
 class DemoError(EoError):
@@ -142,6 +143,16 @@ class GraphProcess:
             time.sleep(0.5)
 
 
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One satellite of a run: its segment, the ground that serves it, what it flies."""
+
+    space: str
+    ground: str
+    ground_domain: int
+    scenario: Scenario
+
+
 def _die_with_parent() -> None:
     """In a child before it starts: SIGINT when the parent is gone, however it went (Linux)."""
     ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
@@ -185,11 +196,11 @@ def main(
     on_graph: Any = None,
     title: str = "",
 ) -> int:
-    """Run a scenario and write its report.
+    """Run a scenario and write its report; of several satellites, each in a folder of its own.
 
     Args:
         out_dir: report, bag, logs and state go here; what was there is removed.
-        scenario: file; None for the demo.
+        scenario: file; None for the profile's.
         rate: orbital seconds per second; 0 as fast as possible.
         record: also copy the bag to this path.
         settings: ``parameter`` or ``node.parameter`` -> value, besides the scenario's.
@@ -199,27 +210,36 @@ def main(
         title: of the report.
     Returns:
         Exit status: 0 when every question got an answer or a refusal.
+    Raises:
+        ConfigError: no such profile, one without satellite and ground, or a faulty scenario.
     """
     wall_start_s = time.monotonic()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _on_sigterm)
-    path = scenario or project_file("config/scenarios/demo.yaml")
-    plan = load_scenario(path)
+    graph = load_graph(project_file("config/graph.yaml"))
+    chosen = graph.profiles.get(profile)
+    segments = [graph.segments[name] for name in chosen.segments] if chosen else []
+    grounds = [one for one in segments if one.serves]
+    if chosen is None or not grounds:
+        raise ConfigError(f"profile {profile!r} has no satellite with its ground")
+    named = chosen.parameters.get("scenario", "config/scenarios/demo.yaml")
+    path = scenario or project_file(str(named))
+    flights = [
+        Flight(one.serves, one.name, one.domain_id + domain_offset, load_scenario(path, one.serves))
+        for one in grounds
+    ]
+    plan = flights[0].scenario
+    fleet = tuple(f.scenario.satellite for f in flights) if len(flights) > 1 else ()
     shutil.rmtree(out_dir, ignore_errors=True)
     out_dir.mkdir(parents=True)
-    graph = load_graph(project_file("config/graph.yaml"))
-    domains = {
-        name: graph.segments[name].domain_id + domain_offset
-        for name in graph.profiles[profile].segments
-        if name != "sim"
-    }
+    domains = {one.name: one.domain_id + domain_offset for one in segments if one.kind != "sim"}
     bag = out_dir / "run.mcap"
     child: GraphProcess | None = None
-    truths = {q.task.id: q.truth for q in plan.questions}
+    truths = {q.task.id: q.truth for f in flights for q in f.scenario.questions}
     stations = ", ".join(plan.stations)
     view = LiveView(
-        title or f"{plan.name}: {plan.satellite} over {stations}",
-        total_tasks=len(plan.questions),
+        title or f"{plan.name}: {' and '.join(fleet) or plan.satellite} over {stations}",
+        total_tasks=sum(len(f.scenario.questions) for f in flights),
         is_right=lambda answer: is_right(answer.text, truths.get(answer.task_id, "")),
     )
     try:
@@ -227,43 +247,55 @@ def main(
             view.note("starting")
             with recording(bag, domains, out_dir / "record.log"):
                 child = GraphProcess(
-                    _arguments(plan, path, out_dir, rate, settings or {}, profile, domain_offset),
+                    _arguments(
+                        flights, path, out_dir, rate, settings or {}, profile, domain_offset
+                    ),
                     out_dir / "up.log",
                 )
                 try:
                     child.wait_active(90.0)
                     if on_graph is not None:
                         on_graph(child)
-                    achieved = _watch(child, plan, domains["ground"], view)
+                    achieved = _watch(child, flights, view)
                 finally:
                     view.note("stopping the graph")
                     child.stop()
             view.note("writing the report")
-            report = collect(
-                RunFacts(
-                    scenario=plan,
-                    bag=bag,
-                    state_dir=out_dir / "state",
-                    requested_rate=rate,
-                    achieved_rate=achieved,
-                    wall_s=time.monotonic() - wall_start_s,
-                    start_up_s=child.active_after_s,
-                    peak_mb=child.peak_mb,
-                    mode="lockstep" if profile != "sim" else "free",
-                    profile=profile,
+            reports = [
+                collect(
+                    RunFacts(
+                        scenario=flight.scenario,
+                        bag=bag,
+                        state_dir=out_dir / "state",
+                        requested_rate=rate,
+                        achieved_rate=achieved,
+                        wall_s=time.monotonic() - wall_start_s,
+                        start_up_s=child.active_after_s,
+                        peak_mb=child.peak_mb,
+                        mode="lockstep" if profile != "sim" else "free",
+                        profile=profile,
+                        space=flight.space,
+                        ground=flight.ground,
+                        fleet=fleet,
+                    )
                 )
-            )
+                for flight in flights
+            ]
     except KeyboardInterrupt:
         return 130
     except DemoError as error:
         sys.stderr.write(f"{error}; logs in {out_dir}\n")
         return 1
-    page = build(report, out_dir)
     if record is not None:
         record.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(bag, record)
-    _print_summary(report, page)
-    return 0 if report["lost"] == 0 and report["duplicates"] == 0 else 1
+    for flight, report in zip(flights, reports, strict=True):
+        folder = out_dir / flight.space if fleet else out_dir
+        folder.mkdir(exist_ok=True)
+        if fleet:
+            sys.stdout.write(f"{flight.space}, {flight.scenario.satellite}:\n")
+        _print_summary(report, build(report, folder))
+    return 0 if all(r["lost"] == 0 and r["duplicates"] == 0 for r in reports) else 1
 
 
 def replay_main(
@@ -304,7 +336,7 @@ def replay_main(
 
 
 def _arguments(
-    plan: Scenario,
+    flights: list[Flight],
     path: Path,
     out_dir: Path,
     rate: float,
@@ -312,9 +344,10 @@ def _arguments(
     profile: str,
     domain_offset: int,
 ) -> list[str]:
+    plan = flights[0].scenario
     start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(plan.start_ns // 1_000_000_000))
     values: dict[str, Any] = {
-        "satellite": plan.satellite,
+        **_satellites(flights),
         "contact_planner.stations": list(plan.stations),
         "link_emulator.stations": list(plan.stations),
         "orbit_clock.start": start,
@@ -330,19 +363,34 @@ def _arguments(
     return arguments
 
 
-def _watch(child: GraphProcess, plan: Scenario, domain: int, view: LiveView) -> float:
-    """Show the run until its clock reaches the end; return the achieved rate."""
-    console = GroundConsole(domain, "/ground", "demo")
+def _satellites(flights: list[Flight]) -> dict[str, Any]:
+    if len(flights) == 1:
+        return {"satellite": flights[0].scenario.satellite}
+    values: dict[str, Any] = {"fleet": [flight.scenario.satellite for flight in flights]}
+    for flight in flights:
+        for segment in (flight.space, flight.ground):
+            values[f"{segment}/satellite"] = flight.scenario.satellite
+    return values
+
+
+def _watch(child: GraphProcess, flights: list[Flight], view: LiveView) -> float:
+    """Show the run until its clock reaches the end; return the achieved rate.
+
+    Answers and events of all satellites are shown, link, contacts and queue of the first.
+    """
+    consoles = [GroundConsole(f.ground_domain, f"/{f.ground}", "demo") for f in flights]
+    console, plan = consoles[0], flights[0].scenario
     end_ns = plan.start_ns + round(plan.duration_s * 1e9)
     view.note("running")
-    finals: dict[str, Answer] = {}
     started_s = time.monotonic()
     while True:
         for topic in _SHOWN:
             for value in console.reader(topic).take():
                 view.update(value)
-                if topic == "final":
-                    finals[value.task_id] = value
+        for other in consoles[1:]:
+            for topic in _SHOWN_OF_ALL:
+                for value in other.reader(topic).take():
+                    view.update(value)
         now_ns = console.now_ns()
         elapsed_s = time.monotonic() - started_s
         if plan.start_ns <= now_ns <= end_ns:

@@ -1,6 +1,7 @@
 """A scenario: when, which satellite and stations, what is captured and what is asked.
 
-Read from ``config/scenarios/NAME.yaml``; the questions may stand in a file of their own.
+Read from ``config/scenarios/NAME.yaml``; the questions may stand in a file of their own. One for
+several satellites names under ``satellites``, by space segment, what each has of its own.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Everything that drives a run."""
+    """Everything that drives a run of one satellite."""
 
     name: str
     start_ns: int
@@ -83,14 +84,21 @@ def parse_time(text: str) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000_000 + delta.microseconds * 1000
 
 
-def load_scenario(path: Path) -> Scenario:
+def load_scenario(path: Path, segment: str = "sat1") -> Scenario:
     """Read and check a scenario.
 
+    Args:
+        segment: space segment of the satellite.
     Raises:
-        ConfigError: a key is missing or wrong; the text names it.
+        ConfigError: a key is missing or wrong, or there is nothing for the segment; the text
+            names it.
     """
     tree = _yaml(path)
     try:
+        flown = tree.get("satellites", {"sat1": {}})
+        if segment not in flown:
+            raise ConfigError(f"{path.name}: has no satellite for segment {segment!r}")
+        tree = {**tree, **flown[segment]}
         start_ns = parse_time(tree["start"])
         assets = (path.parent / tree.get("assets", ".")).resolve()
         captures = tuple(
@@ -112,7 +120,9 @@ def load_scenario(path: Path) -> Scenario:
             questions=tuple(_question(row, asked_s, deadline_s) for row in rows),
             about=str(tree.get("about", "")),
         )
-    except (KeyError, TypeError, ValueError, OverflowError, ContractError) as error:
+    except (
+        AttributeError, KeyError, TypeError, ValueError, OverflowError, ContractError,
+    ) as error:  # fmt: skip
         raise ConfigError(f"{path.name}: {type(error).__name__} {error}") from error
     _check(scenario, path.name)
     return scenario

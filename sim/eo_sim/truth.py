@@ -17,7 +17,8 @@ from eo_nodes.orbit import (
     Orbit,
     downlink_budget,
     load_catalogue,
-    plan_contacts,
+    make_plan,
+    others_of,
     uplink_budget,
 )
 
@@ -47,6 +48,7 @@ class Truth:
         stations: names of the stations that take part; the planner's must be the same.
         start_ns, end_ns: window of the scenario, orbital time.
         min_contact_s: as the planner's.
+        fleet: as the planner's: an antenna points at one of them at a time.
     """
 
     def __init__(
@@ -59,20 +61,25 @@ class Truth:
         end_ns: int,
         *,
         min_contact_s: float = 30.0,
+        fleet: tuple[str, ...] = (),
     ) -> None:
         self.satellite = mission.satellite(satellite)
         catalogue, _ = load_catalogue(elements_folder)
         selection = catalogue.select(self.satellite.norad_id, start_ns)
         self.orbit = Orbit(selection.elements, satellite)
         sites = [mission.station(name) for name in stations]
-        self.contacts = plan_contacts(
+        self.contacts = make_plan(
             self.satellite,
-            self.orbit,
+            selection,
             sites,
             start_ns,
             end_ns - start_ns,
             min_contact_s=min_contact_s,
-        )
+            others=[
+                (other, catalogue.select(other.norad_id, start_ns))
+                for other in others_of(mission, satellite, fleet)
+            ],
+        ).contacts
         self._sites = {site.name: site for site in sites}
         self._budgets = {
             site.name: (downlink_budget(self.satellite, site), uplink_budget(self.satellite, site))

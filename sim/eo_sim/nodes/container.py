@@ -1,7 +1,7 @@
 """The process of the simulated world: nodes in the domains of several segments.
 
     python -m eo_sim.nodes.container --nodes orbit_clock@sat1,orbit_clock@ground
-        --domains sat1=41,ground=42 --ros-args ...
+        --domains sat1=41,ground=42 --serves ground=sat1 --ros-args ...
 
 Each domain has a context and an executor thread of its own; nothing is passed between them but
 the clockwork, which holds the time.
@@ -10,6 +10,7 @@ the clockwork, which holds the time.
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import threading
@@ -34,9 +35,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", required=True, help="comma separated, name@segment")
     parser.add_argument("--domains", required=True, help="comma separated, segment=domain")
+    parser.add_argument("--serves", default="ground=sat1", help="comma separated, ground=satellite")
+    parser.add_argument("--only", default="{}", help="JSON: segment -> parameters in its domain")
     parser.add_argument("--segment", default="sim", help="name, for process listings")
     known, rest = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
     domains = dict(pair.split("=") for pair in known.domains.split(","))
+    serves = dict(pair.split("=") for pair in known.serves.split(","))
+    only = json.loads(known.only)
     labels = [label.split("@") for label in known.nodes.split(",")]
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -47,13 +52,13 @@ def main(argv: list[str] | None = None) -> None:
         context = rclpy.Context()
         rclpy.init(
             context=context,
-            args=[sys.argv[0], *rest],
+            args=[sys.argv[0], *rest, *_ros_arguments(only.get(segment, {}))],
             domain_id=int(domains[segment]),
             signal_handler_options=SignalHandlerOptions.NO,
         )
         contexts[segment], nodes[segment] = context, []
     try:
-        _make(labels, contexts, nodes)
+        _make(labels, contexts, nodes, serves)
         threads = [
             threading.Thread(
                 target=spin,
@@ -76,7 +81,17 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(0)
 
 
-def _make(labels: list[list[str]], contexts: dict[str, Any], nodes: dict[str, list[Any]]) -> None:
+def _ros_arguments(parameters: dict[str, Any]) -> list[str]:
+    pairs = [f"{name}:={json.dumps(value)}" for name, value in parameters.items()]
+    return ["--ros-args", *(part for pair in pairs for part in ("-p", pair))] if pairs else []
+
+
+def _make(
+    labels: list[list[str]],
+    contexts: dict[str, Any],
+    nodes: dict[str, list[Any]],
+    serves: dict[str, str],
+) -> None:
     clockwork: Clockwork | None = None
     emulators: list[LinkEmulator] = []
     for name, segment in labels:
@@ -87,12 +102,21 @@ def _make(labels: list[list[str]], contexts: dict[str, Any], nodes: dict[str, li
                 clockwork = _clockwork(contexts[segment])
             node = OrbitClock(clockwork, **options)
         elif name == "link_emulator":
-            node = LinkEmulator(**options)
+            ends = [Parameter("space_segment", value=segment)]
+            ends += [
+                Parameter("ground_segment", value=ground)
+                for ground, satellite in serves.items()
+                if satellite == segment
+            ]
+            node = LinkEmulator(parameter_overrides=ends, **options)
             emulators.append(node)
         elif name == "scenario_player":
-            role = "asker" if segment == "ground" else "camera"
-            chosen = [Parameter("role", value=role), Parameter("target", value=segment)]
-            node = ScenarioPlayer(parameter_overrides=chosen, **options)
+            played = [
+                Parameter("role", value="asker" if segment in serves else "camera"),
+                Parameter("target", value=segment),
+                Parameter("satellite_segment", value=serves.get(segment, segment)),
+            ]
+            node = ScenarioPlayer(parameter_overrides=played, **options)
         else:
             raise ConfigError(f"unknown node {name!r} of the simulation")
         nodes[segment].append(node)

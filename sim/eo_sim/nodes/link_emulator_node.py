@@ -1,7 +1,8 @@
 """link_emulator: the modem on both sides; the only bridge between the two segments.
 
 It takes frames from either end by UDP, passes them through the channel, and tells each end the
-state of the link as a modem would. It has no topic of its own apart from events.
+state of the link as a modem would. It has no topic of its own apart from events. Each satellite has
+an instance; an antenna points at one of the ``fleet`` at a time, by the same assignment as planned.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class LinkEmulator(EoNode):
 
     PARAMETERS = (
         Parameter("stations", [""], "stations that take part"),
+        Parameter("fleet", [""], "satellites that share the stations, as the planners'"),
         Parameter("min_contact_s", 30.0, "as the planners', s", 0.0, 600.0),
         Parameter("truth_hours", 24.0, "length of the computed geometry, h", 0.1, 240.0),
         Parameter("space_port", 17101, "frames of the satellite arrive here", 1, 65535),
@@ -98,6 +100,7 @@ class LinkEmulator(EoNode):
             now_ns,
             now_ns + round(self.param("truth_hours") * 3600 * S_NS),
             min_contact_s=self.param("min_contact_s"),
+            fleet=tuple(name for name in self.param("fleet") if name),
         )
         self._say_state()
 
@@ -135,7 +138,8 @@ class LinkEmulator(EoNode):
             for frame in frames
             if channel.push(frame, now_ns, rate_bps, truth.delay_ns, los_ns)
         ]
-        row = {"t_ns": now_ns, "end": end, "offered": len(frames), "sent": len(passed)}
+        row = {"t_ns": now_ns, "segment": self._segments["space"], "end": end}
+        row |= {"offered": len(frames), "sent": len(passed)}
         contact = truth.contact.id if truth.contact else ""
         size = sum(map(len, passed))
         self._log.write(json.dumps({**row, "bytes": size, "contact": contact}) + "\n")

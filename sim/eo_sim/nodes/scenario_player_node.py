@@ -33,6 +33,7 @@ class ScenarioPlayer(EoNode):
         Parameter("bag", "", "recorded run whose inputs are played; empty: the scenario's"),
         Parameter("role", "camera", "camera: plays captures; asker: plays questions"),
         Parameter("target", "sat1", "segment that is played to"),
+        Parameter("satellite_segment", "sat1", "segment of the satellite that it is about"),
     )
 
     def __init__(self, name: str = "scenario_player", **options: Any) -> None:
@@ -40,7 +41,9 @@ class ScenarioPlayer(EoNode):
 
     def configure(self) -> None:
         """Read the scenario."""
-        self._scenario = load_scenario(Path(project_file(self.param("scenario"))))
+        self._scenario = load_scenario(
+            Path(project_file(self.param("scenario"))), self.param("satellite_segment")
+        )
         prefix = f"/{self.param('target')}/"
         if self.param("role") == "camera":
             self.speak("image", "image/compressed", "inbox", prefix=prefix)

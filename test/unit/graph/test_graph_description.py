@@ -55,7 +55,7 @@ def test_every_node_of_the_design_is_there():
 
 def test_m36_every_segment_has_a_domain_of_its_own():
     domains = [segment.domain_id for segment in load_graph(GRAPH).segments.values()]
-    assert len(set(domains)) == len(domains) == 3
+    assert len(set(domains)) == len(domains) == 5
 
 
 def test_m18_the_restart_policy_is_three_in_ten_minutes():
@@ -79,6 +79,8 @@ def test_m18_the_restart_policy_is_three_in_ten_minutes():
         ("segments.sat1.domain_id", 42, "sat1 has it too"),
         ("segments.sat1.domain_id", 232, "must be 0 to 101"),
         ("segments.sat1.namespace", "sat1", "no absolute name"),
+        ("segments.ground2.serves", "sat9", "there is no segment 'sat9'"),
+        ("segments.sat2.settings", {"ground_station.tick_s": 1.0}, "no node 'ground_station' in"),
         ("kinds.space.processes.health.nodes", [], "is empty"),
         ("kinds.space.processes.health.nodes", ["tasking"], "stands in two processes"),
         ("kinds.space.processes.health.nodes", ["Bad Name"], "is no name"),

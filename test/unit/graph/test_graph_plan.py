@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -126,6 +127,7 @@ def test_segments_offset_and_without_change_what_runs():
         ("dmeo", Overrides(), "no profile 'dmeo'; known: demo"),
         ("flight", Overrides(segments=("ground",)), "has no segment 'ground'"),
         ("flight", Overrides(parameters={"archive.x": 1}), "no node 'archive'"),
+        ("demo", Overrides(parameters={"sat2/satellite": "x"}), "no segment 'sat2' to change"),
         ("flight", Overrides(without=("taskng",)), "no node 'taskng'"),
         ("flight", Overrides(parameter_files=("/none.yaml",)), "no parameter file /none.yaml"),
     ],
@@ -152,3 +154,77 @@ def test_overrides_reach_the_supervisor_by_its_command_line(tmp_path: Path):
     assert command[command.index("--set") + 1] == 'tasking.note="x=y"'
     assert command[command.index("--segment") + 1] == "sat1"
     assert command[command.index("--domain-offset") + 1] == "3"
+
+
+def only_of(plan):
+    """Return what the simulation is told of each segment's domain."""
+    arguments = named(plan, "sim/world").arguments
+    return json.loads(arguments[arguments.index("--only") + 1])
+
+
+def test_two_satellites_have_domains_grounds_and_ports_of_their_own():
+    plan = make_plan(GRAPH, "pair", Overrides(domain_offset=2))
+    domains = {spec.segment: spec.environment["ROS_DOMAIN_ID"] for spec in plan.processes}
+    assert domains == {"sat1": "43", "sat2": "46", "ground": "44", "ground2": "47", "sim": "45"}
+    names = [(node.domain_id, node.name) for node in plan.nodes]
+    assert len(set(names)) == len(names)
+    arguments = named(plan, "sim/world").arguments
+    assert arguments[arguments.index("--serves") + 1] == "ground=sat1,ground2=sat2"
+    labels = arguments[arguments.index("--nodes") + 1].split(",")
+    assert [label for label in labels if label.startswith("link")] == [
+        "link_emulator@sat1", "link_emulator@sat2",
+    ]  # fmt: skip
+    # Both ends of the second link and its emulator mean the same satellite and the same ports.
+    space = values_of(named(plan, "sat2/delivery"))
+    ground = values_of(named(plan, "ground2/station"))
+    emulator = only_of(plan)["sat2"]
+    assert space["satellite"] == ground["satellite"] == emulator["satellite"] == "sentinel_2a"
+    assert space["modem_port"] == emulator["space_port"] == 17103
+    assert space["listen_port"] == emulator["space_node_port"] == 17104
+    assert ground["modem_port"] == emulator["ground_port"] == 17203
+    assert ground["listen_port"] == emulator["ground_node_port"] == 17204
+    assert space["spacecraft_id"] == ground["spacecraft_id"] == 2
+    assert (space["entity_id"], space["peer_entity_id"]) == (3, 4)
+    assert (ground["entity_id"], ground["peer_entity_id"]) == (4, 3)
+    assert space["port_offset"] == ground["port_offset"] == 20
+
+
+def test_all_planners_and_the_channel_share_one_fleet_over_the_same_stations():
+    plan = make_plan(GRAPH, "pair")
+    given = [
+        (values["fleet"], values["stations"])
+        for spec in plan.processes
+        if (values := values_of(spec))
+    ]
+    assert len(given) == len(plan.processes)
+    assert {str(pair) for pair in given} == {str(given[0])}
+    scenario = yaml.safe_load(project_file("config/scenarios/pair.yaml").read_text())
+    world = values_of(named(plan, "sim/world"))
+    assert world["fleet"] == [one["satellite"] for one in scenario["satellites"].values()]
+    assert world["stations"] == scenario["stations"]
+    assert (world["start"], world["duration_s"]) == (scenario["start"], scenario["duration_s"])
+
+
+def test_one_satellite_alone_is_told_of_no_other():
+    arguments = named(make_plan(GRAPH, "demo"), "sim/world").arguments
+    assert "--only" not in arguments
+    assert arguments[arguments.index("--serves") + 1] == "ground=sat1"
+
+
+def test_a_run_may_change_one_segment_and_what_it_says_of_all_wins_over_the_description():
+    parameters = {
+        "sat2/satellite": "hotsat_1",
+        "sat2/link_emulator.loss": 0.5,
+        "spacecraft_id": 9,
+        "sat2/tasking.in_flight": 2,
+    }
+    plan = make_plan(GRAPH, "pair", Overrides(parameters=parameters))
+    assert values_of(named(plan, "sat2/delivery"))["satellite"] == "hotsat_1"
+    assert "satellite" not in values_of(named(plan, "sat1/delivery"))
+    assert values_of(named(plan, "ground2/station"))["satellite"] == "sentinel_2a"
+    assert values_of(named(plan, "ground2/station"))["spacecraft_id"] == 9
+    assert values_of(named(plan, "sat2/reasoning"))["in_flight"] == 2
+    assert "in_flight" not in values_of(named(plan, "sat1/reasoning"))
+    emulator = only_of(plan)["sat2"]
+    assert (emulator["satellite"], emulator["loss"]) == ("hotsat_1", 0.5)
+    assert "loss" not in only_of(plan).get("sat1", {})
