@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from eo_nodes.contracts.errors import ModelError
+from eo_nodes.decision import heads
 from eo_nodes.lvlm import load_model
 from eo_nodes.lvlm.folders import model_folders, state_of
-from eo_nodes.lvlm.manifest import MANIFEST, read_manifest, seal
+from eo_nodes.lvlm.manifest import MANIFEST, answers_digest, read_manifest, seal
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "lvlm"
 
@@ -94,3 +95,29 @@ def test_seal_lists_any_files_and_bands(tmp_path):
     assert sealed.bands == ("red", "VV") and sealed.files["sub/extra.bin"][0] == 13
     (tmp_path / "sub/extra.bin").write_text("other content")
     assert state_of(tmp_path).fault == "sub/extra.bin does not match its SHA-256"
+
+
+def resealed(folder, *more):
+    """(of the manifest, of the answers) after the folder was sealed with further files."""
+    old = read_manifest(folder)
+    names = [*old.files, *(n for n in more if n not in old.files)]
+    seal(folder, old.family, old.id, names, old.golden, old.bands)
+    return read_manifest(folder).digest, answers_digest(folder)
+
+
+def test_answers_hang_on_weights_and_words_not_on_heads_or_calibration(root):
+    folder = root / "tiny_unified"
+    config = json.loads((folder / "config.json").read_text())
+    before = resealed(folder)
+    for name in heads.FILES:
+        (folder / name).write_bytes(b"heads")
+    (folder / "calibration.json").write_text("{}")
+    (folder / "config.json").write_text(json.dumps(config | {"temperature": 7.5}))
+    after = resealed(folder, *heads.FILES)
+    assert after[0] != before[0] and after[1] == before[1]
+    for name, content in (("config.json", json.dumps(config | {"upscale": 9.0})),
+                          ("tokenizer.json", "{}"), ("decoder.onnx", "other")):
+        (folder / name).write_text(content)
+        now = resealed(folder)
+        assert now[1] != after[1], name
+        after = now
