@@ -29,6 +29,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
          "config.json", "calibration.json"),
     HF: ("config.json", "tokenizer.json", "preprocessor_config.json"),
 }
+# What is fitted on answers afterwards: calibration, routing heads, and what heads and study know.
+FITTED_AFTER = ("calibration.json", "heads.npz", "decision.json")
 _LARGEST_BYTES = 1 << 36
 
 
@@ -137,6 +139,24 @@ def require_listed(manifest: Manifest, names: Iterable[str]) -> None:
     for name in names:
         if name not in manifest.files:
             raise ModelError(f"{name} is not listed in {MANIFEST}")
+
+
+def answers_digest(folder: Path) -> str:
+    """SHA-256 (hex) of what a folder's answers hang on: graphs, weights, words, config, assembly.
+
+    Another calibration, its temperature included, or other heads say the same words; the digest
+    stays, though the manifest's does not. Files count as the manifest lists them.
+
+    Raises:
+        ModelError: no manifest, or config.json cannot be read.
+    """
+    manifest = read_manifest(folder)
+    decisive = {n: d for n, (_, d) in manifest.files.items() if n not in FITTED_AFTER}
+    if manifest.family == V2:
+        config = {k: v for k, v in read_json(folder / "config.json").items() if k != "temperature"}
+        decisive["config.json"] = json.dumps(config, sort_keys=True)
+    text = json.dumps([manifest.family, decisive], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def seal(

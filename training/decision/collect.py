@@ -3,7 +3,7 @@
     python -m training.decision.collect --data DIR --compact FOLDER --regular FOLDER \
         [--split held] [--per-kind 400] [--limit N] [--minutes M] [--out build/decision]
 
-Each model has a journal of its own, named by what its answers hang on (`weights_digest`): a stopped
+Each model has a journal of its own, named by what its answers hang on (`answers_digest`): a stopped
 run goes on, changed weights begin anew, a new calibration or new heads change nothing. `--which`
 asks one model only, on another machine, say. Answers come through the runtime that flies. Needs no
 torch.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from eo_nodes.lvlm import load_model
 from eo_nodes.lvlm.infer import ImageInput, overview_of, sizes_of
 from eo_nodes.lvlm.journal import Journal
 from eo_nodes.lvlm.lengths import COMPACT_TOKENS, REGULAR_TOKENS, TAP2_TOKENS
-from eo_nodes.lvlm.manifest import read_manifest
+from eo_nodes.lvlm.manifest import answers_digest
 from eo_nodes.lvlm.tap_features import FACTS, PROMPT_SIZE, ShowsEvidence, features_of
 from eo_nodes.lvlm.unified import UnifiedModel
 from eo_nodes.lvlm.unified_pictures import pictures_of_images
@@ -106,18 +105,6 @@ def ask(model: Any, question: Question, with_taps: bool) -> dict:
     return row | {"prefill_s": round(prefill, 4), "all_s": round(time.perf_counter() - begun, 4)}
 
 
-def weights_digest(folder: Path) -> str:
-    """SHA-256 (hex) of the graphs, weights and words of a folder: what its answers hang on.
-
-    Raises:
-        ModelError: no manifest.
-    """
-    files = read_manifest(folder).files
-    decisive = sorted((n, d) for n, (_, d) in files.items()
-                      if n.endswith((".onnx", ".bin")) or n == "tokenizer.json")
-    return hashlib.sha256(repr(decisive).encode()).hexdigest()
-
-
 def journal_of(out: Path, split: str, which: str, digest: str) -> Path:
     """Where the rows of a model lie."""
     return out / split / f"{which}-{digest[:16]}.jsonl"
@@ -129,7 +116,7 @@ def collect(
 ) -> Path:
     """Ask one model all questions that its journal lacks; returns the journal's path."""
     model = load_model(folder, threads=1)
-    path = journal_of(out, split, which, weights_digest(folder))
+    path = journal_of(out, split, which, answers_digest(folder))
     with Journal(path) as journal:
         known = {row["key"]: row["prompt"] for row in journal}
         for number, question in enumerate(asked, 1):

@@ -21,9 +21,9 @@ import numpy as np
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.lvlm.chances import auroc, brier, ece
 from eo_nodes.lvlm.lengths import TAP2_TOKENS
-from eo_nodes.lvlm.manifest import read_manifest, seal
+from eo_nodes.lvlm.manifest import answers_digest, read_manifest, seal
 from training.decision import figures
-from training.decision.collect import journal_of, weights_digest
+from training.decision.collect import journal_of
 from training.decision.head import FACTS, NUMBERS, StageHead, fit_stage
 from training.decision.network import PLAN, TARGETS, Arrays, Plan
 from training.decision.questions import HELD
@@ -113,7 +113,7 @@ def rows_of(out: Path, split: str, compact: Path, regular: Path) -> Rows:
     Raises:
         ConfigError: nothing yet.
     """
-    found = [read(journal_of(out, split, which, weights_digest(folder)))
+    found = [read(journal_of(out, split, which, answers_digest(folder)))
              for which, folder in (("compact", compact), ("regular", regular))]
     return join(*found)
 

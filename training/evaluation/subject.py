@@ -16,6 +16,7 @@ import numpy as np
 from eo_nodes.contracts.errors import EoError, ModelError
 from eo_nodes.lvlm import load_model
 from eo_nodes.lvlm.infer import AnswersImages, EmbedsImages, ImageInput, answer, overview_of
+from eo_nodes.lvlm.manifest import MANIFEST, answers_digest
 from eo_nodes.lvlm.sight import Picture
 from eo_nodes.lvlm.text_space import TextEncoder
 from training.evaluation.readers import yes_no
@@ -72,7 +73,8 @@ class Subject:
 
     Attributes:
         name: of the folder. size: compact or regular, whose targets it is held against.
-        digest: SHA-256 of its manifest. record: what its bits depend on (``runtime.RunRecord``).
+        digest: of what its answers hang on (``answers_digest``; of all files where nothing is
+            sealed). record: what its bits depend on (``runtime.RunRecord``).
         abilities: text, dates, places (spatial output), visual_prompts, sensors, video, embed,
             relevance, cell_meaning, signature.
         held_out: per set the class names that its training never saw, from config.json.
@@ -80,7 +82,9 @@ class Subject:
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         model: Any = load_model(folder, threads=threads)
-        self.name, self.digest = folder.resolve().name, model.digest
+        self.name = folder.resolve().name
+        is_sealed = (folder / MANIFEST).is_file()
+        self.digest = answers_digest(folder) if is_sealed else model.digest
         self.size = "compact" if "compact" in (model.id, self.name) else "regular"
         self.record: dict[str, Any] = model.record.as_dict()
         self.abilities = abilities_of(model)
@@ -94,7 +98,10 @@ class Subject:
 
     @property
     def run_key(self) -> str:
-        """Names the answers of these weights on this runtime, provider, threads and processor."""
+        """Names the answers of these weights on this runtime, provider, threads and processor.
+
+        Heads or calibration that come later leave it as it is.
+        """
         text = json.dumps(self.record, sort_keys=True)
         return f"{self.digest[:16]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
