@@ -21,6 +21,7 @@ from eo_nodes.contracts.values import Answer, Contact, Verdict
 from eo_nodes.graph.paths import project_file
 from eo_nodes.orbit import ground_track, load_mission, subpoint
 from eo_sim.blind import blind_accuracy
+from eo_sim.in_force import InForce
 from eo_sim.pictures import thumbnail_of
 from eo_sim.scenario import Question, Scenario
 from eo_sim.second_looks import second_looks
@@ -68,6 +69,8 @@ class _Bag:
     requests: dict[str, Any] = field(default_factory=dict)
     taps: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     verdicts: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    budgets: list[Any] = field(default_factory=list)
+    plans: list[Any] = field(default_factory=list)
     provisional: dict[str, Any] = field(default_factory=dict)
     products: dict[str, Any] = field(default_factory=dict)
     refinements: dict[str, Any] = field(default_factory=dict)
@@ -91,6 +94,8 @@ def _read(facts: RunFacts) -> _Bag:
                 "request",
                 "tap",
                 "verdict",
+                "byte_budget",
+                "contact_plan",
                 "answer",
                 "product",
                 "downlink_report",
@@ -110,6 +115,10 @@ def _read(facts: RunFacts) -> _Bag:
             bag.taps[value.request_id].append(value)
         elif name == "verdict":
             bag.verdicts[value.request_id].append(value)
+        elif name == "byte_budget":
+            bag.budgets.append(value)
+        elif name == "contact_plan":
+            bag.plans.append(value)
         elif name == "answer" and topic.startswith(ground):
             if value.status == Answer.PROVISIONAL:
                 bag.unsure[value.request_id] = value
@@ -158,7 +167,8 @@ def collect(facts: RunFacts) -> dict[str, Any]:
     )
     space_log = _frames(facts.state_dir / facts.space / "frames_downlink_scheduler.jsonl")
     ground_log = _frames(facts.state_dir / facts.ground / "frames_ground_station.jsonl")
-    rows = [_row(question, bag, scenario) for question in scenario.questions]
+    known = InForce(bag.budgets, bag.plans)
+    rows = [_row(question, bag, known, scenario) for question in scenario.questions]
     finals = [final for many in bag.finals.values() for final in many]
     seconds = sorted(r["_latency_s"] for r in rows if r["status"] == "final")
     report: dict[str, Any] = {
@@ -248,7 +258,9 @@ def _outside(
     )
 
 
-def _row(question: Question, bag: _Bag, scenario: Scenario) -> dict[str, Any]:
+def _row(
+    question: Question, bag: _Bag, known: InForce, scenario: Scenario
+) -> dict[str, Any]:
     task = question.task
     finals = bag.finals.get(task.id, [])
     final = finals[0] if finals else None
@@ -282,8 +294,12 @@ def _row(question: Question, bag: _Bag, scenario: Scenario) -> dict[str, Any]:
                 "score": v.score,
                 "accept": v.accept,
                 "reject": v.reject,
+                "level": v.level,
+                "gain": v.gain,
+                "is_late": v.is_late,
                 "reason": v.reason,
                 "stamp_ns": v.stamp_ns,
+                "link": known.at(v.stamp_ns),
             }
             for v in bag.verdicts.get(key, [])
         ],

@@ -17,6 +17,7 @@ from .headline import headline
 from .markup import clock, esc, tag, void
 from .schema import check
 from .timeline import timeline
+from .why import why
 from .world import world_map
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -69,6 +70,7 @@ def page(report: dict[str, Any]) -> str:
             headline(report),
             _section("Where", world_map(report), _map_legend()),
             _section("When", timeline(report), _line_legend()),
+            *([_section("Why", told)] if (told := why(requests)) else []),
             _section(
                 "Answers",
                 filters(requests),

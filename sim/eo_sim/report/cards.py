@@ -7,7 +7,7 @@ from typing import Any
 
 from .markup import clock, esc, size, span, tag, void
 
-_STAGES = {1: "tap 1", 2: "tap 2", 3: "end"}
+STAGES = {1: "tap 1", 2: "tap 2", 3: "end"}
 _ORIGINS = {"onboard": "on board", "ground": "ground"}
 _MAGIC = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"), (b"RIFF", "webp"))
 
@@ -106,7 +106,7 @@ def _meters(request: dict[str, Any]) -> str:
                 place = f"left:{100 * threshold:.1f}%"
                 marks.append(tag("u", style=place, cls=key, title=f"{key} {threshold:.2f}"))
         bar = tag("i", tag("s", style=f"width:{100 * share:.1f}%"), *marks)
-        name = _STAGES.get(stage, f"stage {stage}")
+        name = STAGES.get(stage, f"stage {stage}")
         rows.append(tag("div", tag("span", name), bar, tag("b", f"{share:.2f}"), cls="meter"))
     return tag("div", *rows, cls="meters") if rows else ""
 
@@ -119,7 +119,7 @@ def _rows(pairs: list[tuple[str, str]]) -> str:
 def _verdicts(request: dict[str, Any]) -> str:
     lines = []
     for row in request.get("verdicts", []):
-        stage = _STAGES.get(row["stage"], str(row["stage"]))
+        stage = STAGES.get(row["stage"], str(row["stage"]))
         score = f" {row['score']:.2f}" if "score" in row else ""
         text = f"{stage}: {row['decision']}{score}"
         if row.get("reason"):
@@ -144,7 +144,8 @@ def _steps(request: dict[str, Any]) -> str:
     return tag("table", tag("tbody", *lines)) if lines else ""
 
 
-def _regions_line(request: dict[str, Any]) -> str:
+def regions_line(request: dict[str, Any]) -> str:
+    """Return how many regions were kept, downsampled and dropped; empty of none."""
     counts: dict[str, int] = {}
     for region in request.get("regions", []):
         counts[region["action"]] = counts.get(region["action"], 0) + 1
@@ -200,7 +201,7 @@ def card(index: int, request: dict[str, Any]) -> str:
         [
             ("decisions", _verdicts(request)),
             ("steps", _steps(request)),
-            ("regions", esc(_regions_line(request))),
+            ("regions", esc(regions_line(request))),
             ("asked again", esc(_asked_line(request))),
             ("model", esc(model)),
             ("energy", f"{request['energy_j']:.1f} J, estimate" if request.get("energy_j") else ""),

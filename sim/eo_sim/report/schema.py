@@ -71,6 +71,18 @@ class RegionBox(TypedDict, total=False):
     coded_bytes: int
 
 
+class LinkRow(TypedDict, total=False):
+    """What the satellite knew of its link at a moment."""
+
+    planned: int  # contacts ahead; without it no plan was known
+    station: str  # of the first of them
+    aos_ns: int
+    los_ns: int
+    capacity_bytes: int  # of the rest of that contact
+    queued_bytes: int  # promised to it
+    budget_bytes: int  # left of it
+
+
 class VerdictRow(TypedDict, total=False):
     """One decision at a tap, as `Verdict`."""
 
@@ -79,8 +91,12 @@ class VerdictRow(TypedDict, total=False):
     score: float
     accept: float
     reject: float
+    level: str  # of compression that was weighed; empty where thresholds decided
+    gain: float  # chance of a right answer that the pixels add
+    is_late: bool
     reason: str
     stamp_ns: int
+    link: LinkRow  # in force then
 
 
 class StepRow(TypedDict):

@@ -19,6 +19,7 @@ from eo_sim.report.cards import data_uri, dates_in
 from eo_sim.report.headline import accuracy
 from eo_sim.report.markup import esc, size, span, wilson
 from eo_sim.report.timeline import phases
+from eo_sim.report.why import chosen, why
 from eo_sim.report.world import land_path, track_path
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -85,7 +86,8 @@ def test_every_request_has_a_card_a_row_and_a_label(made):
     cards = [attributes for name, attributes in checker.tags if name == "article"]
     assert [card["id"] for card in cards] == [f"r{number}" for number in range(1, 33)]
     links = [link for link in checker.links if link.startswith("#r")]
-    assert sorted(links) == sorted([card["id"].join(["#", ""]) for card in cards] * 2)
+    explained = [f"#r{index + 1}" for index, _ in chosen(sample_run.sample()["requests"])]
+    assert sorted(links) == sorted([f"#{card['id']}" for card in cards] * 2 + explained)
 
 
 def test_filters_count_what_the_cards_say(made):
@@ -243,3 +245,42 @@ def test_numbers_and_escapes():
     assert esc('<&">\x1b') == "&lt;&amp;&quot;&gt;\ufffd"
     assert [size(n) for n in (0, 12_345, 4.2e9)] == ["0 B", "12.3 kB", "4.2 GB"]
     assert [span(s) for s in (0.0123, 59.97, 4000)] == ["12 ms", "1 min 00 s", "1 h 06 min"]
+
+
+def decided(decision, stage, origin="onboard", provisional="", **verdict):
+    row = {"stage": stage, "decision": decision, "score": 0.4, "accept": 0.9, "reject": 0.5,
+           "stamp_ns": S_NS, **verdict}
+    return {"id": "r", "prompt": "What is it?", "answer": "a ship", "status": "final",
+            "origin": origin, "provisional": provisional, "verdicts": [row]}  # fmt: skip
+
+
+def test_three_requests_of_three_kinds_are_explained():
+    late = decided("offload", 3, "ground", "a boat")
+    requests = [decided("answer", 3), decided("answer", 1), late, decided("offload", 1, "ground")]
+    shown = chosen(requests)
+    assert [index for index, _ in shown] == [3, 0, 2]
+    assert [kind.split()[0] for _, kind in shown] == ["The", "Answered", "Answered"]
+
+
+def test_others_stand_in_for_a_kind_that_did_not_occur():
+    undecided = decided("answer", 3) | {"verdicts": []}
+    requests = [undecided, *(decided("answer", 3) for _ in range(5))]
+    assert [index for index, _ in chosen(requests)] == [1, 2, 3]
+    assert why([undecided]) == ""
+
+
+def test_an_explanation_holds_scores_gain_budget_and_plan():
+    link = {"planned": 2, "station": "troll", "aos_ns": 61 * S_NS, "los_ns": 400 * S_NS,
+            "budget_bytes": 3_000_000, "queued_bytes": 5_000, "capacity_bytes": 4_000_000}
+    told = why([decided("offload", 1, "ground", level="lossy", gain=0.31, reason="<worth it>",
+                        link=link)])
+    for part in ("0.40", "0.90", "0.50", "+0.310", "&lt;worth it&gt;", "pixels as lossy",
+                 "3 MB left of 4 MB, 5 kB queued", "troll in 1 min 00 s", "contacts ahead: 2"):
+        assert part in told, part
+
+
+def test_without_heads_the_thresholds_are_named_and_no_gain():
+    told = why([decided("answer", 3, level="", gain=0.0)])
+    assert "fixed thresholds; no gain was weighed" in told
+    assert "+0.000" not in told
+    assert "none known" in told

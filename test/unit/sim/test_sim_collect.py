@@ -8,8 +8,10 @@ import pytest
 
 from eo_nodes.contracts.values import (
     Answer,
+    ByteBudget,
     Compute,
     Contact,
+    ContactPlan,
     DownlinkReport,
     Notice,
     Product,
@@ -227,3 +229,30 @@ def test_accuracy_counts_answers_with_a_known_truth_by_where_they_came_from(run)
     accuracy = run([*answered(0), *wrong])["accuracy"]
     assert (accuracy["n"], accuracy["onboard"], accuracy["ground"]) == (2, 1.0, 0.0)
     assert (accuracy["n_onboard"], accuracy["n_ground"]) == (1, 1)
+
+
+def test_a_verdict_carries_its_gain_and_what_was_in_force(run):
+    messages = answered(0)
+    request_id = messages[1][1].id
+    passes = tuple(
+        Contact(id=name, station=name, aos_ns=T0_NS + at * S_NS, los_ns=T0_NS + (at + 5) * S_NS)
+        for name, at in (("gone", 10), ("next", 90), ("later", 900))
+    )
+    messages[3] = ("/sat1/verdict", Verdict(
+        request_id=request_id, stage=1, decision=2, gain=0.25, level="lossy", is_late=True,
+        stamp_ns=T0_NS + 40 * S_NS,
+    ))  # fmt: skip
+    budgets = [
+        ("/sat1/byte_budget", ByteBudget(stamp_ns=T0_NS + at * S_NS, budget_bytes=left))
+        for at, left in ((50, 3), (40, 2), (30, 1))  # as a bag may hold them: in any order
+    ]
+    plan = ("/sat1/contact_plan", ContactPlan(stamp_ns=T0_NS, contacts=passes))
+    verdict = run([*budgets, plan, *messages])["requests"][0]["verdicts"][0]
+    assert (verdict["gain"], verdict["level"], verdict["is_late"]) == (0.25, "lossy", True)
+    assert verdict["link"]["budget_bytes"] == 2
+    assert (verdict["link"]["station"], verdict["link"]["planned"]) == ("next", 2)
+
+
+def test_before_anything_was_published_nothing_was_in_force(run):
+    verdict = run(answered(0))["requests"][0]["verdicts"][0]
+    assert verdict["link"] == {}
