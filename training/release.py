@@ -2,11 +2,14 @@
 
     python -m training.release --model compact|regular --data DIR --out FOLDER
         [--world N] [--vision-on TEXT] [--decoder-on TEXT]
+        [--pcma STEPS] [--merged] [--start-from TEXT] [--freeze-lower]
     python -m training.release --card --out FOLDER --data DIR --scores build/eval/scores.json
 
 The first form exports, fits the calibration on val, seals and tests the folder; FOLDER is replaced
-only when all of that worked. The second writes card.md anew, with the scores (no torch needed).
-What ran is kept in `FOLDER/record.json`.
+only when all of that worked. The second writes card.md anew, with the scores (no torch needed);
+scores of other weights are refused.
+What ran is kept in `FOLDER/record.json`: minutes, steps, teachers and share of the world as the
+checkpoints hold them, how the vision stage was led else as the options say.
 """
 
 import argparse
@@ -56,9 +59,15 @@ def export(model, out, source=None):
         state = schedule.restore(CHECKPOINTS / stage / model / f"{stage}.pt")
         spent_s = state["spent_s"] + state.get("before_s", 0.0)
         stages.append({"stage": stage, "minutes": spent_s / 60, "steps": state["steps"]}
-                      | ({"world_share": s} if (s := state.get("world_share")) else {}))
+                      | ({"world_share": s} if (s := state.get("world_share")) else {})
+                      | ({"teachers": teachers_in(state)} if stage == "vision" else {}))
     sets = sorted({*PLAN, "rsvqa_lr", "rsvqa_hr"})
     return {"parameters": counts, "stages": stages, "sets": sets}
+
+
+def teachers_in(state):
+    """Names of the teachers that a checkpoint of the vision stage has projectors of."""
+    return sorted({key.split(".")[1] for key in state.get("distil", {})})
 
 
 def check(folder):
@@ -92,6 +101,8 @@ def release(a):
     record = export(a.model, made, a.source)
     for stage, device in zip(record["stages"], (a.vision_on, a.decoder_on), strict=True):
         stage["device"] = device
+    record["stages"][0] |= {"pcma_steps": a.pcma, "merged": a.merged, "start_from": a.start_from,
+                            "freeze_lower": a.freeze_lower}
     record["world"] = a.world
     (made / RECORD).write_text(json.dumps(record, indent=1) + "\n")
     calibrate(made, a.data, a.per_score, a.threads)
@@ -122,6 +133,14 @@ def arguments(argv):
     p.add_argument("--world", type=int, default=0, help="scenes an epoch the decoder saw")
     p.add_argument("--vision-on", default="two CPU cores", help="for the card")
     p.add_argument("--decoder-on", default="two CPU cores", help="for the card")
+    p.add_argument("--pcma", type=int, default=0, metavar="STEPS",
+                   help="of the vision stage: over so many steps, optical first")
+    p.add_argument("--merged", action="store_true",
+                   help="of the vision stage: specialists of the modalities were merged")
+    p.add_argument("--start-from", default="", metavar="TEXT",
+                   help="what the vision stage began with, if not with the package's weights")
+    p.add_argument("--freeze-lower", action="store_true",
+                   help="of the vision stage: its lowest blocks were not trained")
     p.add_argument("--card", action="store_true", help="only write the card anew")
     p.add_argument("--scores", type=Path, help="scores.json of the evaluation")
     p.add_argument("--note", default="", help="sentence under what ran")

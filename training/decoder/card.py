@@ -6,8 +6,9 @@ it), sizes from the folder, counts of samples from the data folder, scores from 
 
 import numpy as np
 
+from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.lvlm.assemble.folder import RECIPE
-from eo_nodes.lvlm.manifest import read_json
+from eo_nodes.lvlm.manifest import answers_digest, read_json
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.sight import Picture
 from eo_nodes.lvlm.unified import UnifiedModel
@@ -49,6 +50,8 @@ each, for a square picture of {input_size} px, a short question and {tokens} tok
 | stage | minutes | optimiser steps | on |
 |---|---:|---:|---|
 {ran}
+
+{mechanisms}
 
 Seed 0. The budget is wall-clock time: another machine will not reproduce these exact weights.{note}
 
@@ -160,11 +163,21 @@ def missed_targets(rows):
     return "\n".join(["", "", "Targets that are missed, and why:", "", *lines]) if lines else ""
 
 
-def scores_text(scores, name):
-    """(split, table) of a model in scores.json; scores: None where nothing was scored yet."""
+def scores_text(scores, folder):
+    """(split, table) of a model in scores.json; scores: None where nothing was scored yet.
+
+    Raises:
+        ConfigError: its rows are of other weights than the folder's.
+    """
+    name = folder.name
     rows = [r for r in (scores or {}).get("rows", []) if r["model"] == name]
     if not rows:
         return "test", "Not scored yet: `make evaluate DATA=DIR`."
+    scored = {run["digest"] for run in scores["runs"] if run["model"] == name}
+    own = answers_digest(folder)
+    if scored != {own}:
+        other = ", ".join(sorted(d[:12] for d in scored)) or "no weights that are named"
+        raise ConfigError(f"scores of {name} are of {other}, not of {own[:12]}: evaluate anew")
     head = ("*Trivial*: the commonest training answer or constant. *Probe*: regression on "
             "hand-made features. *Blind*: the same model and questions on grey pictures.\n\n")
     return scores["split"], head + score_table(rows) + missed_targets(rows)
@@ -185,12 +198,27 @@ def world_text(record):
             + "; ".join(seen) + ".")
 
 
+def mechanisms_text(stage):
+    """How the vision stage was led, of its entry in the record; what it lacks is not recorded."""
+    def told(key, name, say):
+        return f"{name}: {say(stage[key]) if key in stage else 'not recorded'}"
+
+    return "Vision stage: " + "; ".join([
+        told("teachers", "teachers (MaKA)", lambda names: ", ".join(names) or "none"),
+        told("pcma_steps", "PCMA", lambda n: f"{n} steps" if n else "none, one stage"),
+        told("merged", "merged specialists", lambda is_so: "yes" if is_so else "none"),
+        told("start_from", "started from", lambda what: what or TRAINED_PART[0]),
+        told("freeze_lower", "frozen blocks",
+             lambda is_so: "all up to stride 4" if is_so else "none"),
+    ]) + "."
+
+
 def card(folder, library, record, scores=None, note="", limits=""):
     """Text of card.md.
 
     record: {"parameters": {name: count}, "stages": [{"stage", "minutes", "steps", "device"}],
     "sets": [...], "world": scenes an epoch of the decoder}; a stage has "world_share" if the world
-    was among its sets.
+    was among its sets; the vision stage comes first, with what `mechanisms_text` tells.
     """
     config, calibration = (read_json(folder / f"{n}.json") for n in ("config", "calibration"))
     model = UnifiedModel(folder, "", RuntimeOptions())
@@ -204,7 +232,7 @@ def card(folder, library, record, scores=None, note="", limits=""):
            for s in record["stages"]]
     stages = [f"| {k} | {v['n']} | {v['ece']} | {v.get('auroc', '-')} | {v['answer_above']} | "
               f"{v['offload_below']} |" for k, v in calibration["stages"].items()]
-    split, table = scores_text(scores, folder.name)
+    split, table = scores_text(scores, folder)
     world = world_text(record)
     assembled = (f", {package.stat().st_size / 1e6:.1f} MB more are assembled at set-up"
                  if package.exists() else "")
@@ -212,6 +240,7 @@ def card(folder, library, record, scores=None, note="", limits=""):
         **{k: config[k] for k in ("id", "input_size", "layers", "width", "words", "temperature")},
         spatial=config["vocabulary"] - config["words"], size=f"{own / 1e6:.1f} MB",
         assembled=assembled, sizes="\n".join(sizes), tokens=TOKENS, ran="\n".join(ran),
+        mechanisms=mechanisms_text(record["stages"][0]),
         note=note and f" {note}", data=data_rows(library, record["sets"]), world=world,
         stages="\n".join(stages), split=split, scores=table, limits=limits and f" {limits}")
 

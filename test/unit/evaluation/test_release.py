@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eo_nodes.contracts.errors import ModelError
+from eo_nodes.contracts.errors import ConfigError, ModelError
 from eo_nodes.lvlm.calibration import read_calibration
-from eo_nodes.lvlm.manifest import read_manifest
+from eo_nodes.lvlm.manifest import answers_digest, read_manifest
 from eo_nodes.lvlm.model import load_model
 from eo_nodes.lvlm.sight import Picture
 from training import confidence, release
@@ -131,7 +131,9 @@ def test_card_holds_what_ran_and_what_was_scored(folder):
            "ci95": [89.0, 93.0], "majority": 10.0, "probe": 66.3, "blind": None, "target": 88,
            "control": {"name": "masked target", "value": 40.0}, "reached": True, "clusters": 1200,
            "ece": None, "refused": 0, "marks": ["clustered"]}
-    scores = {"split": "test", "rows": [row, {**row, "model": "regular", "value": 3.0}]}
+    scores = {"split": "test", "rows": [row, {**row, "model": "regular", "value": 3.0}],
+              "runs": [{"model": "compact", "digest": answers_digest(folder)},
+                       {"model": "regular", "digest": "0" * 64}]}
     card.write(folder, open_library(CHIPS), RECORD, scores, "A note.", "A limit.")
     text = (folder / "card.md").read_text()
     assert "| vision | 60 | 99 | one GPU |" in text and "13.2 M" in text
@@ -152,6 +154,35 @@ def test_card_gives_the_reason_of_every_missed_target_and_of_no_other():
         "- trees count, mae 3.22 (target better): no better than the probe (3.1)"
     assert " met," not in said and " free," not in said
     assert card.missed_targets([{**row, "reached": True}]) == ""
+
+
+def test_scores_of_other_weights_are_refused_by_name(folder):
+    scores = {"split": "test", "rows": [{"model": "compact"}], "runs": []}
+    for runs, said in (([], "of no weights that are named"), (["b" * 64], "of bbbbbbbbbbbb, not")):
+        scores["runs"] = [{"model": "compact", "digest": digest} for digest in runs]
+        with pytest.raises(ConfigError, match=f"scores of compact are {said}"):
+            card.scores_text(scores, folder)
+
+
+def test_card_says_how_the_vision_network_was_led_none_included():
+    none = {"teachers": [], "pcma_steps": 0, "merged": False, "start_from": "",
+            "freeze_lower": False}
+    assert card.mechanisms_text(none) == (
+        "Vision stage: teachers (MaKA): none; PCMA: none, one stage; merged specialists: none; "
+        "started from: EfficientNet-Lite; frozen blocks: none.")
+    all_of_them = card.mechanisms_text({"teachers": ["galileo", "minilm"], "pcma_steps": 900,
+                                        "merged": True, "start_from": "compact's weights",
+                                        "freeze_lower": True})
+    assert "galileo, minilm; PCMA: 900 steps; merged specialists: yes" in all_of_them
+    assert "compact's weights; frozen blocks: all up to stride 4." in all_of_them
+    assert card.mechanisms_text({"teachers": []}).count("not recorded") == 4
+
+
+def test_teachers_are_read_from_the_checkpoint():
+    state = {"distil": {"projectors.galileo.a": 1, "projectors.galileo.b": 1,
+                        "projectors.canny.a": 1}}
+    assert release.teachers_in(state) == ["canny", "galileo"]
+    assert release.teachers_in({}) == []
 
 
 def test_without_scores_the_card_says_so(folder):
