@@ -27,6 +27,7 @@ from eo_nodes.lvlm import infer
 from eo_nodes.lvlm import load_model as load_folder
 from eo_nodes.lvlm.infer import AnswersImages, ImageInput, InferResult, language_space
 from eo_nodes.lvlm.interface import VisionLanguageModel
+from eo_nodes.lvlm.runtime_config import runtime_options
 from eo_nodes.lvlm.text_space import TextEncoder
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, drawn, from_pixels
 
@@ -44,13 +45,28 @@ def model_folder(name: str | Path) -> Path:
     return path if path.is_dir() else project_file(f"models/{name}")
 
 
-def load_model(name: str | Path = "compact", *, threads: int = 1) -> VisionLanguageModel:
+def load_model(
+    name: str | Path = "compact",
+    *,
+    threads: int = 1,
+    providers: Sequence[str] = ("cpu",),
+    provider_options: Sequence[str] = (),
+    memory_mb: int = 0,
+) -> VisionLanguageModel:
     """Verify and load a model: ``compact``, ``regular`` or a folder.
 
+    Args:
+        threads: of one operator.
+        providers: best first: ``cpu``, ``cuda``, ``tensorrt``, or onnxruntime's own names.
+        provider_options: of those, each ``PROVIDER.KEY=VALUE``, e.g. ``cuda.device_id=1``.
+        memory_mb: model and requests that need more, by estimate, are refused; 0: no limit.
     Raises:
-        ConfigError: no such folder. ModelError: it is refused; the text says why.
+        ConfigError: no such folder, or an option in another form.
+        ModelError: it is refused, or no such provider; the text says why.
     """
-    return load_folder(model_folder(name), threads=threads)
+    options = runtime_options(threads=threads, providers=providers,
+                              provider_options=provider_options, memory_mb=memory_mb)
+    return load_folder(model_folder(name), options=options)
 
 
 def _sensors() -> dict[str, Sensor]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from eo_nodes import api
 from eo_nodes.contracts.errors import EoError
 from eo_nodes.imaging.readers import read_file
 from eo_nodes.lvlm.infer import ImageInput, frames_of
+from eo_nodes.lvlm.interface import VisionLanguageModel
 from eo_nodes.lvlm.journal import Journal
 from eo_nodes.lvlm.places import places_of
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, from_pixels
@@ -32,12 +33,13 @@ Request = dict[str, Any]
 
 
 def run_batch(
-    requests: Path, output: Path, *, model: str, threads: int = 1, max_tokens: int | None = None,
-    is_retried: bool = False,
+    requests: Path, output: Path, *, load: Callable[[], VisionLanguageModel],
+    max_tokens: int | None = None, is_retried: bool = False,
 ) -> None:
     """Answer every request that has no line in the output yet; progress goes to stderr.
 
     Args:
+        load: the model; called once, after the files were looked at.
         is_retried: requests whose line is an error are tried again; their last line counts.
     Raises:
         UsageError: input and output are the same file.
@@ -55,7 +57,7 @@ def run_batch(
     if output.exists() and output.samefile(requests):
         raise UsageError("--output is the file of the requests")
     total = sum(1 for _ in _lines(requests))
-    loaded = api.load_model(model, threads=threads)
+    loaded = load()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeRemainingColumn())  # fmt: skip
     answered = skipped = failed = 0

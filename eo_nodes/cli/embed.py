@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .common import UsageError, guarded
+from .runtime import MemoryMb, ProviderOptions, Providers, Threads
 
 
 @guarded
@@ -28,7 +29,10 @@ def embed(
     modality: Annotated[str, typer.Option(help="Of the images; default: by their bands.")] = "",
     bands: Annotated[str, typer.Option(help="Band names apart by commas.")] = "",
     sensor: Annotated[str, typer.Option(help="Name in config/mission/sensors.yaml.")] = "",
-    threads: Annotated[int, typer.Option(min=1, help="Of the inference.")] = 1,
+    threads: Threads = 1,
+    provider: Providers = None,
+    provider_option: ProviderOptions = None,
+    memory_mb: MemoryMb = 0,
 ) -> None:
     """Turn images and texts into unit vectors; near vectors mean alike things.
 
@@ -60,7 +64,8 @@ def embed(
     parts = []
     if paths:
         # The model first: one without a language space needs no image read.
-        loaded = api.load_model(model, threads=threads)
+        loaded = api.load_model(model, threads=threads, providers=provider or (),
+                                provider_options=provider_option or (), memory_mb=memory_mb)
         language_space(loaded)
         kinds, names = ([modality] if modality else []), ([bands] if parse.names(bands) else [])
         parts.append(api.embed_images(loaded, read_images(paths, kinds, names, sensor, "")))

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common import JsonFlag, UsageError, fail, guarded, print_json
+from .runtime import MemoryMb, ProviderOptions, Providers, Threads
 
 if TYPE_CHECKING:
     from eo_nodes.lvlm.infer import ImageInput, InferResult
+    from eo_nodes.lvlm.interface import VisionLanguageModel
     from eo_nodes.lvlm.visual_prompts import VisualPrompt
 
 Places = list[str] | None
@@ -69,7 +71,10 @@ def infer(
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try failed requests again.")] = False,
     max_tokens: Annotated[int, typer.Option(min=0, help="Longest answer; 0: as usual.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Of the inference.")] = 1,
+    threads: Threads = 1,
+    provider: Providers = None,
+    provider_option: ProviderOptions = None,
+    memory_mb: MemoryMb = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Answer a question about images on this machine; no graph, no ROS.
@@ -89,17 +94,21 @@ def infer(
 
         spaceverse infer --batch requests.jsonl --output answers.jsonl
     """
+    from eo_nodes import api
+
+    def load() -> VisionLanguageModel:
+        return api.load_model(model, threads=threads, providers=provider or (),
+                              provider_options=provider_option or (), memory_mb=memory_mb)
+
     if batch is not None:
         if images or prompt or output is None:
             raise UsageError("--batch takes --output, and no images or --prompt")
         from .batch import run_batch
 
-        run_batch(batch, output, model=model, threads=threads, max_tokens=max_tokens or None,
-                  is_retried=retry)  # fmt: skip
+        run_batch(batch, output, load=load, max_tokens=max_tokens or None, is_retried=retry)
         return
     if not images or not prompt:
         raise UsageError("give at least one image and --prompt, or --batch and --output")
-    from eo_nodes import api
     from eo_nodes.lvlm.infer import frames_of
 
     from . import parse
@@ -114,7 +123,7 @@ def infer(
     if is_out:
         x, y, w, h = parse.window(window)
         prompts.insert(0, api.box(frames[0], (x, y, x + w, y + h)))
-    loaded = api.load_model(model, threads=threads)
+    loaded = load()
     said = api.answer(loaded, inputs, prompt, prompts, max_tokens=max_tokens or None, zooms=zooms)
     if draw is not None:
         write_picture(draw, frames, prompt, prompts, said)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from eo_nodes.lvlm.hf import is_hf_folder, load_hf
@@ -13,20 +12,18 @@ from eo_nodes.lvlm.unified import load_unified
 
 
 def load_model(
-    folder: Path, *, threads: int = 1, providers: Sequence[str] = ("CPUExecutionProvider",),
-    options: RuntimeOptions | None = None,
+    folder: Path, *, threads: int = 1, options: RuntimeOptions | None = None
 ) -> VisionLanguageModel:
     """Verify a model folder, load it, and run its golden input.
 
     Args:
         folder: as ``manifest`` describes, or in the layout of ``hf.layout``.
         threads: of onnxruntime, >= 1; the same number gives the same bits.
-        providers: onnxruntime execution providers, best first.
-        options: instead of threads and providers: all that a session can be told.
+        options: instead of threads: all that a session can be told.
     Raises:
         ModelError: names the file or check that failed.
     """
-    options = options or RuntimeOptions(tuple(providers), threads=threads)
+    options = options or RuntimeOptions(threads=threads)
     if (folder / MANIFEST).is_file():
         is_hf = read_manifest(folder).family == HF
     else:

@@ -61,6 +61,10 @@ class RuntimeOptions:
             raise ModelError(f"memory_limit_bytes is {self.memory_limit_bytes}")
         if not self.providers:
             raise ModelError("no provider")
+        for name in self.providers:
+            if name not in PROVIDERS and name not in ort.get_all_providers():
+                raise ModelError(f"no provider {name!r:.60}; known are {', '.join(PROVIDERS)} and "
+                                 "those of onnxruntime by their full names")
         unknown = set(self.provider_options) - set(self.providers)
         if unknown:
             raise ModelError(f"options of {sorted(unknown)}, which is no provider here")

@@ -13,7 +13,7 @@ from eo_nodes.lvlm.interface import ZoomsLate
 from eo_nodes.lvlm.lengths import COMPACT_TOKENS, TAP2_TOKENS
 
 from .base import EoNode
-from .lvlm_values import load_checked, readable, say_unread, tap_of, tensors_of
+from .lvlm_values import load_checked, model_parameters, readable, say_unread, tap_of, tensors_of
 from .parameters import Parameter
 from .runner import main_of
 from .wakeups import Wakeup
@@ -38,8 +38,7 @@ class CompactLvlm(EoNode):
     """One model, one request at a time."""
 
     PARAMETERS = (
-        Parameter("model_dir", "models/compact", "model folder"),
-        Parameter("threads", 1, "threads of the runtime", 1, 64),
+        *model_parameters("models/compact", 1),
         Parameter("max_tokens", COMPACT_TOKENS, "longest answer, tokens", 1, 512),
         Parameter(
             "zoom_below",
@@ -61,7 +60,7 @@ class CompactLvlm(EoNode):
 
     def configure(self) -> None:
         """Load the model: digest and self test (M30)."""
-        self._model = load_checked(self, self.param("model_dir"), self.param("threads"))
+        self._model = load_checked(self)
         self._waiting: deque[Views] = deque()
         self._current: _Current | None = None
         self.speak("tap", "answer")

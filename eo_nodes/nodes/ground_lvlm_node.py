@@ -24,7 +24,14 @@ from eo_nodes.lvlm.lengths import REGULAR_TOKENS
 from eo_nodes.lvlm.question import question_about
 
 from .base import EoNode
-from .lvlm_values import load_checked, readable, say_unread, tap_of, tensors_of_views
+from .lvlm_values import (
+    load_checked,
+    model_parameters,
+    readable,
+    say_unread,
+    tap_of,
+    tensors_of_views,
+)
 from .parameters import Parameter
 from .runner import main_of
 
@@ -33,8 +40,7 @@ class GroundLvlm(EoNode):
     """Embedded model on the ground; one product at a time."""
 
     PARAMETERS = (
-        Parameter("model_dir", "models/regular", "model folder"),
-        Parameter("threads", 2, "threads of the runtime", 1, 256),
+        *model_parameters("models/regular", 2),
         Parameter("max_tokens", REGULAR_TOKENS, "longest answer, tokens", 1, 2048),
         Parameter(
             "gmac_j", 0.02, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
@@ -64,7 +70,7 @@ class GroundLvlm(EoNode):
 
     def configure(self) -> None:
         """Load the model: digest and self test (M30)."""
-        self._model = load_checked(self, self.param("model_dir"), self.param("threads"))
+        self._model = load_checked(self)
         self._refine = RefineConfig(
             unsure_below=self.param("unsure_below"),
             needed_at=self.param("needed_at"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eo_nodes.contracts.errors import ModelError
+from eo_nodes.contracts.errors import ConfigError, ModelError
 from eo_nodes.contracts.values import Tap, View, Views
 from eo_nodes.decision.relevance import Cues, RelevanceConfig, relevance_of
 from eo_nodes.graph.paths import project_file
@@ -17,21 +17,40 @@ from eo_nodes.lvlm.cues import seen_of
 from eo_nodes.lvlm.infer import AnswersImages
 from eo_nodes.lvlm.interface import Session, VisionLanguageModel
 from eo_nodes.lvlm.question import plain_words
+from eo_nodes.lvlm.runtime_config import runtime_options
 from eo_nodes.lvlm.runtime_greedy import TapState
 from eo_nodes.lvlm.tap_features import ShowsEvidence, features_of
 
 from .base import EoNode
+from .parameters import Parameter
 
 
-def load_checked(node: EoNode, folder: str, threads: int) -> VisionLanguageModel:
-    """Load a model folder; a refusal is an event, then an error (M30).
+def model_parameters(folder: str, threads: int) -> tuple[Parameter, ...]:
+    """Return the parameters that `load_checked` takes, with these defaults."""
+    return (
+        Parameter("model_dir", folder, "model folder"),
+        Parameter("threads", threads, "threads of the runtime", 1, 256),
+        Parameter("providers", ["cpu"], "cpu, cuda, tensorrt or onnxruntime's names, best first"),
+        Parameter("provider_options", [""], "of those, PROVIDER.KEY=VALUE each; empty: none"),
+        Parameter("memory_mb", 0, "what needs more is refused, MB; 0: no limit", 0, 1_000_000),
+    )
+
+
+def load_checked(node: EoNode) -> VisionLanguageModel:
+    """Load a node's model folder; a refusal is an event, then an error (M30).
 
     Raises:
-        ModelError: digest, self test or content do not fit.
+        ModelError: digest, self test or content do not fit, no such provider, or too large.
+        ConfigError: no such folder, a provider option in another form.
     """
+    folder = node.param("model_dir")
     try:
-        return load_model(project_file(folder), threads=threads)
-    except ModelError as error:
+        options = runtime_options(
+            threads=node.param("threads"), providers=node.param("providers"),
+            provider_options=node.param("provider_options"), memory_mb=node.param("memory_mb"),
+        )  # fmt: skip
+        return load_model(project_file(folder), options=options)
+    except (ModelError, ConfigError) as error:
         node.emit("MODEL_REFUSED", str(error), folder=folder)
         raise
 

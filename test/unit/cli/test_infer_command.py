@@ -14,8 +14,9 @@ import eo_nodes
 from eo_nodes.cli import batch, parse
 from eo_nodes.cli.common import UsageError
 from eo_nodes.cli.main import app
-from eo_nodes.contracts.errors import ConfigError, ImageError
+from eo_nodes.contracts.errors import ConfigError, ImageError, ModelError
 from eo_nodes.imaging.units import UnitWarning
+from eo_nodes.lvlm.runtime import RuntimeOptions
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = str(ROOT / "test" / "data" / "lvlm" / "tiny_unified")
@@ -43,6 +44,38 @@ def test_one_question_as_json(picture):
                            "tokens"}
     assert said["model"] == "tiny_unified" and isinstance(said["spatial"], list)
     assert 0 <= said["confidence"] <= 1
+
+
+@pytest.mark.parametrize(("command", "more"), [
+    ("infer", ("--prompt", ASK)), ("embed", ("-o", "v.npy")), ("batch", ())])
+def test_provider_and_memory_of_a_command_reach_the_runtime(
+    command, more, picture, tmp_path, monkeypatch
+):
+    seen = []
+
+    def load(folder, options):
+        seen.append(options)
+        raise ModelError("stops here")
+
+    monkeypatch.setattr("eo_nodes.api.load_folder", load)
+    (tmp_path / "r.jsonl").write_text("")
+    files = ["infer", "--batch", tmp_path / "r.jsonl", "--output", tmp_path / "o.jsonl"]
+    start = files if command == "batch" else [command, picture]
+    result = run(*start, *more, "--model", TINY, "--threads", 2, "--provider", "cuda",
+                 "--provider", "cpu", "--provider-option", "cuda.device_id=1", "--memory-mb", 9)
+    assert result.exit_code == 1 and "stops here" in result.output
+    assert seen == [RuntimeOptions(("cuda", "cpu"), {"cuda": {"device_id": "1"}}, 2,
+                                   memory_limit_bytes=9 * 2**20)]
+
+
+@pytest.mark.parametrize(("option", "code", "said"), [
+    (("--provider", "gpu"), 1, "no provider 'gpu'; known are cpu, cuda, tensorrt"),
+    (("--provider-option", "cpu:x"), 2, "PROVIDER.KEY=VALUE is wanted"),
+    (("--memory-mb", 1), 1, "the limit is 1048576"),
+])
+def test_a_runtime_that_cannot_be_is_named(option, code, said, picture):
+    result = run("infer", picture, "--prompt", ASK, "--model", TINY, *option)
+    assert result.exit_code == code and said in result.output
 
 
 def test_two_dates_and_a_drawing(picture, tmp_path):
