@@ -2,12 +2,12 @@
 
     python -m training.ablate maka --data DIR --steps 300 --seeds 3
     python -m training.ablate all --data DIR --minutes 10 --device cuda
-    python -m training.ablate --data DIR --steps 300 --table ablations.md
+    python -m training.ablate --steps 300 --table [docs/ablations.md]
 
 One fixed small configuration: the compact model on few sets. Each run writes one JSON result into
 training/checkpoints/ablations; runs that have one are not repeated. Runs by --steps are
 reproducible; --minutes gives both sides equal time instead. The table needs the same --sets,
---steps and --minutes as the runs.
+--steps and --minutes as the runs; its rows say which mechanisms were not run yet.
 """
 
 import argparse
@@ -15,55 +15,18 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from training import ablate_answers, ablate_table, ablate_vision
+from training.ablate_mechanisms import MECHANISMS, NEEDS, runs_of
 from training.ablate_vision import ARMS, Budget, World
 from training.recipe import CHECKPOINTS
 
 SETS = ("aid_rsicd", "eurosat_ms", "hit_uav", "mstar", "objects_rgb")
 MOST_SETS = 5
-ANSWERS = ("answers", "answers-top", "answers-free")
-
-
-@dataclass(frozen=True, slots=True)
-class Mechanism:
-    """title: of its row; with_it, without: names of runs."""
-
-    title: str
-    with_it: str
-    without: str
-
-
-MECHANISMS = {
-    "maka": Mechanism("G3 MaKA, five teachers / none", "maka", "full"),
-    "galileo": Mechanism("Galileo as teacher / none", "galileo", "full"),
-    "pretrained": Mechanism("EfficientNet start / random", "full", "random"),
-    "any-band": Mechanism("G1 any-band kernels / composites", "full", "composites"),
-    "merge": Mechanism("G4 merged specialists / one training", "merged", "full"),
-    "pcma": Mechanism("E4 PCMA / X3 one stage", "pcma", "full"),
-    "fgvla-heads": Mechanism("E2 all depths in cells / stride 32, heads", "full", "top-cells"),
-    "fgvla": Mechanism("E2 all depths in cells / stride 32, answers", "answers", "answers-top"),
-    "zoom": Mechanism("X6 four zoom windows / overview", "zoomed", "full"),
-    "slis": Mechanism("E3 grammar constraint / free decoding", "answers", "answers-free"),
-}
-# Runs that another one must precede.
-NEEDS = {"zoomed": "full", "answers": "full", "answers-top": "full", "answers-free": "answers"}
-
-
-def runs_of(names):
-    """Names of the runs that mechanisms need, each once, what is needed first."""
-    out = []
-    for name in names:
-        for run in (MECHANISMS[name].without, MECHANISMS[name].with_it):
-            chain = [run]
-            while chain[-1] in NEEDS:
-                chain.append(NEEDS[chain[-1]])
-            out += [r for r in reversed(chain) if r not in out]
-    return out
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "ablations.md"
 
 
 class Runs:
@@ -150,15 +113,15 @@ def write_table(runs, seeds, path):
     note = (f"Compact model, {much} a run, sets {', '.join(s['sets'])}; means over at most "
             f"{len(seeds)} seeds with 95 % t intervals; differences are paired by seed.")
     rows = runs.rows(seeds)
-    path.write_text(ablate_table.markdown(rows, note))
-    path.with_suffix(".json").write_text(json.dumps({"settings": s, "rows": rows}, indent=1))
+    path.write_text(ablate_table.page(rows, note))
+    path.with_suffix(".json").write_text(json.dumps({"settings": s, "rows": rows}, indent=1) + "\n")
 
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("mechanism", nargs="?", choices=[*MECHANISMS, "all"])
-    p.add_argument("--data", type=Path, required=True)
+    p.add_argument("--data", type=Path, help="needed to run anything")
     p.add_argument("--steps", type=int, default=0, help="of a run; 0 goes by --minutes")
     p.add_argument("--minutes", type=float, default=10)
     p.add_argument("--seeds", type=int, default=3)
@@ -167,12 +130,15 @@ def arguments():
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
     p.add_argument("--out", type=Path, default=CHECKPOINTS / "ablations")
-    p.add_argument("--table", type=Path, help="write it here (.md, and .json beside it)")
+    p.add_argument("--table", type=Path, nargs="?", const=PAGE,
+                   help="write it, .md with .json beside it; default: docs/ablations.md")
     a = p.parse_args()
     if not 1 <= len(a.sets) <= MOST_SETS:
         p.error(f"{len(a.sets)} sets, expected 1 to {MOST_SETS}")
     if a.mechanism is None and a.table is None:
         p.error("name a mechanism, or a --table to write")
+    if a.mechanism and a.data is None:
+        p.error("--data is needed to run a mechanism")
     return a
 
 

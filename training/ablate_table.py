@@ -1,14 +1,25 @@
 """With against without: paired differences over seeds, as markdown and JSON."""
 
 import math
+import textwrap
 from statistics import mean, stdev
 
 NO_EFFECT = "no effect seen at this scale"
-NOT_RUN = "not run"
+NOT_RUN = "not run yet"
 ONE_SEED = "one seed, no interval"
 # Two-sided 95 % points of Student's t for 1 to 10 degrees of freedom.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 _LOWER_IS_BETTER = ("mae", "loss", "malformed")
+
+
+HEAD = """# Does a mechanism help?
+
+Written by `python -m training.ablate --table`; [training/README.md](../training/README.md) says
+what is run on either side of a row, and with which command. Letters name where a mechanism comes
+from: E Earth-OneVision, X EarthGPT-X, G GeoLangBind. All scores are on val, and of the small
+configuration below: not of the released models. With three seeds only large effects are told from
+noise, and of many rows about one in twenty excludes zero by chance.
+"""
 
 
 def t95(freedom):
@@ -54,7 +65,7 @@ def rows_of(mechanism, first, second):
     first, second: {seed: scores} with and without it; only seeds that both have are compared, and
     in each of them only scores that both report.
     Returns: [{mechanism, score, seeds, with, without, difference, verdict}], triples
-    (mean, low, high); one row that says "not run" where no seed has both.
+    (mean, low, high); one row that says "not run yet" where no seed has both.
     """
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
@@ -90,3 +101,8 @@ def markdown(rows, note):
               f"{_written(r['without'])} | {_written(r['difference'], True)} | {r['verdict']} |"
               for r in rows]
     return "\n".join(lines) + "\n"
+
+
+def page(rows, note):
+    """The whole page, with what its table shows in short."""
+    return "\n".join([HEAD, markdown(rows, textwrap.fill(note, 98))])

@@ -219,8 +219,8 @@ def test_table_names_every_mechanism_run_or_not(runs, tmp_path):
     rows = json.loads(path.with_suffix(".json").read_text())["rows"]
     assert {r["mechanism"] for r in rows} == {m.title for m in ablate.MECHANISMS.values()}
     unrun = [r for r in rows if r["mechanism"] == ablate.MECHANISMS["pcma"].title]
-    assert [r["verdict"] for r in unrun] == ["not run"]
-    assert "| not run |" in path.read_text()
+    assert [r["verdict"] for r in unrun] == ["not run yet"]
+    assert "| not run yet |" in path.read_text()
 
 
 # -- statistics by hand ------------------------------------------------------------

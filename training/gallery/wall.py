@@ -21,6 +21,7 @@ from training.instruct import phrases
 from training.instruct.fetch_layout import read_bands
 from training.instruct.nouns import CLASS_NAMES
 
+ABLATIONS = "[the ablation table](ablations.md)"
 TERRAIN = PROJECT / "sim" / "assets" / "scenes" / "aster_dem__exploradores_dem.tif"
 
 
@@ -240,7 +241,7 @@ def rows(library):
             + s("flood_s1", "segmentation", "named") + s(WORLD, "temporal", "span")),
         Row("E4", "From optical pictures to other physics",
             "A way to train, not a part of the network: whether these weights had it stands in "
-            "their card, what it brings in the ablation table. One question across the gap:",
+            f"their card, what it brings in {ABLATIONS}. One question across the gap:",
             s("s2_ships", "vqa", "presence") + s("sar_ships", "vqa", "presence")
             + s("hit_uav", "vqa", "presence") + s("flood_s1", "vqa", "presence")),
         Row("E5", "Six inputs and fusion",
@@ -287,11 +288,11 @@ def rows(library):
         Row("G2", "One language space", "A sentence finds its picture among ten.", retrieval(p)),
         Row("G3", "Teachers of several kinds",
             "A way to train: whether these weights had it stands in their card, what it brings in "
-            "the ablation table. Teachers see three bands; the model is asked with two SAR bands "
+            f"{ABLATIONS}. Teachers see three bands; the model is asked with two SAR bands "
             "and with 200.",
             s("flood_s1", "vqa", "area") + s("indian_pines", "vqa", "comp")),
         Row("G4", "Merging of specialists",
-            "A way to train, too: what it brings stands in the ablation table. Two sets that would "
+            f"A way to train, too: what it brings stands in {ABLATIONS}. Two sets that would "
             "have their own specialists:",
             s("opensarship", "classification", "class") + s("rsvqa_lr", "vqa", "rsvqa_count")),
         Row("G5", "Sensors of many kinds",
