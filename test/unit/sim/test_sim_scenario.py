@@ -134,3 +134,26 @@ def test_two_questions_of_one_id_are_a_config_error(write):
 )
 def test_time_is_exact_to_the_ns(text, ns):
     assert parse_time(text) == ns
+
+
+def test_two_satellites_each_have_their_captures_and_the_questions_about_them():
+    path = ROOT / "config" / "scenarios" / "pair.yaml"
+    first, second = load_scenario(path, "sat1"), load_scenario(path, "sat2")
+    assert (first.satellite, second.satellite) == ("skybee_1", "sentinel_2a")
+    assert (first.start_ns, first.stations) == (second.start_ns, second.stations)
+    for one in (first, second):
+        places = {capture.place for capture in one.captures}
+        assert one.questions and {q.task.place for q in one.questions} == places
+    ids = [q.task.id for one in (first, second) for q in one.questions]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_satellite_that_does_not_fly_is_one_named_error(write):
+    with pytest.raises(ConfigError, match="no satellite for segment 'sat3'"):
+        load_scenario(ROOT / "config" / "scenarios" / "pair.yaml", "sat3")
+    with pytest.raises(ConfigError, match="no satellite for segment 'sat2'"):
+        load_scenario(write(), "sat2")
+    with pytest.raises(ConfigError, match=r"scenario\.yaml"):
+        load_scenario(write(satellites=["sat1"]))
+    with pytest.raises(ConfigError, match=r"scenario\.yaml"):
+        load_scenario(write(satellites={"sat1": 3}))

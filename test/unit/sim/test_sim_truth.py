@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.orbit import load_catalogue, load_mission, make_plan
 from eo_sim.truth import S_NS, Truth
 
@@ -85,3 +86,31 @@ def test_changes_lead_through_all_contacts(truth):
     expected = {e for c in truth.contacts for e in (c.aos_ns, c.los_ns) if e > START_NS}
     assert set(edges) == expected
     assert edges == sorted(edges)
+
+
+def test_of_satellites_that_share_stations_one_has_the_antenna(mission):
+    """Every second of an hour; both are above Inuvik for minutes."""
+    elements = ROOT / "config" / "mission" / "elements"
+    start_ns = START_NS - 480 * S_NS
+    fleet = ("skybee_1", "sentinel_2a")
+
+    def truths(**shared):
+        return [
+            Truth(mission, elements, name, STATIONS, start_ns, start_ns + 3600 * S_NS, **shared)
+            for name in fleet
+        ]
+
+    def clashes(of):
+        links = ([one.at(start_ns + s * S_NS).contact for one in of] for s in range(3600))
+        return sum(a is not None and b is not None and a.station == b.station for a, b in links)
+
+    assert clashes(truths()) > 200
+    shared = truths(fleet=fleet)
+    assert clashes(shared) == 0
+    assert all(one.contacts for one in shared)
+
+
+def test_a_satellite_outside_its_fleet_is_refused(mission):
+    elements = ROOT / "config" / "mission" / "elements"
+    with pytest.raises(ConfigError, match="'skybee_1' is not of the fleet"):
+        Truth(mission, elements, "skybee_1", STATIONS, START_NS, END_NS, fleet=("hotsat_1",))
