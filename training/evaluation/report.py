@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from training.evaluation import summary
+from training.evaluation.compare import LEAST_DIFFERENCE, LEAST_LOW, LEAST_SHARE
 from training.evaluation.rows import Row
 
 COLUMNS = ("set", "type", "metric", "value", "95 %", "n", "trivial", "probe", "blind", "control",
@@ -70,7 +72,24 @@ def show_summary(found: dict[str, Any], console: Console) -> None:
                 f"{' with a target' if key.endswith('targets') else ''}: "
                 f"{c['mean_difference']:+} points ({c['ci95'][0]} to {c['ci95'][1]}); "
                 f"where one of both is right, {c['first']} is in {c['first_right_percent']} % "
-                f"of {c['disagreements']} questions")
+                f"of {c['disagreements']} questions; {limits_of(c)}")
+    if world := found.get("world"):
+        beyond = [w for w in world if not w["within"]]
+        console.print(f"compact is within {summary.WORLD_GAP:g} points of regular in "
+                      f"{len(world) - len(beyond)} of {len(world)} rows of the world")
+        for w in beyond:
+            console.print(f"  further behind: {w['set']} {w['type']}, {w['metric']}: {w['gap']:+}")
+
+
+def limits_of(comparison: dict[str, Any]) -> str:
+    """Which of the limits of a comparison hold."""
+    share = comparison["first_right_percent"]
+    checks = (
+        (f"mean {LEAST_DIFFERENCE:g} or more", comparison["mean_difference"] >= LEAST_DIFFERENCE),
+        (f"interval above {LEAST_LOW:g}", comparison["ci95"][0] > LEAST_LOW),
+        (f"right in {LEAST_SHARE:g} %", share is not None and share >= LEAST_SHARE),
+    )
+    return "limits: " + ", ".join(f"{name} {'yes' if holds else 'NO'}" for name, holds in checks)
 
 
 def show_zero_shot(runs: Sequence[dict[str, Any]], console: Console) -> None:

@@ -154,6 +154,27 @@ def test_the_summary_is_printed():
     assert "compact: 0 of 1 targets reached" in text and "regular: 1 of 1" in text
     assert "missed: s t, accuracy 50.0 (target 90.0): few chips; twice the steps" in text
     assert "regular - compact over 1 percent-valued rows: +50.0 points" in text
+    assert "in 100.0 % of 1 questions; limits: mean 5 or more yes," in text
+    assert "rows of the world" not in text
+
+
+def test_limits_of_the_comparison_are_told_one_by_one():
+    told = report.limits_of({"mean_difference": 4.9, "ci95": [2.1, 7.0],
+                             "first_right_percent": 59.9})
+    assert told == "limits: mean 5 or more NO, interval above 2 yes, right in 60 % NO"
+    told = report.limits_of({"mean_difference": 5.0, "ci95": [2.0, 7.0],
+                             "first_right_percent": None})
+    assert told == "limits: mean 5 or more yes, interval above 2 NO, right in 60 % NO"
+
+
+def test_the_gap_on_the_world_is_printed():
+    world = [{"set": "world", "type": kind, "metric": "accuracy", "gap": gap,
+              "within": gap <= summary.WORLD_GAP} for kind, gap in (("near", 11.0), ("far", 26.0))]
+    console = Console(record=True, width=200)
+    report.show_summary({"models": {}, "world": world}, console)
+    assert console.export_text().splitlines() == [
+        "compact is within 15 points of regular in 1 of 2 rows of the world",
+        "  further behind: world far, accuracy: +26.0"]
 
 
 def test_runs_with_held_out_classes_stand_beside_the_table(tmp_path):
