@@ -68,7 +68,7 @@ class LevelFacts:
 
 
 ByModality = Mapping[str, tuple[LevelFacts, ...]]
-# Without facts: regions as an earlier, smaller model sent them; stated, not measured.
+# Without facts: a fifth of the bytes keeps what is asked about; stated, not measured.
 STATED: ByModality = {ANY: (LevelFacts(_BY_NAME["regions_1_5"], 1.0, 0.2, 0.3),)}
 
 
