@@ -44,8 +44,8 @@ channel, computed in float32. Family `spaceverse-2`.
 {sizes}
 
 Work is counted, not timed: multiply-accumulates of all matrices and convolutions, two operations
-each, for a square picture of {input_size} px with blots of many colours, a short question and {tokens}
-tokens. The zooms are there from the start; those that tap 1 calls for are seen smaller.
+each, for a square picture of {input_size} px with blots of many colours, a short question and
+{tokens} tokens. The zooms are there from the start; those that tap 1 calls for are seen smaller.
 
 ## What ran
 
