@@ -14,6 +14,7 @@ from eo_nodes.lvlm.manifest import read_json
 if TYPE_CHECKING:
     from eo_nodes.lvlm.runtime_greedy import TapState
 
+NAME = "calibration.json"
 FEATURES = ("mean_logprob", "min_logprob", "entropy_mean", "first_token_margin", "tokens")
 
 
@@ -44,13 +45,24 @@ class StageCalibration:
         return 1 / (1 + exp(-max(-30.0, min(30.0, z))))
 
 
+# Near exp(mean_logprob), and fitted on nothing (n = 0).
+UNCALIBRATED = StageCalibration(("mean_logprob",), (3.2,), 2.2, 0.5, 0.2, 1.0, 0)
+
+
+def calibration_of(folder: Path) -> Mapping[int, StageCalibration]:
+    """As `read_calibration`; ``UNCALIBRATED`` at every stage where a folder brings none."""
+    if (folder / NAME).is_file():
+        return read_calibration(folder)
+    return dict.fromkeys((1, 2, 3), UNCALIBRATED)
+
+
 def read_calibration(folder: Path) -> Mapping[int, StageCalibration]:
     """Calibration per stage (1, 2, 3) from ``calibration.json``.
 
     Raises:
         ModelError: unreadable, a stage or key missing, an unknown feature.
     """
-    raw: Mapping[str, Any] = read_json(folder / "calibration.json")
+    raw: Mapping[str, Any] = read_json(folder / NAME)
     try:
         stages = {int(k): _stage(v) for k, v in raw["stages"].items()}
     except (KeyError, TypeError, ValueError) as error:

@@ -2,14 +2,17 @@
 
 The heads of the compact model run here, not beside the model: what they need stands in the tap, so
 that inference stays alone in its process, and a recorded tap can be decided again by other heads or
-thresholds. A model folder without heads is decided by fixed thresholds on its own confidence.
+thresholds. A model folder without heads is decided by fixed thresholds on its own confidence: those
+that its calibration.json was fitted to, where the parameters state none.
 """
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from eo_nodes.contracts.errors import ConfigError, ModelError
@@ -24,12 +27,14 @@ from eo_nodes.contracts.values import (
 )
 from eo_nodes.decision import heads as trained
 from eo_nodes.decision.casework import Machine
-from eo_nodes.decision.gate import GateConfig
+from eo_nodes.decision.gate import GateConfig, gate_of
 from eo_nodes.decision.levels import CHOSEN
 from eo_nodes.decision.router import Outlook, Router, RouterConfig
 from eo_nodes.decision.setting import ROUTING, routing_of, with_thresholds
 from eo_nodes.graph.paths import project_file
-from eo_nodes.lvlm.manifest import read_manifest, require_listed, verify_files
+from eo_nodes.lvlm import calibration
+from eo_nodes.lvlm.calibration import StageCalibration, calibration_of
+from eo_nodes.lvlm.manifest import MANIFEST, read_manifest, require_listed, verify_files
 
 from .base import EoNode
 from .parameters import Parameter
@@ -46,8 +51,10 @@ class Confidence(EoNode):
         Parameter("model_dir", "models/compact", "folder of the model whose taps are decided"),
         Parameter("policy", "contact", "contact (where the model has heads) or fixed"),
         Parameter("target", "gain", "head that the gain is read from: gain, correct or alike"),
-        Parameter("gate_accept", [0.97, 0.92, 0.70], "fixed: answer at or above, stages 1 to 3"),
-        Parameter("gate_reject", [0.30, 0.40], "fixed: offload below, stages 1 and 2"),
+        Parameter("gate_accept", [-1.0, -1.0, -1.0],
+                  "fixed: answer at or above, stages 1 to 3; below 0: as calibrated"),
+        Parameter("gate_reject", [-1.0, -1.0],
+                  "fixed: offload below, stages 1 and 2; below 0: as calibrated"),
         Parameter("accept", [0.97, 0.94, 0.92], "contact: answer at or above, stages 1 to 3"),
         Parameter("reject", [0.0, 0.0, 0.0], "contact: ask the ground below, stages 1 to 3"),
         Parameter("hurdle", [0.10, 0.05, 0.02], "contact: an offload gains more, stages 1 to 3"),
@@ -77,7 +84,7 @@ class Confidence(EoNode):
         super().__init__(name, **options)
 
     def configure(self) -> None:
-        """Read the heads (M30) and build the router."""
+        """Read calibration and heads (M30) and build the router."""
         self._router = self._made_router()
         self._requests: OrderedDict[str, Request] = OrderedDict()
         self._obeyed: OrderedDict[str, None] = OrderedDict()
@@ -93,27 +100,29 @@ class Confidence(EoNode):
         self.listen("tap", self._on_tap)
 
     def _made_router(self) -> Router:
-        gate = GateConfig(
-            accept=tuple(self.param("gate_accept")), reject=tuple(self.param("gate_reject")),
-            min_budget_bytes=self.param("min_budget_bytes"),
-        )  # fmt: skip
+        folder = project_file(self.param("model_dir"))
+        try:
+            digest = _checked(folder)
+            stages = calibration_of(folder)
+            heads = trained.read_heads(folder) if trained.has_heads(folder) else None
+        except ModelError as error:
+            self.emit("MODEL_REFUSED", str(error), folder=str(folder))
+            raise
         config = RouterConfig(
-            policy=self.param("policy"), target=self.param("target"), gate=gate,
+            policy=self.param("policy"), target=self.param("target"), gate=self._gate(stages),
             routing=routing_of({name: self.param(name) for name in ROUTING}),
             machine=Machine(**{f.name: self.param(f.name) for f in fields(Machine)}),
             link_margin=self.param("link_margin"),
         )  # fmt: skip
-        folder = project_file(self.param("model_dir"))
-        if not trained.has_heads(folder):
-            return Router(config)
-        try:
-            manifest = read_manifest(folder)
-            require_listed(manifest, trained.FILES)
-            verify_files(folder, manifest)
-            return Router(config, trained.read_heads(folder), manifest.digest)
-        except ModelError as error:
-            self.emit("MODEL_REFUSED", str(error), folder=str(folder))
-            raise
+        return Router(config, heads, digest)
+
+    def _gate(self, stages: Mapping[int, StageCalibration]) -> GateConfig:
+        return gate_of(
+            self.param("gate_accept"), self.param("gate_reject"),
+            [stages[s].answer_above for s in (1, 2, 3)],
+            [stages[s].offload_below for s in (1, 2, 3)],
+            min_budget_bytes=self.param("min_budget_bytes"),
+        )  # fmt: skip
 
     def _on_request(self, request: Request) -> None:
         self._requests[request.id] = request
@@ -155,6 +164,22 @@ class Confidence(EoNode):
         while len(self._obeyed) > _COMMANDS_KNOWN:
             self._obeyed.popitem(last=False)
         self.emit("COMMAND_ACCEPTED", f"set_threshold {json.dumps(wanted)}", id=command.id)
+
+
+def _checked(folder: Path) -> str:
+    """Digest of a folder whose manifest vouches for what is read here; "" where it has none.
+
+    Raises:
+        ModelError: heads without a manifest, a file that is not listed or not the one listed.
+    """
+    has_heads = trained.has_heads(folder)
+    if not has_heads and not (folder / MANIFEST).is_file():
+        return ""  # an export as published
+    manifest = read_manifest(folder)
+    found = (calibration.NAME,) if (folder / calibration.NAME).is_file() else ()
+    require_listed(manifest, (*found, *(trained.FILES if has_heads else ())))
+    verify_files(folder, manifest)
+    return manifest.digest
 
 
 main = main_of(Confidence)

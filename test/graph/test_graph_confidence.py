@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from made_heads import put_heads
 
+from eo_nodes.contracts.errors import ModelError
 from eo_nodes.contracts.values import (
     Command,
     Contact,
@@ -17,9 +19,12 @@ from eo_nodes.contracts.values import (
     View,
     Views,
 )
+from eo_nodes.lvlm.calibration import read_calibration
+from eo_nodes.lvlm.manifest import read_manifest, seal
 
 DOMAIN = 120
-TINY = Path(__file__).parents[1] / "data" / "lvlm" / "tiny_unified"
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "test" / "data" / "lvlm" / "tiny_unified"
 NEVER = [1.0, 1.0, 1.0]
 H = 3600 * 10**9
 PIXELS = np.random.default_rng(3).integers(0, 256, (96, 96, 3), np.uint8)
@@ -128,7 +133,6 @@ def test_taps_of_another_model_are_an_event_and_get_the_thresholds(bench, folder
 
 
 def test_m30_heads_that_the_manifest_does_not_vouch_for_are_refused(bench, folder, tmp_path):
-    from eo_nodes.contracts.errors import ModelError
     from eo_nodes.nodes.confidence_node import Confidence
 
     broken = tmp_path / "compact"
@@ -137,6 +141,71 @@ def test_m30_heads_that_the_manifest_does_not_vouch_for_are_refused(bench, folde
     node = bench.make(Confidence, model_dir=str(broken))
     with pytest.raises(ModelError):
         node.configure()
+
+
+def fitted(folder, above, below):
+    """Give a copy of the tiny model other thresholds, sealed."""
+    shutil.copytree(TINY, folder)
+    path = folder / "calibration.json"
+    raw = json.loads(path.read_text())
+    for stage, (high, low) in enumerate(zip(above, below, strict=True), 1):
+        raw["stages"][str(stage)] |= {"answer_above": high, "offload_below": low}
+    path.write_text(json.dumps(raw))
+    old = read_manifest(folder)
+    seal(folder, old.family, old.id, list(old.files), old.golden, old.bands)
+    return str(folder)
+
+
+def test_thresholds_of_a_model_without_heads_come_with_it(bench, tmp_path):
+    from eo_nodes.nodes.confidence_node import Confidence
+
+    folder = fitted(tmp_path / "compact", (0.78, 0.67, 1.0), (0.71, 0.6, 0.8))
+    bench.hear("verdict")
+    node = bench.start(Confidence, model_dir=folder)
+    gate = node._router.config.gate
+    assert (gate.accept, gate.reject) == ((0.78, 0.67, 0.8), (0.71, 0.6))
+    for stage, confidence, decision in (
+        (1, 0.79, Verdict.ANSWER), (1, 0.77, Verdict.CONTINUE), (1, 0.7, Verdict.OFFLOAD),
+        (2, 0.59, Verdict.OFFLOAD), (3, 0.81, Verdict.ANSWER), (3, 0.79, Verdict.OFFLOAD),
+    ):  # fmt: skip
+        name = f"req-{stage}-{confidence}"
+        bench.say("tap", Tap(request_id=name, stage=stage, attempt=1, confidence=confidence))
+        assert bench.only("verdict", "request_id", name).decision == decision, name
+
+
+def test_thresholds_that_are_stated_stand_beside_those_of_the_model(bench, tmp_path):
+    from eo_nodes.nodes.confidence_node import Confidence
+
+    folder = fitted(tmp_path / "compact", (0.78, 0.67, 1.0), (0.71, 0.6, 0.8))
+    node = bench.start(
+        Confidence, model_dir=folder, gate_accept=[0.9, -1.0, 0.5], gate_reject=[-1.0, 0.0])
+    gate = node._router.config.gate
+    assert (gate.accept, gate.reject) == ((0.9, 0.67, 0.5), (0.71, 0.0))
+
+
+def test_the_mission_flies_the_thresholds_of_the_model_it_flies(bench):
+    from eo_nodes.nodes.confidence_node import Confidence
+
+    space = yaml.safe_load((ROOT / "config" / "params" / "space.yaml").read_text())
+    told = space["/**/confidence"]["ros__parameters"]
+    gate = bench.start(Confidence, **told)._router.config.gate
+    stages = read_calibration(ROOT / told["model_dir"])
+    assert gate.accept[:2] == (stages[1].answer_above, stages[2].answer_above)
+    assert (*gate.reject, gate.accept[2]) == tuple(stages[s].offload_below for s in (1, 2, 3))
+    flown = space["/**/compact_lvlm"]["ros__parameters"]["model_dir"]
+    assert told["model_dir"] == flown
+
+
+def test_m30_a_calibration_that_the_manifest_does_not_vouch_for_is_refused(bench, tmp_path):
+    from eo_nodes.nodes.confidence_node import Confidence
+
+    folder = Path(fitted(tmp_path / "compact", (0.8, 0.8, 0.8), (0.1, 0.1, 0.1)))
+    path = folder / "calibration.json"
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+    bench.hear("event")
+    with pytest.raises(ModelError, match=r"calibration\.json"):
+        bench.make(Confidence, model_dir=str(folder)).configure()
+    bench.event("MODEL_REFUSED", "calibration.json")
 
 
 def test_health_monitor_leaves_thresholds_to_their_node(bench):

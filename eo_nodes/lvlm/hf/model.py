@@ -24,7 +24,7 @@ from tokenizers import Tokenizer
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.bands import to_composites
-from eo_nodes.lvlm.calibration import StageCalibration, read_calibration
+from eo_nodes.lvlm.calibration import StageCalibration, calibration_of
 from eo_nodes.lvlm.golden import check_golden, golden_view
 from eo_nodes.lvlm.hf import idefics3, qwen2vl
 from eo_nodes.lvlm.hf.layout import HfConfig, data_files, read_layout
@@ -60,8 +60,6 @@ MAX_TAP_CELLS = 64
 # Tiles a vision run: bounds the attention's memory, and a whole run adds little speed on a CPU.
 _TILES_PER_RUN = 4
 _FEED = {"inputs_embeds", "attention_mask", "position_ids", "num_logits_to_keep"}
-# Near exp(mean_logprob), and fitted on nothing (n = 0).
-UNCALIBRATED = StageCalibration(("mean_logprob",), (3.2,), 2.2, 0.5, 0.2, 1.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +92,7 @@ class HfModel:
             self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the library raises types of its own, without a base
             raise ModelError(f"tokenizer.json: {error}") from error
-        self.calibration: Mapping[int, StageCalibration] = (
-            read_calibration(folder) if (folder / "calibration.json").is_file()
-            else dict.fromkeys((1, 2, 3), UNCALIBRATED)
-        )
+        self.calibration: Mapping[int, StageCalibration] = calibration_of(folder)
         self.vision = open_session(config.files["vision_encoder"], options)
         self.embed = open_session(config.files["embed_tokens"], options)
         session = open_session(config.files["decoder_model_merged"], options)

@@ -12,7 +12,7 @@ from eo_nodes.contracts.values import (
     Verdict,
     validate,
 )
-from eo_nodes.decision.gate import GateConfig
+from eo_nodes.decision.gate import GateConfig, gate_of
 from eo_nodes.decision.router import Outlook, Router, RouterConfig
 
 NOW = 1_000_000_000_000
@@ -101,3 +101,28 @@ def test_sure_answer_stays_on_board_even_in_safe_mode():
 def test_wrong_thresholds_are_refused(facts):
     with pytest.raises(ConfigError):
         GateConfig(**facts)
+
+
+ABOVE, BELOW = (0.78, 0.67, 1.0), (0.71, 0.6, 0.8)
+
+
+def test_a_mission_that_states_nothing_flies_the_thresholds_fitted_with_the_model():
+    found = gate_of((-1, -1, -1), (-1, -1), ABOVE, BELOW, min_budget_bytes=7)
+    # At the end an answer stands from where the ground is no longer called for.
+    assert found == GateConfig(accept=(0.78, 0.67, 0.8), reject=(0.71, 0.6), min_budget_bytes=7)
+
+
+def test_what_a_mission_states_stands_stage_by_stage():
+    found = gate_of((0.9, -1, 0.0), (-1, 0.1), ABOVE, BELOW)
+    assert (found.accept, found.reject) == ((0.9, 0.67, 0.0), (0.71, 0.1))
+
+
+@pytest.mark.parametrize(("accept", "reject", "said"), [
+    ((-1, -1), (-1, -1), "2 thresholds, expected 3"),
+    ((-1, -1, -1), (-1,), "1 thresholds, expected 2"),
+    ((0.5, -1, -1), (-1, -1), "lies above"),
+    ((1.5, -1, -1), (-1, -1), "in .0, 1."),
+])
+def test_stated_thresholds_that_do_not_fit_are_refused(accept, reject, said):
+    with pytest.raises(ConfigError, match=said):
+        gate_of(accept, reject, ABOVE, BELOW)
