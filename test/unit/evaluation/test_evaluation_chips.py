@@ -41,13 +41,27 @@ def test_models_answer_the_chips_as_when_released(name, library):
     told = expected["rows"]
     assert [r["key"] for r in found] == [r["key"] for r in told]
     by_set = [r["set"] for r in told]
-    assert all(by_set.count(s) == fixtures.ROWS for s in set(by_set)) and len(set(by_set)) >= 16
+    assert {s: by_set.count(s) for s in SETS} == dict.fromkeys(SETS, fixtures.ROWS)
     same = [a["answer"] == b["answer"] for a, b in zip(found, told, strict=True)]
     differing = [(a, b) for a, b, s in zip(found, told, same, strict=True) if not s]
     assert sum(same) >= LEAST_SAME * len(same), differing[:5]
     close = [abs(a["confidence"] - b["confidence"]) < 0.05
              for a, b, s in zip(found, told, same, strict=True) if s]
     assert sum(close) >= LEAST_SAME * len(close)
+
+
+def test_tiles_of_two_sensors_and_boxes_are_among_the_questions(library):
+    able = frozenset({"text", "dates", "places", "visual_prompts", "sensors", "video"})
+    rows = fixtures.rows_of(library, "s1s2_pairs", able)
+    assert len(rows) == fixtures.ROWS == len({ask.key for _, _, ask in rows})
+    assert sorted(ask.truth for *_, ask in rows) == ["no"] * 9 + ["yes"]
+    for _, tiles, ask in rows:
+        optical, sar = tiles.images
+        assert (optical.modality, sar.modality) == ("optical", "sar")
+        assert (ask.truth == "yes") is (tiles.own.id == tiles.other.id)
+    assert fixtures.rows_of(library, "s1s2_pairs", able - {"sensors"}) == []
+    boxed = {c.name for s in SETS for c, *_ in fixtures.rows_of(library, s, able)}
+    assert {"hit_uav.boxes", "trees.boxes", "s2_ships.boxes", "objects_rgb.boxes"} <= boxed
 
 
 def content(**answers):
