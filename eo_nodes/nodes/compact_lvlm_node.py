@@ -42,9 +42,10 @@ class CompactLvlm(EoNode):
         Parameter("max_tokens", COMPACT_TOKENS, "longest answer, tokens", 1, 512),
         Parameter(
             "zoom_below",
-            1.0,
-            "zoom views are looked at when tap 1 is below this; 1: before tap 1, 0: never",
-            0.0,
+            -1.0,
+            "zoom views are looked at when tap 1 is below this; 1: before tap 1, 0: never, below "
+            "0: as calibrated, where tap 1 is not sure enough to answer",
+            -1.0,
             1.0,
         ),
         Parameter("tap2_tokens", TAP2_TOKENS, "tokens decoded before the second tap", 1, 64),
@@ -107,6 +108,10 @@ class CompactLvlm(EoNode):
 
     def _zooms_late(self) -> bool:
         return self.param("zoom_below") < 1 and isinstance(self._model, ZoomsLate)
+
+    def _zoom_below(self) -> float:
+        told = float(self.param("zoom_below"))
+        return told if told >= 0 else self._model.calibration[1].answer_above
 
     def _failed(self, error: Exception) -> None:
         views = self._current.views if self._current else None
@@ -179,7 +184,7 @@ class CompactLvlm(EoNode):
         is_wanted = (
             stage == 2
             and self._zooms_late()
-            and current.confidences[0] < self.param("zoom_below")
+            and current.confidences[0] < self._zoom_below()
             and any(view.kind == "zoom" for view in views.views)
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from calibrated import calibrated
 from made_heads import put_heads
 
 from eo_nodes.contracts.errors import ModelError
@@ -20,7 +21,6 @@ from eo_nodes.contracts.values import (
     Views,
 )
 from eo_nodes.lvlm.calibration import read_calibration
-from eo_nodes.lvlm.manifest import read_manifest, seal
 
 DOMAIN = 120
 ROOT = Path(__file__).parents[2]
@@ -143,23 +143,10 @@ def test_m30_heads_that_the_manifest_does_not_vouch_for_are_refused(bench, folde
         node.configure()
 
 
-def fitted(folder, above, below):
-    """Give a copy of the tiny model other thresholds, sealed."""
-    shutil.copytree(TINY, folder)
-    path = folder / "calibration.json"
-    raw = json.loads(path.read_text())
-    for stage, (high, low) in enumerate(zip(above, below, strict=True), 1):
-        raw["stages"][str(stage)] |= {"answer_above": high, "offload_below": low}
-    path.write_text(json.dumps(raw))
-    old = read_manifest(folder)
-    seal(folder, old.family, old.id, list(old.files), old.golden, old.bands)
-    return str(folder)
-
-
 def test_thresholds_of_a_model_without_heads_come_with_it(bench, tmp_path):
     from eo_nodes.nodes.confidence_node import Confidence
 
-    folder = fitted(tmp_path / "compact", (0.78, 0.67, 1.0), (0.71, 0.6, 0.8))
+    folder = calibrated(tmp_path / "compact", (0.78, 0.67, 1.0), (0.71, 0.6, 0.8))
     bench.hear("verdict")
     node = bench.start(Confidence, model_dir=folder)
     gate = node._router.config.gate
@@ -176,7 +163,7 @@ def test_thresholds_of_a_model_without_heads_come_with_it(bench, tmp_path):
 def test_thresholds_that_are_stated_stand_beside_those_of_the_model(bench, tmp_path):
     from eo_nodes.nodes.confidence_node import Confidence
 
-    folder = fitted(tmp_path / "compact", (0.78, 0.67, 1.0), (0.71, 0.6, 0.8))
+    folder = calibrated(tmp_path / "compact", (0.78, 0.67, 1.0), (0.71, 0.6, 0.8))
     node = bench.start(
         Confidence, model_dir=folder, gate_accept=[0.9, -1.0, 0.5], gate_reject=[-1.0, 0.0])
     gate = node._router.config.gate
@@ -199,7 +186,7 @@ def test_the_mission_flies_the_thresholds_of_the_model_it_flies(bench):
 def test_m30_a_calibration_that_the_manifest_does_not_vouch_for_is_refused(bench, tmp_path):
     from eo_nodes.nodes.confidence_node import Confidence
 
-    folder = Path(fitted(tmp_path / "compact", (0.8, 0.8, 0.8), (0.1, 0.1, 0.1)))
+    folder = Path(calibrated(tmp_path / "compact", (0.8, 0.8, 0.8), (0.1, 0.1, 0.1)))
     path = folder / "calibration.json"
     path.write_text(path.read_text().replace("0.1", "0.2"))
     bench.hear("event")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calibrated import calibrated
 from one_scene import request_of
 
 from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN, ZOOM_WHOLE
@@ -42,8 +43,10 @@ def test_the_task_decides_over_the_configuration(bench_of, tmp_path, zoom, confi
     assert tap.model_id == "tiny_unified"
 
 
-@pytest.mark.parametrize(("zoom_below", "is_zoomed"), [(0.0, False), (0.999, True)])
-def test_zooms_are_looked_at_when_tap_1_asks(bench_of, tmp_path, zoom_below, is_zoomed):
+@pytest.mark.parametrize(("told", "above", "is_zoomed"), [
+    ({"zoom_below": 0.0}, 0.9, False), ({"zoom_below": 0.999}, 0.2, True),
+    ({}, 0.1, False), ({}, 0.9, True), ({}, 1.0, True)])
+def test_zooms_are_looked_at_when_tap_1_asks(bench_of, tmp_path, told, above, is_zoomed):
     from eo_nodes.nodes.compact_lvlm_node import CompactLvlm
     from eo_nodes.nodes.preprocess_node import Preprocess
 
@@ -52,15 +55,16 @@ def test_zooms_are_looked_at_when_tap_1_asks(bench_of, tmp_path, zoom_below, is_
         bench.hear(topic)
     bench.start(Preprocess, overview_px=96, state_dir=str(tmp_path))
     # A word costs energy in proportion to what was computed.
-    bench.start(CompactLvlm, model_dir=UNIFIED, zoom_below=zoom_below, gmac_j=1e3,
-                state_dir=str(tmp_path))  # fmt: skip
+    folder = calibrated(tmp_path / "compact", (above, 0.5, 0.5), (0.1, 0.2, 0.2))
+    bench.start(CompactLvlm, model_dir=folder, gmac_j=1e3, state_dir=str(tmp_path), **told)
     energy_j = {}
     for zoom in (ZOOM_WHOLE, ZOOM_IN):
         request = asked(tmp_path, zoom)
         bench.say("request", request)
         tap = bench.only("tap", "request_id", request.id)
-        assert tap.stage == 1 and tap.confidence < 0.999
-        answer = Verdict(request_id=request.id, attempt=1, stage=1, decision=Verdict.ANSWER)
+        assert tap.stage == 1 and 0.1 < tap.confidence < 0.9
+        answer = Verdict(request_id=request.id, attempt=1, stage=1, decision=Verdict.ANSWER,
+                         score=tap.confidence)  # fmt: skip
         bench.say("verdict", answer)
         energy_j[zoom] = bench.only("answer", "request_id", request.id).energy_j
     first = {tap.request_id: np.array(tap.features) for tap in bench.heard["tap"]}
