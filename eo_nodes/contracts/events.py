@@ -29,7 +29,8 @@ EVENTS: dict[str, EventKind] = {
     "NODE_LOST": EventKind(Event.ERROR, "a node stopped beating", "see NODE_RESTARTED"),
     "NODE_RESTARTED": EventKind(Event.WARNING, "a node was started again", "read its log"),
     "NODE_DISABLED": EventKind(
-        Event.FATAL, "a node used up its restarts", "repair, then enable it by command"
+        Event.FATAL, "a node used up its restarts",
+        "read its log, repair, then `spaceverse up --enable SEGMENT/PROCESS`",
     ),
     "MODE_CHANGED": EventKind(Event.WARNING, "the segment changed its mode", "read the reason"),
     "QOS_INCOMPATIBLE": EventKind(
@@ -75,7 +76,10 @@ EVENTS: dict[str, EventKind] = {
         Event.ERROR, "a model gave no answer", "look at the log of the model's node"
     ),
     "MODEL_LOADED": EventKind(Event.INFO, "a model passed its self test", "nothing"),
-    "MODEL_REFUSED": EventKind(Event.FATAL, "a model folder was refused", "load the other bank"),
+    "MODEL_REFUSED": EventKind(
+        Event.FATAL, "a model folder was refused, or what it is to run on",
+        "`spaceverse models verify FOLDER`; give the node another model_dir",
+    ),
     "HEADS_UNUSED": EventKind(
         Event.WARNING, "taps of another model than the routing heads'; thresholds decide",
         "give both nodes the same model_dir",

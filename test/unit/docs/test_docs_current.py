@@ -19,6 +19,7 @@ from docs import __main__ as writer
 from docs import draw_graph
 from docs.facts import all_nodes
 from eo_nodes.cli.main import app
+from eo_nodes.contracts.operations import OPCODES
 from eo_nodes.contracts.topics import TOPICS
 
 ROOT = Path(writer.__file__).resolve().parents[1]
@@ -107,3 +108,12 @@ def test_a_node_without_a_place_stops_the_picture(monkeypatch):
 
     with pytest.raises(draw_graph.PictureError, match="archive"):
         draw_graph.draw()
+
+
+def test_opcodes_of_operations_are_those_of_the_message_and_who_obeys_them():
+    row = re.compile(r"^\| `(\w+)` \| (?:`(\w+)`|nobody yet) \|", re.MULTILINE)
+    part = (ROOT / "docs/operations.md").read_text().partition("## Commands")[2]
+    found = dict(row.findall(part.partition("\n## ")[0]))
+    line = next(x for x in (ROOT / "msg/Command.msg").read_text().splitlines() if "opcode" in x)
+    assert set(found) == {name.strip() for name in line.partition("#")[2].split("|")}
+    assert {opcode: node for opcode, node in found.items() if node} == OPCODES
