@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 BINS = 15
+# What calibrated chances must reach on held-out scenes; order of right and wrong by stage.
+MOST_ECE = 0.05
+LEAST_AUROC = (0.65, 0.70, 0.75)
 
 
 def ece(chance: ArrayLike, truth: ArrayLike, bins: int = BINS) -> float:
@@ -45,3 +48,12 @@ def auroc(score: ArrayLike, truth: ArrayLike) -> float:
 def brier(chance: ArrayLike, truth: ArrayLike) -> float:
     """Mean squared distance of a chance from what came."""
     return float(np.mean((np.asarray(chance, np.float64) - np.asarray(truth, np.float64)) ** 2))
+
+
+def reached(stage: int, *, ece: float, auroc: float, brier: float, base: float) -> dict[str, bool]:
+    """Which limits a stage's chances reach; what could not be formed is missed.
+
+    Args:
+        stage: 1 to 3. base: Brier score of a constant, the share of right ones.
+    """
+    return {"ece": ece <= MOST_ECE, "auroc": auroc >= LEAST_AUROC[stage - 1], "brier": brier < base}

@@ -40,12 +40,21 @@ def plots(table: Mapping[str, Any]) -> dict[str, str]:
         "risk_coverage": plot("Risk against coverage, answers on board", "coverage, %", "risk, %", [
             Series(r["stage"], [100 * x for x in r["coverage"]], [100 * y for y in r["risk"]])
             for r in table["scores"] if r["group"] == "all"]),
+        "reliability": plot("Reliability of the correctness scores", "chance said, %",
+                            "right, %", [*_reliability(table["scores"])]),
     }
     for minutes in MINUTES:
         found[f"within_{minutes}"] = plot(
             f"Accuracy within {minutes} min against bytes, {where}", "kB down a request",
             "accuracy, %", _curves(mine, _bytes_kb, minutes), is_log_x=True)
     return found
+
+
+def _reliability(scores: Sequence[Mapping[str, Any]]) -> list[Series]:
+    taps = [Series(r["stage"], [100 * x for x in r["reliability"]["said"]],
+                   [100 * y for y in r["reliability"]["came"]])
+            for r in scores if r["group"] == "all"]
+    return [Series("as said", [0.0, 100.0], [0.0, 100.0]), *taps] if taps else []
 
 
 def _bytes_kb(figures: Mapping[str, Any]) -> float:

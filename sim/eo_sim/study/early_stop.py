@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bootstrap import interval, ratio
 from .trace import TARGETS, Trace
 
 Float = NDArray[np.float64]
@@ -21,6 +22,8 @@ Int = NDArray[np.int64]
 END = 3
 # Classes of answer length, tokens: up to each.
 CLASSES = (("at most 3", 0, 3), ("4 to 7", 4, 7), ("8 and more", 8, 1 << 30))
+# Of the steps of offloaded requests whose answer is of the last class, at unchanged accuracy.
+LEAST_STEPS_SAVED = 0.5
 # Shares of requests that a tap may stop at most.
 _SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 
@@ -54,7 +57,11 @@ class _Rows:
         self.flops, self.tokens = trace["compact_flops"][rows], trace["compact_tokens"][rows]
 
     def accuracy(self, stops: Int) -> float:
-        return float(np.where(stops > 0, self.there, self.here).mean())
+        return float(self.qualities(stops).mean())
+
+    def qualities(self, stops: Int) -> Float:
+        """Of the answer that each request gets."""
+        return np.asarray(np.where(stops > 0, self.there, self.here))
 
     def spent(self, stops: Int) -> Float:
         """Operations of each request until it stops, or to its end."""
@@ -63,13 +70,14 @@ class _Rows:
 
 
 def early_stop(
-    trace: Trace, reference: int, cap: float, tolerance: float
+    trace: Trace, reference: int, cap: float, tolerance: float, draws: Float
 ) -> dict[str, Any]:
     """Both gates on test, and what the progressive one saves by class of answer length.
 
     Args:
         reference: level whose answers are the ground's. cap: share of requests offloaded on val.
         tolerance: accuracy that the progressive gate may lose on val.
+        draws: of scenes, `bootstrap.draw_scenes`; the cut-offs are the same in each.
     """
     val, test = (_Rows(trace, trace.rows(name), reference) for name in ("val", "test"))
     at_end = Gate((np.inf, np.inf, _cut(val.gain[:, 2], cap)))
@@ -77,7 +85,16 @@ def early_stop(
     tap2 = int(trace.meta["limits"]["tap2_tokens"])
     stops, ends = (g.stops(test.gain, test.goes_on) for g in (gate, at_end))
     decoded = np.select([stops == 1, stops == 2], [0, np.minimum(tap2, test.tokens)], test.tokens)
-    rows = []
+    scene, scenes = trace["scene"][trace.rows("test")], len(trace.names["scenes"])
+
+    def sums(values: NDArray[Any]) -> Float:
+        return np.asarray(np.bincount(scene, values.astype(np.float64), minlength=scenes))
+
+    def saved(spent: NDArray[Any], whole: NDArray[Any], rows: NDArray[np.bool_]) -> list[float]:
+        return interval(1 - ratio(sums(spent * rows), sums(whole * rows), draws))
+
+    spent, whole = test.spent(stops), test.flops[:, END - 1]
+    rows: list[dict[str, Any]] = []
     for name, low, high in (("all", 0, 1 << 30), *CLASSES):
         mine = (test.tokens >= low) & (test.tokens <= high)
         sent = mine & (stops > 0)
@@ -85,10 +102,24 @@ def early_stop(
             "tokens": name, "n": int(mine.sum()), "offloaded": int(sent.sum()),
             "at_tap": [int((stops[mine] == tap).sum()) for tap in (1, 2, END)],
             "decode_steps_saved": _saved(decoded[sent], test.tokens[sent]),
-            "flops_saved": _saved(test.spent(stops)[sent], test.flops[sent, END - 1]),
-            "flops_saved_of_all": _saved(test.spent(stops)[mine], test.flops[mine, END - 1]),
+            "flops_saved": _saved(spent[sent], whole[sent]),
+            "flops_saved_of_all": _saved(spent[mine], whole[mine]),
+            "ci95": {
+                "decode_steps_saved": saved(decoded, test.tokens, sent),
+                "flops_saved": saved(spent, whole, sent),
+                "flops_saved_of_all": saved(spent, whole, mine),
+            },
         })  # fmt: skip
+    n = sums(np.ones(len(stops)))
+    right = {k: test.qualities(v) for k, v in (("progressive", stops), ("end_only", ends))}
+    lost = 100 * (right["end_only"] - right["progressive"])
     return {
+        "is_reached": bool(rows[-1]["decode_steps_saved"] >= LEAST_STEPS_SAVED
+                           and lost.mean() <= 100 * tolerance),
+        "limit": {"tokens": CLASSES[-1][0], "decode_steps_saved": LEAST_STEPS_SAVED},
+        "points_lost": {
+            "value": float(lost.mean()), "ci95": interval(ratio(sums(lost), n, draws))},
+        "ci95": {k: interval(ratio(sums(v), n, draws)) for k, v in right.items()},
         "cuts": [c if np.isfinite(c) else None for c in gate.cuts], "tolerance": tolerance,
         "accuracy": {"progressive": test.accuracy(stops), "end_only": test.accuracy(ends)},
         "offloaded": {"progressive": float((stops > 0).mean()),

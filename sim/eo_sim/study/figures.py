@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bootstrap import draw_scenes, interval
 from .config import FiguresConfig
 from .selection import Chosen, Selection
 
@@ -56,7 +57,8 @@ def figures(
     points: Sequence[Point], selection: Selection, config: FiguresConfig
 ) -> dict[str, Any]:
     """``headline`` and ``paper_style`` of the table; a figure that cannot be formed says why."""
-    draws, by = _draws(points, config), _Points(points)
+    draws = draw_scenes(points[0].sums["n"] > 0, config.bootstrap, config.seed)
+    by = _Points(points)
     mine = by.of(selection.ours)
     within = zip(config.deadlines_min, selection.within, strict=True)
     return {
@@ -72,19 +74,9 @@ def figures(
     }
 
 
-def _draws(points: Sequence[Point], config: FiguresConfig) -> Float:
-    """(bootstrap, scenes) how often each scene with a request is drawn."""
-    seen = np.flatnonzero(points[0].sums["n"] > 0)
-    random = np.random.default_rng(config.seed)
-    drawn = random.multinomial(len(seen), np.full(len(seen), 1 / len(seen)), config.bootstrap)
-    weights = np.zeros((config.bootstrap, len(points[0].sums["n"])))
-    weights[:, seen] = drawn
-    return weights
-
-
 def _interval(value: Callable[[Float | None], float], draws: Float) -> dict[str, Any]:
-    low, high = np.nanquantile([value(w) for w in draws], (0.025, 0.975))
-    return {"value": value(None), "ci95": [float(low), float(high)]}
+    drawn = np.array([value(w) for w in draws])
+    return {"value": value(None), "ci95": interval(drawn)}
 
 
 def _points_ahead(mine: Point, other: Point, key: str, draws: Float) -> dict[str, Any]:

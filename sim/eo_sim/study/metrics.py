@@ -5,13 +5,14 @@ over all requests; one without an answer counts 0. For a latency a missed reques
 end of the window, which understates it for every policy alike. Requests that are used on board are
 the same for every policy and stand apart: no figure but energy and contact use holds them.
 
-Sums and histograms have a fixed size, whatever the number of requests. Percentiles come from bins
+Sums, those of each scene among them, and histograms have a fixed size, whatever the number of
+requests. Percentiles come from bins
 that are half a per cent wide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,14 +112,16 @@ class Tally:
         trace = tables.trace
         self._measures = ("final", *(f"{m:g}" for m in self._minutes))
         self._groups = {"size": list(SIZES), "modality": list(trace.names["modalities"])}
+        scenes = len(trace.names["scenes"])
         self._by_group = {
-            column: np.zeros((len(names), 1 + len(self._measures)))
+            column: np.zeros((1 + len(self._measures), len(names) * scenes))
             for column, names in self._groups.items()
         }
+        self._reference = next(i for i, x in enumerate(trace.levels) if x.kind == "lossless")
         self._ground, self._aboard = _Consumer(self._measures), _Consumer(self._measures)
         self._scenes = {
-            name: np.zeros(len(trace.names["scenes"]))
-            for name in ("n", *self._measures, "latency_s", "bytes")
+            name: np.zeros(scenes)
+            for name in ("n", *self._measures, "latency_s", "bytes", "missed", "offloaded", "there")
         }
         self._origins, self._stopped = np.zeros(3), np.zeros(4)
         self._down = self._up = self._sent = 0.0
@@ -132,17 +135,21 @@ class Tally:
             "final": replay.final_quality, "latency_s": latency_s(replay),
             "first_s": first - replay.capture_s, "bytes": replay.down_bytes,
             **{f"{m:g}": quality_within(replay, m) for m in self._minutes},
+            "offloaded": (replay.level >= 0).astype(np.float64),
+            "there": trace["regular_quality"][replay.row, self._reference],
         }  # fmt: skip
         late, aboard = misses(replay, self._tables), replay.is_onboard
+        values["missed"] = late.astype(np.float64)
         mine = ~aboard
         self._ground.add(replay, mine, values, late)
         self._aboard.add(replay, aboard, values, late)
-        for column, table in self._by_group.items():
-            codes = trace[column][replay.row][mine]
-            table[:, 0] += np.bincount(codes, minlength=len(table))
-            for at, name in enumerate(self._measures, 1):
-                table[:, at] += np.bincount(codes, values[name][mine], minlength=len(table))
         scene = trace["scene"][replay.row][mine]
+        for column, table in self._by_group.items():
+            codes = trace[column][replay.row][mine].astype(np.int64)
+            place = codes * len(trace.names["scenes"]) + scene
+            np.add.at(table[0], place, 1.0)
+            for at, name in enumerate(self._measures, 1):
+                np.add.at(table[at], place, values[name][mine])
         for name, sums in self._scenes.items():
             weights = None if name == "n" else values[name][mine]
             sums += np.bincount(scene, weights, minlength=len(sums))
@@ -173,9 +180,25 @@ class Tally:
         """Sums over the scenes of the trace, of requests from the ground.
 
         Returns:
-            ``n``, ``final``, one key a deadline, ``latency_s``, ``bytes``: each (scenes,).
+            ``n``, ``final``, one key a deadline, ``latency_s``, ``bytes``, ``missed``,
+            ``offloaded``, and ``there``, the quality of the regular model on lossless pixels
+            whether they came down or not. Of a group those up to the deadlines, as ``n sar``.
+            Each (scenes,).
         """
-        return self._scenes
+        found = dict(self._scenes)
+        for name, table in self._group_tables():
+            keys = ("n", *self._measures)
+            found |= {f"{k} {name}": v for k, v in zip(keys, table, strict=True)}
+        return found
+
+    def _group_tables(self) -> Iterator[tuple[str, Float]]:
+        """Groups that have requests: name, (1 + measures, scenes) of counts and sums."""
+        for column, names in self._groups.items():
+            table = self._by_group[column]
+            for at, name in enumerate(names):
+                mine = table.reshape(len(table), len(names), -1)[:, at]
+                if mine[0].any():
+                    yield name, mine
 
     def summary(self) -> dict[str, Any]:
         """All figures as plain numbers; times s, sizes bytes, energy Wh."""
@@ -183,11 +206,10 @@ class Tally:
         n = max(ground.n, 1)
         capacity = sum(link.sent_bytes[-1] for link in self._world.links.values())
         accuracy = {"all": {name: ground.mean(name) for name in self._measures}}
-        for column, names in self._groups.items():
-            for name, row in zip(names, self._by_group[column], strict=True):
-                if row[0]:
-                    means = (row[1:] / row[0]).tolist()
-                    accuracy[name] = dict(zip(self._measures, means, strict=True))
+        for name, table in self._group_tables():
+            sums = table.sum(axis=1)
+            means = (sums[1:] / sums[0]).tolist()
+            accuracy[name] = dict(zip(self._measures, means, strict=True))
         compute = self._tables.config.compute
         idle_j = (
             compute.onboard_idle_w * self._world.end_s * len(self._world.links)

@@ -8,6 +8,7 @@ reconstruction of a published idea, with what is ours in its note.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,20 @@ def grace_style(setting: Setting, context: Context) -> Decide:
     """Before answering by novelty, after it by token probability."""
     new = quantile(context.fits.quantiles["novelty1"], 1 - setting["unlike"])
     bar = quantile(context.fits.quantiles["token3"], setting["offload"])
+    return _grace(setting, new, bar)
 
+
+# Of Grace: images alike from this cosine on, an answer is kept from this confidence on.
+_GRACE_ALIKE, _GRACE_SURE = 0.80, 0.75
+
+
+def grace_style_published(setting: Setting, context: Context) -> Decide:
+    """As published: the cut-off on confidence as it is, that on likeness by its quantile."""
+    new = quantile(context.fits.quantiles["novelty1"], _GRACE_ALIKE)
+    return _grace(setting, new, math.log(_GRACE_SURE))
+
+
+def _grace(setting: Setting, new: float, bar: float) -> Decide:
     def decide(view: View, _: LinkView) -> Choice:
         if view.stage == 1:
             return offload(view, setting["level"]) if view.novelty > new else proceed()
@@ -203,6 +217,12 @@ def baselines(trace: Trace) -> list[Policy]:
                space={"unlike": (0.0, 0.02, 0.05, 0.1, 0.2), "offload": _QUANTILES, **gate},
                note="novelty of the features stands for retrieval; cut-offs by quantile; "
                     "order lifo is its newest-first queue"),
+        Policy(name="grace_style_published", make=grace_style_published,
+               space={**gate, "order": ("lifo",)},
+               note="its published cut-offs: 0.75 is of the same quantity, exp of the mean "
+                    "log-probability, and stands as it is; 0.80 of image likeness stands as the "
+                    "0.80 quantile of novelty on val; 0.94 of text likeness has nothing to stand "
+                    "for it; newest first; level and provisional answers are searched"),
         Policy(name="tabi_style", make=tabi_style, first_stage=END,
                space={"offload": _QUANTILES, **gate},
                note="built for discriminative models: the confidence here is the mean "

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from . import page_bounds
 from .charts import MINUTES, nominal, plots
+from .formats import figure, percent, share
 
 
 def write(table: Mapping[str, Any], folder: Path) -> Path:
@@ -42,24 +44,12 @@ def _plain(value: Any) -> Any:
 
 def page(table: Mapping[str, Any]) -> str:
     """Return table.md."""
-    parts = ["# Study", "", *_headline(table), *_paper_style(table)]
+    parts = ["# Study", "", *_headline(table), *_paper_style(table), *page_bounds.standing(table)]
     parts += [*_policies(table), *_ablations(table), *_idle(table), *_groups(table)]
-    parts += [*_onboard(table), *_levels(table), *_scores(table), *_ranking(table)]
-    parts += [*_early_stop(table), *_notes(table)]
+    parts += [*_onboard(table), *page_bounds.levels(table), *page_bounds.scores(table)]
+    parts += [*page_bounds.ranking(table), *page_bounds.early_stop(table)]
+    parts += [*page_bounds.speed(table), *_notes(table)]
     return "\n".join(parts) + "\n"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.1f}"
-
-
-def _figure(found: Mapping[str, Any], unit: str) -> str:
-    if found.get("value") is None:
-        return f"not formed: {found.get('why', '')}"
-    low, high = found["ci95"]
-    against = f" against {found['baseline']}" if found.get("baseline") else ""
-    unit = f" {unit}" if unit else ""
-    return f"{found['value']:+.1f}{unit} [{low:+.1f}, {high:+.1f}]{against}"
 
 
 def _headline(table: Mapping[str, Any]) -> list[str]:
@@ -67,14 +57,14 @@ def _headline(table: Mapping[str, Any]) -> list[str]:
     equal, cut = head["equal_bytes_points"], head["equal_accuracy_latency_percent"]
     lines = ["## Headline", "", "Requests from the ground. What is compared was chosen on val, by "
              "one rule for ours and for every baseline.", "",
-             f"- accuracy at equal bytes: {_figure(equal, 'points')}{_kb(equal)}"]
+             f"- accuracy at equal bytes: {figure(equal, 'points')}{_kb(equal)}"]
     for minutes, found in head["within_deadline_points"].items():
-        lines.append(f"- accuracy within {minutes} min: {_figure(found, 'points')}")
+        lines.append(f"- accuracy within {minutes} min: {figure(found, 'points')}")
     both = cut["accuracy"]
-    lines += [f"- mean capture-to-answer time saved at equal accuracy: {_figure(cut, '%')}; on "
-              f"test ours has {_percent(both['ours'])} %, the baseline "
-              f"{_percent(both['baseline'])} %: "
-              f"{_figure(cut['accuracy_points'] | {'baseline': ''}, 'points')}", "",
+    lines += [f"- mean capture-to-answer time saved at equal accuracy: {figure(cut, '%')}; on "
+              f"test ours has {percent(both['ours'])} %, the baseline "
+              f"{percent(both['baseline'])} %: "
+              f"{figure(cut['accuracy_points'] | {'baseline': ''}, 'points')}", "",
               "Intervals: paired bootstrap over scenes, 95 %.", ""]
     return lines
 
@@ -90,9 +80,9 @@ def _paper_style(table: Mapping[str, Any]) -> list[str]:
              "| ours against | accuracy gained, % | latency saved, % |", "|---|---:|---:|"]
     gain, cut = paper["accuracy_gain_percent"], paper["latency_reduction_percent"]
     if gain and cut:
-        lines += [f"| {name} | {_figure(gain['by_baseline'][name], '')} | "
-                  f"{_figure(cut['by_baseline'][name], '')} |" for name in paper["baselines"]]
-        lines.append(f"| **median** | {_figure(gain, '')} | {_figure(cut, '')} |")
+        lines += [f"| {name} | {figure(gain['by_baseline'][name], '')} | "
+                  f"{figure(cut['by_baseline'][name], '')} |" for name in paper["baselines"]]
+        lines.append(f"| **median** | {figure(gain, '')} | {figure(cut, '')} |")
     published = paper["published"]
     return [*lines, "", f"Published elsewhere: +{published['accuracy_gain_percent']} % and "
             f"-{published['latency_reduction_percent']} %. What those are measured in is unknown: "
@@ -106,14 +96,14 @@ _HEAD = ("| policy | final | 10 | 30 | 90 min | mean min | p50 | p95 | p99 | com
 def _policy_row(row: Mapping[str, Any]) -> str:
     f = row["figures"]
     accuracy, latency = f["accuracy"]["all"], f["latency_s"]
-    cells = [row["policy"], _percent(accuracy["final"]),
-             *(_percent(accuracy.get(m)) for m in MINUTES),
+    cells = [row["policy"], percent(accuracy["final"]),
+             *(percent(accuracy.get(m)) for m in MINUTES),
              *(f"{latency[k] / 60:.1f}" for k in ("mean", "p50", "p95", "p99")),
              *(f"{latency['parts'][k] / 60:.1f}"
                for k in ("compute", "queue", "wait", "transmit", "ground")),
-             _percent(f["deadline_misses"]), _percent(f["offloaded"]),
+             percent(f["deadline_misses"]), percent(f["offloaded"]),
              f"{f['down_bytes_each'] / 1e3:.1f}", f"{f['up_bytes_each']:.0f}",
-             f"{sum(f['wh_per_answer'].values()):.4f}", _percent(f["contact_use"])]
+             f"{sum(f['wh_per_answer'].values()):.4f}", percent(f["contact_use"])]
     return f"| {' | '.join(cells)} |"
 
 
@@ -128,8 +118,10 @@ def _policies(table: Mapping[str, Any]) -> list[str]:
                 and r["is_tuned"] and r["role"] != "ablation"]
         if mine:
             rule = f"{rate:g} Mbit/s" if rate else "rates of the link budget"
+            mine.sort(key=lambda r: r["policy"])
             lines += [f"### {rule}, {load}", "", _HEAD, "|---|" + "---:|" * 19]
-            lines += [*map(_policy_row, sorted(mine, key=lambda r: r["policy"])), ""]
+            lines += [*map(_policy_row, mine), "", "95 % intervals over scenes:", ""]
+            lines += [*page_bounds.bounds(mine), *page_bounds.differences(mine)]
     return lines
 
 
@@ -140,7 +132,9 @@ def _ablations(table: Mapping[str, Any]) -> list[str]:
     same = [r for r in table["rows"] if r["role"] == "ours" and r["is_tuned"]
             and (r["rate_mbps"], r["load"]) == (rows[0]["rate_mbps"], rows[0]["load"])]
     return ["## Ablations", "", _HEAD, "|---|" + "---:|" * 19,
-            *map(_policy_row, [*same, *rows]), ""]
+            *map(_policy_row, [*same, *rows]), "", "95 % intervals over scenes, and ours minus "
+            "each, of the same requests:", "",
+            *page_bounds.bounds([*same, *rows]), *page_bounds.differences(rows)]
 
 
 def _idle(table: Mapping[str, Any]) -> list[str]:
@@ -149,7 +143,7 @@ def _idle(table: Mapping[str, Any]) -> list[str]:
     return ["## Idle link", "", f"At load {idle['load']} and {idle['rate_mbps']:g} Mbit/s sending "
             f"everything ought to win: {wins}. Best: {idle['best']}.", "",
             "| policy | final accuracy | contact used |", "|---|---:|---:|",
-            *(f"| {name} | {_percent(value)} | {_percent(idle['contact_use'][name])} |"
+            *(f"| {name} | {percent(value)} | {percent(idle['contact_use'][name])} |"
               for name, value in sorted(idle["final_accuracy"].items(), key=lambda x: -x[1])), ""]
 
 
@@ -166,10 +160,15 @@ def _groups(table: Mapping[str, Any]) -> list[str]:
              "accuracy %, final / 10 / 30 / 90 min.", "",
              f"| policy | {' | '.join(groups)} |", "|---|" + "---|" * len(groups)]
     for row in rows:
-        parts = [row["figures"]["accuracy"].get(g, {}) for g in groups]
-        cells = [" / ".join(_percent(p.get(k)) for k in ("final", *MINUTES)) for p in parts]
+        cells = [_group(row, g) for g in groups]
         lines.append(f"| {row['policy']} | {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def _group(row: Mapping[str, Any], name: str) -> str:
+    found = row["figures"]["accuracy"].get(name, {})
+    sure = row["ci95"]["accuracy"].get(name, {}).get("final")
+    return " / ".join([share(found.get("final"), sure), *(percent(found.get(k)) for k in MINUTES)])
 
 
 def _onboard(table: Mapping[str, Any]) -> list[str]:
@@ -180,53 +179,10 @@ def _onboard(table: Mapping[str, Any]) -> list[str]:
     for row in _tuned(table):
         if found := row["figures"].get("onboard"):
             latency = found["latency_s"]
-            lines.append(f"| {row['policy']} | {_percent(found['accuracy']['final'])} | "
+            lines.append(f"| {row['policy']} | {percent(found['accuracy']['final'])} | "
                          f"{latency['mean']:.1f} | {latency['p95']:.1f} | "
-                         f"{_percent(found['deadline_misses'])} |")
+                         f"{percent(found['deadline_misses'])} |")
     return [*lines, ""]
-
-
-def _early_stop(table: Mapping[str, Any]) -> list[str]:
-    found = table["early_stop"]
-    accuracy, sent = found["accuracy"], found["offloaded"]
-    lines = ["## Early stop", "", "Gates by the gain head on test, cut-offs from val; operations "
-             "hold vision and prefill. Stopping early: accuracy "
-             f"{_percent(accuracy['progressive'])} % with {_percent(sent['progressive'])} % "
-             f"offloaded; only at the end: {_percent(accuracy['end_only'])} % with "
-             f"{_percent(sent['end_only'])} %.", "",
-             "| answer, tokens | n | offloaded | at tap 1 | at tap 2 | at the end | decode steps "
-             "saved, % | operations saved, % | of all requests, % |", "|---|" + "---:|" * 8]
-    for row in found["classes"]:
-        taps = " | ".join(map(str, row["at_tap"]))
-        lines.append(f"| {row['tokens']} | {row['n']} | {row['offloaded']} | {taps} | "
-                     f"{_percent(row['decode_steps_saved'])} | {_percent(row['flops_saved'])} | "
-                     f"{_percent(row['flops_saved_of_all'])} |")
-    return [*lines, ""]
-
-
-def _levels(table: Mapping[str, Any]) -> list[str]:
-    return ["## Levels of compression", "",
-            "| level | bytes, % of raw | regular model's accuracy, % |", "|---|---:|---:|",
-            *(f"| {x['name']} | {_percent(x['bytes_share'])} | {_percent(x['accuracy'])} |"
-              for x in table["levels"]), ""]
-
-
-def _scores(table: Mapping[str, Any]) -> list[str]:
-    lines = ["## Scores on held-out scenes", "", "Brier beside the constant base rate.", "",
-             "| group | stage | n | ECE | AUROC | Brier | base | AURC |",
-             "|---|---|---:|---:|---:|---:|---:|---:|"]
-    lines += [f"| {r['name']} | {r['stage']} | {r['n']} | {r['ece']:.3f} | {r['auroc']:.3f} | "
-              f"{r['brier']:.3f} | {r['brier_base']:.3f} | {r['aurc']:.3f} |"
-              for r in table["scores"]]
-    return [*lines, ""]
-
-
-def _ranking(table: Mapping[str, Any]) -> list[str]:
-    return ["## Who is asked first", "", "Position: 0 random order, 1 oracle. Share: of what "
-            "always asking the ground gains, at the cap of offloads, %.", "",
-            "| target | stage | position | share |", "|---|---|---:|---:|",
-            *(f"| {r['target']} | {r['stage']} | {r['position']:.2f} | "
-              f"{_percent(r['share_at_cap'])} |" for r in table["ranking"]), ""]
 
 
 def _notes(table: Mapping[str, Any]) -> list[str]:

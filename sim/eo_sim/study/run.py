@@ -9,18 +9,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from eo_nodes.decision.setting import routing_as_plain
 
+from .bootstrap import draw_scenes
 from .calibration import ranking, scores_table
 from .config import StudyConfig
 from .early_stop import early_stop
 from .figures import Point, Sums, add_sums, figures
 from .fits import fit
+from .levels import levels_table
 from .ours import ablations, ours, tuned_routing
 from .policies import Context, baselines, level_of
 from .policy import Policy, Setting
 from .selection import Selection, select
 from .simulator import Replayer
+from .speed_table import speed_table
+from .standing import CAPPED, against, intervals, standings, without_groups
 from .tables import Tables
 from .trace import Trace
 from .tune import Trial, curve, replay, search
@@ -61,6 +67,11 @@ class Study:
         self._worlds: dict[tuple[float, float], World] = {}
         self._loads: dict[tuple[str, str], Load] = {}
         self._requests: dict[str, list[tuple[str, list[Requests]]]] = {}
+        self._tuned: dict[tuple[float, str], dict[str, Sums]] = {}
+        self._capped: Setting | None = None
+        seen = np.bincount(
+            trace["scene"][trace.rows("test")], minlength=len(trace.names["scenes"]))
+        self._draws = draw_scenes(seen > 0, config.figures.bootstrap, config.figures.seed)
 
     def table(self, extra: Sequence[Policy] = (), *, with_ablations: bool = True) -> dict[str, Any]:
         """Everything, as plain values for table.json.
@@ -73,7 +84,9 @@ class Study:
         chosen = select(
             "ours", {k.policy.name: k.trials for k in kept},
             [k.policy.name for k in kept if k.policy.role in ("baseline", "user")],
+            self.config.figures.offload_cap,
         )
+        self._capped = chosen.capped.setting if chosen.capped else None
         kept = [_with_chosen(one, chosen) for one in kept]
         rows, points = self._sweep(kept)
         figures_ = figures(points, chosen, self.config.figures)
@@ -83,20 +96,23 @@ class Study:
         return {
             **figures_,
             "rows": rows,
+            "standing": standings(
+                self._tuned, self._draws, self.config.figures.offload_cap),
+            "speed": speed_table(rows, self.config.world),
             "tuned": {k.policy.name: {
                 "setting": dict(k.settings[0].values), "objective": k.trials[0].objective,
                 "tried": len(k.trials), "role": k.policy.role, "note": k.policy.note,
             } for k in kept},
             "routing": routing_as_plain(tuned_routing(chosen.ours.setting)),
             "idle": self._idle(rows),
-            "scores": scores_table(self.trace, self.config.figures.ece_bins),
+            "scores": scores_table(self.trace, self.config.figures.ece_bins, self._draws),
             "ranking": ranking(
-                self.trace, self._reference, self.config.figures.offload_cap
+                self.trace, self._reference, self.config.figures.offload_cap, self._draws
             ),
             "levels": self._levels(),
             "early_stop": early_stop(
                 self.trace, self._reference, self.config.figures.offload_cap,
-                self.config.figures.early_stop_tolerance,
+                self.config.figures.early_stop_tolerance, self._draws,
             ),
             "trace": {
                 "digests": dict(self.trace.digests), "requests": len(self.trace),
@@ -155,11 +171,12 @@ class Study:
                 for one in ordered:
                     is_headline = load == head and rate in rates
                     for setting in one.settings if is_headline else one.settings[:1]:
-                        row, added = self._row(one.policy, setting, rate, load, offloaded)
-                        row["is_tuned"] = setting is one.settings[0]
+                        is_tuned = setting is one.settings[0]
+                        row, added = self._row(
+                            one.policy, setting, rate, load, offloaded, is_tuned=is_tuned)
                         if is_headline:
                             sums.setdefault((one.policy.name, row["label"]), []).append(added)
-                        if one.policy.role == "ours" and row["is_tuned"]:
+                        if one.policy.role == "ours" and is_tuned:
                             offloaded = row["figures"]["offloaded"]
                         rows.append(row)
         points = [
@@ -172,15 +189,16 @@ class Study:
         return [
             self._row(
                 one.policy, one.settings[0], self.config.tune.rate_mbps,
-                self.config.figures.headline_load, 0.0,
-            )[0] | {"is_tuned": True}
+                self.config.figures.headline_load, 0.0, is_tuned=True,
+            )[0]
             for one in self._tune(ablations())
         ]  # fmt: skip
 
     def _row(
-        self, policy: Policy, setting: Setting, rate: float, load: str, offloaded: float
+        self, policy: Policy, setting: Setting, rate: float, load: str, offloaded: float, *,
+        is_tuned: bool,
     ) -> tuple[dict[str, Any], Sums]:
-        """A row of the table, and its sums over scenes.
+        """A row of the table, and its sums over scenes; ours as tuned comes first of a load.
 
         Args:
             offloaded: share that ours offloads under the same load, for the random policy.
@@ -194,11 +212,21 @@ class Study:
         begun = time.monotonic()
         deadlines = self.config.figures.deadlines_min
         tally = replay(policy, setting, replayer, requests, world, context, deadlines)
+        spent_s, sums = time.monotonic() - begun, tally.sums()
+        alone, tuned = without_groups(sums), self._tuned.setdefault((rate, load), {})
+        if is_tuned and policy.role != "ablation":
+            tuned[policy.name] = alone
+        if policy.role == "ours" and setting == self._capped:
+            tuned[CAPPED] = alone
+        compared = {}
+        if "ours" in tuned and tuned["ours"] is not alone:
+            compared = {"ours_minus_this": against(alone, tuned["ours"], self._draws)}
         return {
             "policy": policy.name, "role": policy.role, "rate_mbps": rate, "load": load,
             "setting": dict(setting.values), "label": setting.label(),
-            "figures": tally.summary(), "replay_s": time.monotonic() - begun,
-        }, tally.sums()  # fmt: skip
+            "figures": tally.summary(), "replay_s": spent_s, "is_tuned": is_tuned,
+            "ci95": intervals(sums, self._draws), **compared,
+        }, alone  # fmt: skip
 
     def world(self, rate_mbps: float, thinning: float) -> World:
         """World of one rate rule, computed once."""
@@ -257,16 +285,7 @@ class Study:
 
     def _levels(self) -> list[dict[str, Any]]:
         """What each level costs and keeps, over the test split."""
-        test = self.trace.rows("test")
-        raw = float(self.trace["raw_bytes"][test].sum())
-        return [
-            {
-                "name": level.name, "kind": level.kind, "share": level.share,
-                "bytes_share": float(self.trace["level_bytes"][test, i].sum()) / raw,
-                "accuracy": float(self.trace["regular_quality"][test, i].mean()),
-            }
-            for i, level in enumerate(self.trace.levels)
-        ]
+        return levels_table(self.trace, self._reference, self._draws)
 
 
 def _ours_first(policies: Sequence[Policy]) -> list[Policy]:

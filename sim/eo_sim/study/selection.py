@@ -38,6 +38,7 @@ class Selection:
         within: for each deadline the tuned baseline that is best at it.
         accuracy: the highest that both sides reach. quickest: of ours, and of all baselines, the
             quickest setting that reaches it.
+        capped: of ours, most accurate of those that offload at most the cap; None where none does.
     """
 
     ours: Chosen
@@ -45,26 +46,30 @@ class Selection:
     within: tuple[Chosen, ...]
     quickest: tuple[Chosen, Chosen]
     accuracy: float
+    capped: Chosen | None = None
 
     def settings(self) -> list[tuple[str, Setting]]:
         """Everything that has to be replayed on test."""
         chosen = [self.ours, *self.within, *self.quickest]
-        chosen += [self.equal_bytes] if self.equal_bytes else []
+        chosen += [one for one in (self.equal_bytes, self.capped) if one is not None]
         return [(one.policy, one.setting) for one in chosen]
 
 
-def select(ours: str, trials: Mapping[str, Sequence[Trial]], baselines: Sequence[str]) -> Selection:
+def select(
+    ours: str, trials: Mapping[str, Sequence[Trial]], baselines: Sequence[str], cap: float = 0.5
+) -> Selection:
     """Choose by val.
 
     Args:
         ours: name of our policy. trials: of each policy, best objective first.
-        baselines: names; at least one.
+        baselines: names; at least one. cap: share of requests offloaded, for ``capped``.
     """
     mine = [Chosen(ours, trial) for trial in trials[ours]]
     theirs = [Chosen(name, trial) for name in baselines for trial in trials[name]]
     tuned = [Chosen(name, trials[name][0]) for name in baselines]
     budget = mine[0].trial.bytes_each
     able = [one for one in theirs if one.trial.bytes_each <= budget]
+    few = [one for one in mine if one.trial.offloaded <= cap]
     reached = min(_most_accurate(mine).trial.accuracy, _most_accurate(theirs).trial.accuracy)
     return Selection(
         ours=mine[0], equal_bytes=_most_accurate(able) if able else None,
@@ -73,6 +78,7 @@ def select(ours: str, trials: Mapping[str, Sequence[Trial]], baselines: Sequence
             for at in range(len(mine[0].trial.within))
         ),
         quickest=(_quickest(mine, reached), _quickest(theirs, reached)), accuracy=reached,
+        capped=_most_accurate(few) if few else None,
     )  # fmt: skip
 
 

@@ -10,11 +10,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 from study_trace import made_trace
 
+from eo_sim.study.bootstrap import draw_scenes
 from eo_sim.study.early_stop import CLASSES, Gate, early_stop
 
 TRACE = made_trace(chips=120)
 LOSSLESS = TRACE.level("lossless")
 GAIN = 2
+DRAWS = draw_scenes(np.ones(len(TRACE.names["scenes"]), bool), 30, 1)
 
 
 def with_columns(**columns):
@@ -39,7 +41,7 @@ def test_a_gate_stops_at_the_first_tap_that_passes():
 
 
 def test_where_the_first_tap_knows_all_no_token_is_decoded():
-    found = early_stop(knowing((0.05, 0.05, 0.05)), LOSSLESS, 0.5, 0.0)
+    found = early_stop(knowing((0.05, 0.05, 0.05)), LOSSLESS, 0.5, 0.0, DRAWS)
     assert found["accuracy"]["progressive"] == pytest.approx(
         found["accuracy"]["end_only"], abs=0.01)
     every = found["classes"][0]
@@ -53,7 +55,7 @@ def test_where_the_first_tap_knows_all_no_token_is_decoded():
 
 
 def test_where_early_taps_know_nothing_nothing_is_lost_by_them():
-    found = early_stop(knowing((9.0, 9.0, 0.05)), LOSSLESS, 0.3, 0.0)
+    found = early_stop(knowing((9.0, 9.0, 0.05)), LOSSLESS, 0.3, 0.0, DRAWS)
     every = found["classes"][0]
     assert every["at_tap"][2] > 0.8 * every["offloaded"]
     assert found["accuracy"]["progressive"] == pytest.approx(
@@ -64,7 +66,7 @@ def test_answers_that_end_at_the_second_tap_never_stop_there():
     flops = TRACE["compact_flops"].copy()
     flops[:, 1] = flops[:, 2]
     trace = with_columns(compact_flops=flops)
-    found = early_stop(trace, LOSSLESS, 0.5, 0.01)
+    found = early_stop(trace, LOSSLESS, 0.5, 0.01, DRAWS)
     assert all(row["at_tap"][1] == 0 for row in found["classes"])
 
 
@@ -73,7 +75,7 @@ def test_cut_offs_come_from_val_alone():
     test = TRACE.rows("test")
     spoilt["compact_quality"][test] = 1 - spoilt["compact_quality"][test]
     spoilt["scores"][test] = 0.5
-    one, two = (early_stop(t, LOSSLESS, 0.5, 0.005) for t in (TRACE, with_columns(**spoilt)))
+    one, two = (early_stop(t, LOSSLESS, 0.5, 0.005, DRAWS) for t in (TRACE, with_columns(**spoilt)))
     assert one["cuts"] == two["cuts"]
     assert one["accuracy"] != two["accuracy"]
     assert one["offloaded"]["end_only"] == pytest.approx(0.5, abs=0.06)

@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from study_trace import made_trace
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_sim.study import __main__ as command
+from eo_sim.study.bootstrap import draw_scenes
 from eo_sim.study.calibration import by_score, ranking, risk_coverage, scores_table
 from eo_sim.study.config import load_config, parse_config
 from eo_sim.study.errors import StudyError
@@ -22,7 +24,7 @@ from eo_sim.study.fits import fit
 from eo_sim.study.ours import ablations, ours
 from eo_sim.study.plots import Series, log_ticks, plot, ticks
 from eo_sim.study.policies import baselines
-from eo_sim.study.policy import Policy, Setting
+from eo_sim.study.policy import ANSWER, OFFLOAD, PROCEED, Policy, Setting
 from eo_sim.study.report import page, write
 from eo_sim.study.run import Study
 from eo_sim.study.selection import select
@@ -33,6 +35,11 @@ from eo_sim.study.user import load_policy
 ROOT = Path(__file__).parents[3]
 CONFIG = load_config(ROOT / "config" / "study.yaml")
 TRACE = made_trace(chips=30)
+
+
+def draws_of(trace, count=30):
+    return draw_scenes(np.ones(len(trace.names["scenes"]), bool), count, 1)
+
 
 # -- scores --------------------------------------------------------------------------------------
 
@@ -72,12 +79,13 @@ def test_an_answer_that_is_complete_at_the_second_tap_has_no_score_there():
     scores[short, 1] = 0.999  # a head that was never meant to see it
     trace = replace(long, columns=columns | {"compact_flops": flops, "scores": scores})
     assert fit(trace, 1).quantiles["correct2"][-1] < 0.999
-    counts = {r["stage"]: r["n"] for r in scores_table(trace, 15) if r["group"] == "all"}
+    table = scores_table(trace, 15, draws_of(trace))
+    counts = {r["stage"]: r["n"] for r in table if r["group"] == "all"}
     assert counts["tap 2"] == int((~short)[trace.rows("test")].sum()) < counts["end"]
 
 
 def test_oracle_ranking_bounds_every_head_and_random_is_zero():
-    rows = ranking(TRACE, 1, 0.5)
+    rows = ranking(TRACE, 1, 0.5, draws_of(TRACE))
     oracle = rows[0]
     assert oracle["position"] == 1
     assert all(r["position"] <= 1 for r in rows)
@@ -111,6 +119,23 @@ def test_curve_keeps_the_best_and_the_fronts():
     assert set(kept) == {"best", "cheap", "quick"}
 
 
+def test_published_cut_offs_stand_as_they_are_or_by_their_quantile():
+    context = SimpleNamespace(fits=fit(TRACE, 1), trace=TRACE)
+    policy = next(p for p in baselines(TRACE) if p.name == "grace_style_published")
+    assert policy.space["order"] == ("lifo",) and not {"unlike", "offload"} & set(policy.space)
+    decide = policy.make(
+        Setting({"level": "lossy", "provisional": False, "order": "lifo"}), context)
+    levels = {level.name: at for at, level in enumerate(TRACE.levels)}
+    bar = np.quantile(TRACE["novelty"][TRACE.rows("val"), 0], 0.8)
+
+    def action(stage, novelty=0.0, sure=1.0):
+        return decide(SimpleNamespace(stage=stage, novelty=novelty, mean_logprob=np.log(sure),
+                                      levels=levels), None).action  # fmt: skip
+
+    assert [action(1, bar - 0.01), action(1, bar + 0.01)] == [PROCEED, OFFLOAD]
+    assert [action(3, sure=0.76), action(3, sure=0.74)] == [ANSWER, OFFLOAD]
+
+
 # -- headline ------------------------------------------------------------------------------------
 
 # What the settings did on val: by this alone the headline chooses.
@@ -141,6 +166,9 @@ def test_the_headline_chooses_by_val_and_by_one_rule_for_all():
     lower = select("ours", weak, OTHERS)
     assert (lower.accuracy, lower.quickest[1].setting["name"]) == (0.69, "b")
     assert lower.equal_bytes is None
+    # Every setting of ours offloads 0.3 on val.
+    assert found.capped.setting["name"] == "tuned"
+    assert select("ours", TRIALS, OTHERS, cap=0.2).capped is None
     assert {name for name, _ in lower.settings()} <= set(TRIALS)
 
 
@@ -260,13 +288,21 @@ def test_table_page_and_plots_with_a_policy_of_the_user(tmp_path):
     assert "mine" in {r["policy"] for r in read["rows"]}
     text = path.read_text()
     assert text.count("| mine |") >= 2 and "## Paper style" in text
-    assert len(list((tmp_path / "out").glob("*.svg"))) == 7
+    assert len(list((tmp_path / "out").glob("*.svg"))) == 8
     budget = [r for r in read["rows"] if r["rate_mbps"] == 0]
     assert budget, "the rates of the link budget are replayed too"
     rate = {r["policy"]: r["figures"]["offloaded"] for r in read["rows"]
             if r["load"] == "busy" and r["rate_mbps"] == 30 and r["is_tuned"]}  # fmt: skip
     assert rate["random_offload"] == pytest.approx(rate["ours"], abs=0.05)
     assert page(table) == text
+    for row in read["rows"]:  # every row has its intervals, all but ours their distance from ours
+        low, high = row["ci95"]["accuracy"]["all"]["final"]
+        assert low <= row["figures"]["accuracy"]["all"]["final"] <= high
+        assert ("ours_minus_this" in row) == (row["role"] != "ours" or not row["is_tuned"])
+    assert {(x["rate_mbps"], x["load"]) for x in read["standing"]} == {
+        (30, "idle"), (30, "busy"), (0, "busy")}
+    assert all(x["is_reached"] is not None for x in read["levels"] if x["name"] == "regions_1_20")
+    assert text.count("reached") + text.count("missed |") > 10
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from eo_nodes.decision.setting import routing_as_plain
 from eo_nodes.downlink.order import place
 from eo_nodes.lvlm.chances import brier, ece
 from eo_nodes.lvlm.lengths import COMPACT_TOKENS, REGULAR_TOKENS, TAP2_TOKENS
+from eo_sim.study.bootstrap import draw_scenes
 from eo_sim.study.calibration import scores_table
 from eo_sim.study.config import load_config
 from eo_sim.study.errors import StudyError
@@ -211,9 +212,11 @@ def test_right_is_one_thing_in_every_score():
     columns = dict(TRACE.columns)
     graded = columns["compact_quality"] * 0.4 + 0.3  # 0.3 is wrong, 0.7 is right
     columns["compact_quality"] = graded.astype(np.float32)
-    found = [t["ece"] for t in scores_table(replace(TRACE, columns=columns), 15)]
-    assert found == [t["ece"] for t in scores_table(TRACE, 15)]
-    row = scores_table(TRACE, 15)[0]
+    draws = draw_scenes(np.ones(len(TRACE.names["scenes"]), bool), 10, 1)
+    found = [t["ece"] for t in scores_table(replace(TRACE, columns=columns), 15, draws)]
+    rows = scores_table(TRACE, 15, draws)
+    assert found == [t["ece"] for t in rows]
+    row = rows[0]
     test = TRACE.rows("test")
     said = TRACE["scores"][test, 0, 1].astype(float)
     right = (TRACE["compact_quality"][test] >= RIGHT_FROM).astype(float)
