@@ -292,6 +292,49 @@ def test_texts_become_vectors(tmp_path):
     assert np.array([r["vector"] for r in rows]) == pytest.approx(vectors, abs=1e-6)
 
 
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """Three pictures whose vectors lie on the axes, and a text that is mostly about the second."""
+    axes = np.eye(384, dtype=np.float32)
+    said = 0.1 * axes[0] + 0.9 * axes[1] + 0.4 * axes[2]
+    paths = [tmp_path / f"{n}.png" for n in range(3)]
+    for n, path in enumerate(paths):
+        cv2.imwrite(str(path), np.full((32, 32, 3), n, np.uint8))
+    monkeypatch.setattr("eo_nodes.api.embed_images", lambda model, images: np.stack(
+        [axes[int(i.values.flat[0])] for i in images]))
+    monkeypatch.setattr("eo_nodes.api.embed_texts", lambda texts: np.stack([said for _ in texts]))
+    return paths
+
+
+def test_a_text_finds_its_images_best_first(archive, tmp_path):
+    result = run("embed", *archive, "--model", TINY, "--find", "a port", "--top", 2)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [f"1\t0.900\t{archive[1]}", f"2\t0.400\t{archive[2]}"]
+    stored = tmp_path / "archive.jsonl"
+    run("embed", *archive[:2], "--text", "x", "--model", TINY, "-o", stored)
+    result = run("embed", archive[2], "--model", TINY, "--among", stored, "--find", "a port")
+    names = [line.split("\t")[2] for line in result.output.splitlines()]
+    assert names == [str(archive[n]) for n in (1, 2, 0)], "texts are no images"
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (("a.png",), "--output, --find or both"), (("--find", "x"), "--among FILE"),
+    (("a.png", "--text", "y", "--find", "x"), "with --output"),
+    (("a.png", "-o", "v.npy", "--among", "z"), "with --find"),
+])
+def test_options_of_embed_that_say_nothing_together_are_refused(options, said):
+    result = run("embed", *options)
+    assert result.exit_code == 2 and said in result.output
+
+
+def test_a_file_of_other_lines_is_no_archive(tmp_path):
+    other = tmp_path / "o.jsonl"
+    for line in ("[]", "x", '{"kind": "image", "item": "a", "vector": [1]}'):
+        other.write_text('{"kind": "text", "item": "a", "vector": []}\n' + line + "\n")
+        result = run("embed", "--among", other, "--find", "a port")
+        assert result.exit_code == 2 and "line 2 is no vector" in result.output
+
+
 def test_training_needs_torch_and_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [n for n in sys.modules if n.startswith("training.")]:
