@@ -117,3 +117,20 @@ def test_opcodes_of_operations_are_those_of_the_message_and_who_obeys_them():
     line = next(x for x in (ROOT / "msg/Command.msg").read_text().splitlines() if "opcode" in x)
     assert set(found) == {name.strip() for name in line.partition("#")[2].split("|")}
     assert {opcode: node for opcode, node in found.items() if node} == OPCODES
+
+
+def test_every_code_in_the_tree_has_a_line_in_the_page_of_sources():
+    page = (ROOT / "docs/sources.md").read_text(encoding="utf-8")
+    known = {code for row in re.findall(r"^\| ([A-Z][\w, ]*) \|", page, re.MULTILINE)
+             for code in row.split(", ")}  # fmt: skip
+    used = set()
+    for path in [p for top in ("eo_nodes", "sim", "test") for p in (ROOT / top).rglob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        for rows in re.findall(r"\bdef test_((?:[mfs]\d+_)+)", text):
+            used |= {f"{row[0].upper()}{int(row[1:])}" for row in rows.strip("_").split("_")}
+        used |= set(re.findall(r"\b(M[1-9]\d?)\b", text))
+    wall = (ROOT / "training/gallery/wall.py").read_text(encoding="utf-8")
+    used |= (shown := set(re.findall(r'Row\("(\w\d)"', wall)))
+    assert used - known == set()
+    assert {"M18", "M30", "F7", "F12", "E3", "X6", "G1"} <= used
+    assert shown == {code for code in known if code[0] in "EXG"}
