@@ -8,7 +8,7 @@ import pytest
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.decision.heads import Heads, read_heads
-from eo_nodes.lvlm.chances import auroc, brier, ece
+from eo_nodes.lvlm.chances import auroc, brier, ece, reached
 from eo_nodes.lvlm.manifest import MANIFEST, V2, read_manifest, seal
 from eo_nodes.lvlm.tap_features import FACTS, PROMPT_SIZE, sizes_of
 from training.decision import calibrating, figures, network, report
@@ -247,7 +247,23 @@ def test_early_stop_counts_steps_and_operations(found):
 def test_report_prints_a_line_a_row(found):
     lines = []
     report.table(found, lines.append)
-    assert len(lines) == 1 + sum(len(found[k]) for k in ("calibration", "targets", "savings"))
+    rows = sum(len(found[k]) for k in ("calibration", "targets", "savings"))
+    assert len(lines) == 1 + rows + len(report.limits(found))
+
+
+def test_limits_are_said_to_be_reached_or_missed(found):
+    lines = report.limits(found)
+    assert len(lines) == 5  # three taps, the gain at half, the steps saved
+    assert "auroc" in lines[2] and "at least 0.75" in lines[2]
+    low = json.loads(json.dumps(found))
+    for row in low["calibration"]:
+        if row["group"] == "all":
+            row["reached"] = reached(
+                row["tap"], ece=0.06, auroc=[0.65, 0.69, float("nan")][row["tap"] - 1],
+                brier=0.2, base=0.2,
+            )  # fmt: skip
+    told = [line.count("missed") for line in report.limits(low)[:3]]
+    assert told == [2, 3, 3]  # at tap 1 the order is good enough
 
 
 def test_a_part_without_rows_is_refused(rows):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eo_nodes.lvlm.chances import auroc, brier, ece
+from eo_nodes.lvlm.chances import LEAST_AUROC, MOST_ECE, auroc, brier, ece, reached
 from training.decision import figures
 from training.decision.head import StageHead, restored
 from training.decision.network import TARGETS
@@ -30,6 +30,8 @@ from training.decision.train import rows_of
 FEW = 50
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 STOP_SHARE = 0.5  # of requests that the end-only gate offloads, in the savings
+LEAST_GAIN_SHARE = 0.9  # of what always asking gains, by the gain head with half of them asked
+LEAST_STEPS_SAVED = 0.5  # of asked requests whose answer has 8 tokens and more
 Heads = dict[int, StageHead]
 
 
@@ -61,6 +63,10 @@ def calibration(heads: Heads, rows: Rows) -> list[dict]:
         chance, familiar = said[:, 0], distance <= 1
         entry = {"tap": stage, "group": "all", **row_of(chance, own),
                  "abstains": _round(1 - familiar.mean()), **curve(chance, own)}
+        entry["reached"] = reached(
+            stage, ece=ece(chance, own.right), auroc=auroc(chance, own.right),
+            brier=brier(chance, own.right), base=figures.base_brier(own.right),
+        )
         for name, figure in (("ece", ece), ("auroc", auroc)):
             drawn = figures.interval(figure, chance, own.right, own.scene)
             entry[f"{name}_ci95"] = [_round(v) for v in drawn]
@@ -186,6 +192,39 @@ def report(heads: Heads, calibrate: Rows, rows: Rows, lead: float = 0.85) -> dic
     }
 
 
+def limits(found: dict) -> list[str]:
+    """What became of each limit, a line each; what could not be formed is missed."""
+    lines = []
+    for row in found["calibration"]:
+        if row["group"] == "all":
+            asked = {"ece": f"at most {MOST_ECE}", "brier": "below the base rate",
+                     "auroc": f"at least {LEAST_AUROC[row['tap'] - 1]:.2f}"}
+            told = [f"{k} {row[k]} {asked[k]}: {_mark(hit)}" for k, hit in row["reached"].items()]
+            lines.append(f"tap {row['tap']} {', '.join(told)}")
+    for row in found["targets"]:
+        if row["target"] == "gain" and row["tap"] == STAGES[-1]:
+            got = row["gain_share_at_half"]
+            told = _mark(_is_at(got, LEAST_GAIN_SHARE))
+            lines.append(f"half asked by the gain head at the end: {got} of what always asking "
+                         f"gains, at least {LEAST_GAIN_SHARE}: {told}")
+    for row in found["savings"]:
+        if row["answer_tokens"] == "8+":
+            every, got = found["savings"][0], row["steps_saved"]
+            lines.append(f"decode steps saved of answers of 8 tokens and more: {got}, at least "
+                         f"{LEAST_STEPS_SAVED}: {_mark(_is_at(got, LEAST_STEPS_SAVED))}; quality "
+                         f"{every['quality']}, by a gate at the end alone "
+                         f"{every['quality_end_only']}")
+    return lines
+
+
+def _is_at(value: float | None, least: float) -> bool:
+    return value is not None and value >= least
+
+
+def _mark(hit: bool) -> str:
+    return "reached" if hit else "missed"
+
+
 def table(found: dict, say: Callable[[str], None]) -> None:
     """Print the report as text."""
     say(f"{found['n']} questions, {found['scenes']} scenes; right: compact {found['compact']}, "
@@ -201,6 +240,8 @@ def table(found: dict, say: Callable[[str], None]) -> None:
             f"{r['gain_share_at_half']}  AUROC of gain {r['auroc_of_gain']}")
     for r in found["savings"]:
         say(f"stop, answers of {r['answer_tokens']:<5} tokens: {r}")
+    for line in limits(found):
+        say(f"limit: {line}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
