@@ -253,7 +253,7 @@ def main(
                     out_dir / "up.log",
                 )
                 try:
-                    child.wait_active(90.0)
+                    child.wait_active(90.0 * len(flights))
                     if on_graph is not None:
                         on_graph(child)
                     achieved = _watch(child, flights, view)
