@@ -253,4 +253,8 @@ def table() -> list[Cell]:
                                      ("hit_uav", "infrared", "what"),
                                      ("flood_s1", "sar", "cover"))
     ]
-    return world + grounding + referring
+    # Where masks are labelled and something is pointed at: the whole class is meant, not a part.
+    pointed = cell("flood_s1.at_point", "segmentation", "sar", ("at_point",),
+                   [score("water at a point, mean IoU", MEAN_IOU, overlap)], POINTS,
+                   max_tokens=boxes)
+    return [*world, *grounding, *referring, pointed]

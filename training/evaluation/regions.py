@@ -72,7 +72,7 @@ ANSWERED = (OURS, "even", "uniform", WRONG)
 SHOWN_FROM = 0.9
 SIZES = ((0, 12), (12, 24), (24, 48), (48, 10_000))
 _AROUND = 0.25
-TARGET = 80.0
+TARGET, MOST_LOST = 80.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +285,23 @@ def show(found: dict[str, Any], console: Console) -> None:
         console.print(view)
 
 
+def limits(found: dict[str, Any]) -> list[str]:
+    """Whether our policy holds enough of what the prompt names, and loses few answers; a line for
+    each limit and budget that was measured."""
+    lines = []
+    for of, table in found.items():
+        ours = table.get(OURS, {})
+        if "held_percent" in ours:
+            holds = ours["held_percent"] >= TARGET
+            lines.append(f"{of}: {ours['held_percent']:.1f} % held, at least {TARGET:g}: "
+                         f"{'yes' if holds else 'NO'}")
+        if "points_lost" in ours:
+            lost = ours["points_lost"]["points"]
+            lines.append(f"{of}: {lost:.1f} points of answers lost, at most {MOST_LOST:g}: "
+                         f"{'yes' if lost <= MOST_LOST else 'NO'}")
+    return lines
+
+
 def measure(run: Run, library: Library, split: str, name: str, most: int) -> list[Held]:
     """Rows of all scenes of a set; none where the data folder lacks it."""
     scenes = mosaics(library, name, split, most=most) if name in library.names else []
@@ -313,7 +330,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--model", type=Path, default=PROJECT / "models" / "compact")
-    p.add_argument("--regular", type=Path, help="answers; default: the model itself")
+    p.add_argument("--regular", type=Path, default=PROJECT / "models" / "regular",
+                   help="the model that answers, with --answers")
     p.add_argument("--split", choices=("val", "test"), default="test")
     p.add_argument("--share", type=float, default=0.05)
     p.add_argument("--scenes", type=int, default=12, help="of a set and kind at most")
@@ -329,16 +347,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     start = time.monotonic()
     try:
         model = load_model(a.model, threads=1)
-        regular = None
-        if a.answers:
-            regular = load_model(a.regular, threads=1) if a.regular else model
+        regular = load_model(a.regular, threads=1) if a.answers else None
         library = open_library(a.data)
         run = Run(model, regular, a.share, policies=tuple(a.policies.split(",")))
         if a.weights:
             attention, marks, language, floor = map(float, a.weights.split(","))
             run.relevance = RelevanceConfig(attention=attention, marks=marks, language=language)
             run.sending = SendingConfig(floor=floor)
-        facts = {"split": a.split, "share": a.share, "model": model.digest, "target": TARGET}
+        facts = {"split": a.split, "share": a.share, "model": model.digest,
+                 "regular": regular.digest if regular else "", "target": TARGET,
+                 "most_lost": MOST_LOST}
         rows: list[Held] = []
         found: dict[str, Any] = {}
         for name in a.sets.split(","):
@@ -352,6 +370,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("regions: no scene of these sets", file=sys.stderr)
         return 1
     show(found, console)
+    for line in limits(found):
+        console.print(line)
     scenes = len({r.scene for r in rows})
     console.print(f"{scenes} scenes, {a.split}, share {a.share:g}, in {a.out}")
     return 0

@@ -62,7 +62,7 @@ def test_the_truth_scores_full_marks(name, library, tmp_path):
     assert wrong.value == 0.0
 
 
-@pytest.mark.parametrize("name", ["world.area", "world.change_area"])
+@pytest.mark.parametrize("name", ["world.area", "world.change_area", "flood_s1.at_point"])
 def test_true_masks_score_full_marks(name, library, tmp_path):
     assert row_of(name, library, tmp_path, mask_text).value == pytest.approx(100.0)
 

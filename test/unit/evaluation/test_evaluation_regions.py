@@ -29,6 +29,7 @@ from training.evaluation.regions import (
     is_inside,
     is_right,
     likeness,
+    limits,
     main,
     patch,
     points_lost,
@@ -188,6 +189,15 @@ def test_the_whole_scene_goes_in_the_finest_quality_that_fits(scene: Mosaic) -> 
     assert [regions[0].scale == 1 for _, regions, _ in found.values()] == [True, True, False]
     assert found[1.0][1][0].codec == "" and found[0.6][1][0].codec.startswith("htj2k/")
     assert all(0.5 * share < size / exact <= share for share, (_, _, size) in found.items())
+
+
+def test_limits_are_told_for_each_budget() -> None:
+    found = {"raw": {"ours": {"held_percent": 80.0, "points_lost": {"points": 2.04}}},
+             "exact": {"ours": {"held_percent": 79.9}, "even": {"held_percent": 99.0}}}
+    assert limits(found) == [
+        "raw: 80.0 % held, at least 80: yes", "raw: 2.0 points of answers lost, at most 2: NO",
+        "exact: 79.9 % held, at least 80: NO"]
+    assert limits({"raw": {"even": {"held_percent": 99.0}}}) == []
 
 
 def test_weights_are_never_tried_on_the_test_split(capsys: pytest.CaptureFixture[str]) -> None:
