@@ -105,6 +105,10 @@ def passes(
         bool, typer.Option("--offline", help="Compute from config/mission; no graph needed.")
     ] = False,
     satellite: Annotated[str, typer.Option(help="Only this one; --offline: default all.")] = "",
+    fleet: Annotated[
+        list[str] | None,
+        typer.Option(help="--offline: a satellite that shares the stations; repeatable."),
+    ] = None,
     hours: Annotated[float, typer.Option(min=0.1, max=240.0, help="--offline: horizon.")] = 24.0,
     start: Annotated[str, typer.Option(help="--offline: ISO 8601; default: now.")] = "",
     mission: Annotated[
@@ -126,7 +130,7 @@ def passes(
     from eo_nodes.console.show import plan_table, show
 
     if offline:
-        plans = _computed(satellite, hours, start, mission)
+        plans = _computed(satellite, fleet or [], hours, start, mission)
     else:
         plan = _console(namespace, domain).latest("contact_plan", timeout_s=timeout_s)
         if plan is None:
@@ -139,9 +143,12 @@ def passes(
         show(plan_table(plan))
 
 
-def _computed(satellite: str, hours: float, start: str, mission: Path | None) -> list[Any]:
+def _computed(
+    satellite: str, fleet: list[str], hours: float, start: str, mission: Path | None
+) -> list[Any]:
     from eo_nodes.graph.paths import project_file
     from eo_nodes.orbit.elements import load_catalogue
+    from eo_nodes.orbit.fleet import others_of
     from eo_nodes.orbit.mission import load_mission
     from eo_nodes.orbit.plan import make_plan
 
@@ -152,16 +159,20 @@ def _computed(satellite: str, hours: float, start: str, mission: Path | None) ->
     folder = mission or project_file("config/mission")
     world = load_mission(folder)
     catalogue, _ = load_catalogue(folder / "elements")
-    chosen = [world.satellite(satellite)] if satellite else list(world.satellites.values())
+    names = [satellite] if satellite else fleet or list(world.satellites)
     return [
         make_plan(
-            one,
-            catalogue.select(one.norad_id, start_ns),
+            world.satellite(name),
+            catalogue.select(world.satellite(name).norad_id, start_ns),
             list(world.stations.values()),
             start_ns,
             round(hours * 3600e9),
+            others=[
+                (other, catalogue.select(other.norad_id, start_ns))
+                for other in others_of(world, name, fleet)
+            ],
         )
-        for one in chosen
+        for name in names
     ]
 
 

@@ -142,6 +142,20 @@ def test_passes_offline_gives_contacts_in_order():
     assert times == sorted(times)
 
 
+def test_passes_offline_of_a_fleet_share_the_stations():
+    given = ["--start", "2026-08-28T06:00:00Z", "--hours", "0.5", "--json"]
+    for name in ("skybee_1", "sentinel_2a"):
+        given += ["--fleet", name]
+    result = run("passes", "--offline", *given)
+    assert result.exit_code == 0
+    first, second = json.loads(result.output)
+    assert (first["satellite"], second["satellite"]) == ("skybee_1", "sentinel_2a")
+    (waited,) = [c for c in first["contacts"] if c["station"] == "inuvik"]
+    (had,) = [c for c in second["contacts"] if c["station"] == "inuvik"]
+    assert waited["aos_ns"] == had["los_ns"] + 5 * 10**9
+    assert run("passes", "--offline", "--satellite", "hotsat_1", *given).exit_code == common.USAGE
+
+
 def test_passes_of_an_unknown_satellite_is_2():
     assert run("passes", "--offline", "--satellite", "sputnik").exit_code == common.USAGE
 
