@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import eo_nodes
 from eo_nodes.cli import batch, parse
 from eo_nodes.cli.common import UsageError
+from eo_nodes.cli.learn import LOCK
 from eo_nodes.cli.main import app
 from eo_nodes.contracts.errors import ConfigError, ImageError, ModelError
 from eo_nodes.imaging.units import UnitWarning
@@ -341,7 +342,9 @@ def test_training_needs_torch_and_says_so(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     result = run("train", "vision.train", "--data", "x")
     assert result.exit_code == 2
-    assert "needs torch: pip install 'spaceverse[train]'" in result.output
+    assert "needs torch: " in result.output
+    assert f"pip install --no-deps --requirement {LOCK}" in result.output
+    assert (ROOT / LOCK).is_file()
 
 
 def test_training_lists_its_stages():
