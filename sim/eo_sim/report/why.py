@@ -25,6 +25,10 @@ def _is_early(request: Request) -> bool:
     return _last(request)["decision"] == "offload" and _last(request)["stage"] < _END
 
 
+def _is_late_offload(request: Request) -> bool:
+    return _last(request)["decision"] == "offload" and _last(request)["stage"] >= _END
+
+
 def _is_onboard(request: Request) -> bool:
     return _last(request)["decision"] == "answer" and request["origin"] == "onboard"
 
@@ -38,7 +42,7 @@ KINDS: tuple[tuple[str, Callable[[Request], bool]], ...] = (
     ("Answered on board", _is_onboard),
     ("Answered provisionally on board, then by the ground", _is_provisional),
     ("Too late for its deadline, asked behind the rest", lambda r: bool(_last(r).get("is_late"))),
-    ("The ground was asked at the end of the answer", lambda r: _last(r)["decision"] == "offload"),
+    ("The ground was asked at the end of the answer", _is_late_offload),
     ("Decided", lambda _: True),
 )
 

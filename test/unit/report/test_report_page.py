@@ -269,6 +269,13 @@ def test_others_stand_in_for_a_kind_that_did_not_occur():
     assert why([undecided]) == ""
 
 
+def test_a_kind_is_told_by_the_tap_that_decided():
+    early = [decided("offload", 1, "ground"), decided("offload", 2, "ground")]
+    late = decided("offload", 3, "ground")
+    assert [kind for _, kind in chosen(early)][1] == "Decided"
+    assert "at the end" in dict(chosen([*early, late]))[2]
+
+
 def test_an_explanation_holds_scores_gain_budget_and_plan():
     link = {"planned": 2, "station": "troll", "aos_ns": 61 * S_NS, "los_ns": 400 * S_NS,
             "budget_bytes": 3_000_000, "queued_bytes": 5_000, "capacity_bytes": 4_000_000}
