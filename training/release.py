@@ -17,6 +17,7 @@ import json
 import shutil
 from pathlib import Path
 
+from eo_nodes.contracts.errors import EoError
 from eo_nodes.lvlm.folders import state_of
 from eo_nodes.lvlm.manifest import MANIFEST
 from eo_nodes.lvlm.model import load_model
@@ -153,10 +154,13 @@ def arguments(argv):
 
 def main(argv=None):
     a = arguments(argv)
-    if a.card:
-        write_card(a)
-    else:
-        release(a)
+    try:
+        if a.card:
+            write_card(a)
+        else:
+            release(a)
+    except EoError as fault:
+        raise SystemExit(f"release: {fault}") from fault
 
 
 if __name__ == "__main__":

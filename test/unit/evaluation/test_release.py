@@ -164,6 +164,16 @@ def test_scores_of_other_weights_are_refused_by_name(folder):
             card.scores_text(scores, folder)
 
 
+def test_a_card_of_foreign_scores_is_not_written(folder, tmp_path):
+    (folder / "record.json").write_text(json.dumps(RECORD))
+    scores = tmp_path / "scores.json"
+    scores.write_text(json.dumps({"split": "test", "rows": [{"model": "compact"}], "runs": []}))
+    with pytest.raises(SystemExit, match="release: scores of compact are of no weights"):
+        release.main(["--card", "--out", str(folder), "--data", str(CHIPS),
+                      "--scores", str(scores)])
+    assert not (folder / "card.md").exists()
+
+
 def test_card_says_how_the_vision_network_was_led_none_included():
     none = {"teachers": [], "pcma_steps": 0, "merged": False, "start_from": "",
             "freeze_lower": False}
