@@ -36,7 +36,8 @@ def board(bench_of, tmp_path):
     for topic in ("views", "tap", "product", "answer", "event"):
         bench.hear(topic)
     bench.start(Preprocess, overview_px=96, state_dir=str(tmp_path))
-    bench.start(CompactLvlm, model_dir=UNIFIED, state_dir=str(tmp_path))
+    # Zooms whenever a task wants them, however sure tap 1 is.
+    bench.start(CompactLvlm, model_dir=UNIFIED, zoom_below=1.0, state_dir=str(tmp_path))
     return bench
 
 
