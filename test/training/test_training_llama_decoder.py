@@ -100,7 +100,7 @@ def test_only_what_is_new_trains_and_is_stored(source, words):
     decoder = decoder_of(source, words)
     names = {n.split(".")[0] for n, _ in decoder.named_parameters()}
     assert names == {"projector", "marks", "place_in", "place_out", "adapters", "bias", "gain",
-                     "ask", "offer", "aim", "held", "query", "query_bias"}
+                     "ask", "offer", "aim", "held", "lens", "query", "query_bias"}
     assert not any(n.startswith("frozen") for n in decoder.state_dict())
     before = {n: v.clone() for n, v in decoder.frozen.items()}
     optimizer = optimizer_of(decoder)

@@ -3,10 +3,12 @@
 Same layout of a sequence and same interface as `model.Decoder`. The frozen weights are those that
 `spaceverse models assemble` writes (`eo_nodes.lvlm.assemble.llama`): int8 with a scale a channel,
 read from the pinned package and never stored in a checkpoint. What trains: adapters, projector,
-vectors of spatial tokens, relevance, query, a bias a token and a gain on the last norm.
+vectors of spatial tokens, relevance, query, a bias a token, a gain on the last norm, and a map to
+words: hidden states of an inner layer are not at home where the last one's words are read off.
 
 Origin of the layers: Llama (Touvron 2023) as SmolLM2-135M-Instruct has it (Apache-2.0): root-mean-
-square norms, rotary places, grouped queries, gated feed-forward. Adapters: LoRA (Hu 2021).
+square norms, rotary places, grouped queries, gated feed-forward. Adapters: LoRA (Hu 2021). Map to
+words: tuned lens (Belrose 2023).
 Visual tokens all stand at rotary place 0 (their projector says where they lie), text from 1 on.
 """
 
@@ -136,6 +138,8 @@ class LlamaDecoder(nn.Module):
                                       for _ in config.taken)
         self.bias = nn.Parameter(torch.zeros(config.vocabulary))
         self.gain = nn.Parameter(torch.ones(width))
+        self.lens = nn.Linear(width, width, bias=False)
+        nn.init.zeros_(self.lens.weight)
         self.ask, self.offer = (nn.Linear(width, config.relevance_dim) for _ in range(2))
         self.query = nn.Linear(width, config.depth)
         self.query_bias = nn.Parameter(torch.tensor(-2.0))
@@ -196,8 +200,12 @@ class LlamaDecoder(nn.Module):
 
     def logits(self, hidden):
         """Against the vectors of the words as they came in, and places of their own."""
-        return functional.linear(hidden * self.frozen_norm * self.gain,
+        return functional.linear(self.spoken(hidden) * self.frozen_norm * self.gain,
                                  self.table(self.place_out), self.bias)
+
+    def spoken(self, hidden):
+        """Hidden states (..., width) as the frozen vectors of words expect them."""
+        return hidden + self.lens(hidden)
 
     def relevance(self, query, visual):
         """Hidden of the prompt's end (B, K, width), of visual tokens (B, V, width) -> (B, K, V)."""

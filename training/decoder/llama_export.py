@@ -116,7 +116,7 @@ class LlamaDecoderGraph(nn.Module):
         x = m.last(x)
         last = x[:, -1]
         seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
-        logits = functional.linear(last * frozen["norm"] * m.gain,
+        logits = functional.linear(m.spoken(last) * frozen["norm"] * m.gain,
                                    torch.cat([frozen["embedding"], self.new_out]), m.bias)
         return logits, last, m.query(last), seen, m.aim(last), m.held(x[:, :v]), *present
 

@@ -138,6 +138,7 @@ def write_llama(folder, source, texts, smallest=None):
             for parameter in adapter.leave.values():
                 nn.init.normal_(parameter, std=0.1)
         nn.init.uniform_(decoder.gain, 0.5, 1.5)
+        nn.init.normal_(decoder.lens.weight, std=0.05)
         _wish(decoder, words)
         decoder.bias.data[words.end] = -20.0      # tied vectors repeat what they read
         model = write_folder(folder, model_id="tiny_llama", network=network,
