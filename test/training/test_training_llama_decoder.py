@@ -104,7 +104,7 @@ def test_only_what_is_new_trains_and_is_stored(source, words):
     assert not any(n.startswith("frozen") for n in decoder.state_dict())
     before = {n: v.clone() for n, v in decoder.frozen.items()}
     optimizer = optimizer_of(decoder)
-    optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = 0.05
+    optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = 0.02
     visual, mask, ids, places, segments = batch(words)
     losses = []
     for _ in range(8):

@@ -61,7 +61,7 @@ class Size:
 # more than half the time of all 30.
 SIZES = {"compact": Size(4, 256, 1.75, 4), "regular": Size(17, 448, 2.75, 2, is_frozen=True)}
 FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query", "gain", "adapters", "aim",
-         "held", "lens")
+         "held")
 COPIED = 0.1               # weight of fields that the pointer copies from a proposal
 NATURAL = ("rsvqa_lr", "rsvqa_hr")     # their exams keep the publishers' shares of answers
 WORD_DEVIATION = 0.07      # of MiniLM's vectors, for which the projector's scale was chosen
