@@ -96,8 +96,11 @@ def _verdict_of_truth(request: dict[str, Any]) -> str:
 def _meters(request: dict[str, Any]) -> str:
     """Draw the confidence of each stage with the thresholds it was held against."""
     by_stage = {row["stage"]: row for row in request.get("verdicts", [])}
+    # A short answer has no tap 2: verdicts know their tap, the answer's list does not.
+    held = ([(n, row["score"]) for n, row in sorted(by_stage.items()) if "score" in row]
+            or list(enumerate(request.get("confidences", []), 1)))  # fmt: skip
     rows = []
-    for stage, value in enumerate(request.get("confidences", []), 1):
+    for stage, value in held:
         share = min(max(value, 0.0), 1.0)
         marks = []
         for key in ("reject", "accept"):

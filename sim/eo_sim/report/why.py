@@ -43,7 +43,7 @@ KINDS: tuple[tuple[str, Callable[[Request], bool]], ...] = (
     ("Answered provisionally on board, then by the ground", _is_provisional),
     ("Too late for its deadline, asked behind the rest", lambda r: bool(_last(r).get("is_late"))),
     ("The ground was asked at the end of the answer", _is_late_offload),
-    ("Decided", lambda _: True),
+    ("One more", lambda _: True),
 )
 
 

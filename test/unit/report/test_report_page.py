@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from eo_sim.report import ReportError, build
-from eo_sim.report.cards import data_uri, dates_in
+from eo_sim.report.cards import _meters, data_uri, dates_in
 from eo_sim.report.headline import accuracy
 from eo_sim.report.markup import esc, size, span, wilson
 from eo_sim.report.timeline import phases
@@ -272,8 +272,15 @@ def test_others_stand_in_for_a_kind_that_did_not_occur():
 def test_a_kind_is_told_by_the_tap_that_decided():
     early = [decided("offload", 1, "ground"), decided("offload", 2, "ground")]
     late = decided("offload", 3, "ground")
-    assert [kind for _, kind in chosen(early)][1] == "Decided"
+    assert [kind for _, kind in chosen(early)][1] == "One more"
     assert "at the end" in dict(chosen([*early, late]))[2]
+
+
+def test_a_meter_names_the_tap_of_its_verdict():
+    short = decided("answer", 3) | {"confidences": [0.7, 0.8]}
+    short["verdicts"].insert(0, decided("continue", 1)["verdicts"][0] | {"score": 0.7})
+    told = _meters(short)
+    assert "tap 1" in told and "end" in told and "tap 2" not in told
 
 
 def test_an_explanation_holds_scores_gain_budget_and_plan():
