@@ -4,9 +4,8 @@ An answer below `unsure_below` is provisional when regions that the prompt needs
 later contact begins before the deadline: the satellite is asked for the box around them, once, and
 the model answers again on all regions together.
 
-The default was chosen on val with the first models: of 354 offloaded questions a bar of 0.7 asked
-for 78 regions of about 100 kB each, changed 7 answers and lost 5; a bar of 0.5 asked for 10 and
-changed none. So it is low, and worth raising once a model gains by a second look.
+The default is low: with the first pair of models a higher bar asked for many regions on val, changed
+few answers and lost most of these. It is worth raising once a model gains by a second look.
 """
 
 from __future__ import annotations
