@@ -4,8 +4,8 @@ An answer below `unsure_below` is provisional when regions that the prompt needs
 later contact begins before the deadline: the satellite is asked for the box around them, once, and
 the model answers again on all regions together.
 
-The default is low: with the first pair of models a higher bar asked for many regions on val, changed
-few answers and lost most of these. It is worth raising once a model gains by a second look.
+The default is low: with the first pair of models a higher bar asked for many regions on val,
+changed few answers and lost most of these. It is worth raising once a model gains by a second look.
 """
 
 from __future__ import annotations
