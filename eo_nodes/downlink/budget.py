@@ -50,12 +50,17 @@ class RateBudget:
     """Token bucket of bytes at a rate that may change; integers, so that nothing drifts.
 
     Args:
-        burst_bytes: most that may gather while nothing is sent, > 0.
+        burst_ns: air time that may gather while nothing is sent, at the rate of the moment, >= 0.
+        least_bytes: that may gather beside it, so that the slowest link sends a frame, >= 1.
     """
 
-    def __init__(self, burst_bytes: int) -> None:
-        self._burst = burst_bytes * _BIT_NS_PER_BYTE
+    def __init__(self, burst_ns: int, least_bytes: int) -> None:
+        self._burst_ns = burst_ns
+        self._least = least_bytes * _BIT_NS_PER_BYTE
         self._held = 0  # in bit-nanoseconds per second: rate times time, undivided
+    What gathers is bounded by time, not by bytes: air time in which nothing was sent is gone, and
+    a modem buffers seconds, however slow the link is.
+
         self._last_ns: int | None = None
 
     def advance(self, now_ns: int, rate_bps: int) -> int:
@@ -66,7 +71,8 @@ class RateBudget:
             rate_bps: since the last call, >= 0.
         """
         if self._last_ns is not None and now_ns > self._last_ns:
-            self._held = min(self._held + (now_ns - self._last_ns) * rate_bps, self._burst)
+            most = rate_bps * self._burst_ns + self._least
+            self._held = min(self._held + (now_ns - self._last_ns) * rate_bps, most)
         self._last_ns = now_ns
         return self.available_bytes
 
@@ -83,12 +89,3 @@ class RateBudget:
         """Empty the bucket, at AOS: what was not sent before a contact is not owed in it."""
         self._held = 0
         self._last_ns = now_ns
-
-    def ready_ns(self, size_bytes: int, rate_bps: int) -> int | None:
-        """Return when `size_bytes` may be sent at a steady rate; None when never."""
-        missing = size_bytes * _BIT_NS_PER_BYTE - self._held
-        if missing <= 0:
-            return self._last_ns or 0
-        if rate_bps <= 0 or self._last_ns is None or size_bytes * _BIT_NS_PER_BYTE > self._burst:
-            return None
-        return self._last_ns + -(-missing // rate_bps)

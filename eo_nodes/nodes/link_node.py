@@ -26,7 +26,7 @@ from .datagrams import DatagramSocket
 from .folders import state_folder
 from .parameters import Parameter
 
-_BURST_BYTES = 4 << 20  # what may gather between two ticks at the highest rate
+_BURST_NS = 2_000_000_000  # air time that a late tick may make up for; modems buffer 4 s
 
 LINK_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("modem_host", "127.0.0.1", "host of the modem that takes our frames"),
@@ -74,7 +74,9 @@ class LinkNode(EoNode):
             DiskFilestore(),
             TransferStore(self.store),
         )
-        self.rate = RateBudget(_BURST_BYTES)
+        self.rate = RateBudget(
+            max(_BURST_NS, int(self.param("tick_s") * 1e9)), self.param("max_frame_bytes")
+        )
         self._rate_bps = 0
         self._tick: Any = None
         self._log: Any = None

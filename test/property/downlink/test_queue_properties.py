@@ -101,7 +101,7 @@ def test_m07_every_product_ends_once_and_the_bounds_hold(
     st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**9)), max_size=40),
 )
 def test_the_bucket_gives_exactly_the_integral_of_the_rate(steps: list[tuple[int, int]]) -> None:
-    budget = RateBudget(1 << 60)
+    budget = RateBudget(10**10, 1)
     budget.advance(0, 0)
     now_ns, bit_ns, spent = 0, 0, 0
     for passed_ns, rate_bps in steps:
@@ -114,17 +114,23 @@ def test_the_bucket_gives_exactly_the_integral_of_the_rate(steps: list[tuple[int
 
 @seed(9)
 @settings(max_examples=100, deadline=None, database=None)
-@given(st.integers(1, 10**6), st.integers(1, 10**9), st.integers(0, 10**6))
-def test_bytes_are_there_when_ready_ns_says_and_not_before(
-    size: int, rate_bps: int, owed: int
+@given(
+    st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**9), st.booleans()), max_size=40),
+    st.integers(0, 10**10),
+    st.integers(1, 10**6),
+)
+def test_no_silence_releases_more_than_the_burst_and_a_frame(
+    steps: list[tuple[int, int, bool]], burst_ns: int, least: int
 ) -> None:
-    budget = RateBudget(10**6)
-    budget.advance(0, rate_bps)
-    budget.spend(owed)
-    ready_ns = budget.ready_ns(size, rate_bps)
-    assert ready_ns is not None
-    assert budget.advance(ready_ns - 1, rate_bps) < size
-    assert budget.advance(ready_ns, rate_bps) >= size
+    budget = RateBudget(burst_ns, least)
+    now_ns = 0
+    for passed_ns, rate_bps, sends in steps:
+        now_ns += passed_ns
+        ready = budget.advance(now_ns, rate_bps)
+        if passed_ns:
+            assert ready <= rate_bps * burst_ns // (8 * S) + least
+        if sends:
+            budget.spend(max(ready, 0))
 
 
 @seed(10)

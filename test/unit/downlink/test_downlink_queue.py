@@ -13,6 +13,7 @@ from eo_nodes.downlink.budget import RateBudget, byte_budget
 from eo_nodes.downlink.order import CHANNELS, key
 from eo_nodes.downlink.scheduler import Cancel, DownlinkScheduler, Put, QueueLimits
 from eo_nodes.store.ledger_store import LedgerStore
+from eo_sim.channel import Channel, Faults
 
 S = 1_000_000_000
 LIMITS = QueueLimits(
@@ -251,7 +252,7 @@ def test_the_byte_budget_is_of_the_rest_of_this_contact_or_of_the_next(
 
 
 def test_a_rate_budget_has_no_drift_over_odd_steps() -> None:
-    budget = RateBudget(1 << 40)
+    budget = RateBudget(10 * S, 1)
     budget.advance(0, 1)
     for now_ns in range(0, 8 * S + 1, 333_333):
         budget.advance(now_ns, 1_000_003)
@@ -259,22 +260,32 @@ def test_a_rate_budget_has_no_drift_over_odd_steps() -> None:
 
 
 def test_a_rate_budget_is_bounded_and_a_debt_is_paid_first() -> None:
-    budget = RateBudget(500)
+    budget = RateBudget(S // 2, 100)
     budget.advance(0, 8000)
-    assert budget.advance(10 * S, 8000) == 500
-    budget.spend(1500)
+    assert budget.advance(10 * S, 8000) == 600, "half a second, and a frame"
+    budget.spend(1600)
     assert budget.available_bytes == -1000
-    assert budget.ready_ns(1, 8000) == 11 * S + S // 1000
     assert budget.advance(11 * S, 8000) == 0
     assert budget.advance(5 * S, 8000) == 0, "a clock that goes back adds nothing"
     budget.reset(20 * S)
     assert budget.available_bytes == 0
 
 
-def test_a_rate_budget_says_when_never() -> None:
-    budget = RateBudget(500)
-    assert budget.ready_ns(10, 0) is None
-    budget.reset(1 * S)
-    assert budget.ready_ns(10, 0) is None
-    assert budget.ready_ns(501, 8000) is None
-    assert budget.ready_ns(500, 8000) == 1 * S + S // 2
+def test_what_gathered_at_a_high_rate_is_no_burst_at_a_low_one() -> None:
+    budget = RateBudget(S, 100)
+    budget.advance(0, 8_000_000)
+    assert budget.advance(10 * S, 8_000_000) == 1_000_100
+    assert budget.advance(11 * S, 8000) == 1100
+
+
+@pytest.mark.parametrize("rate_bps", [1000, 64_000, 20_000_000])
+def test_after_a_long_silence_a_modem_takes_all_that_is_released(rate_bps: int) -> None:
+    frame = bytes(1024)
+    budget, channel = RateBudget(2 * S, len(frame)), Channel(Faults(), grid_ns=S // 10)
+    budget.reset(0)
+    at_ns = 3600 * S
+    for now_ns in range(at_ns, at_ns + S + 1, S // 2):
+        for _ in range(budget.advance(now_ns, rate_bps) // len(frame)):
+            budget.spend(len(frame))
+            channel.push(frame, now_ns, rate_bps, 0, 2 * at_ns)
+    assert channel.counters.overflowed == 0 < channel.counters.sent
