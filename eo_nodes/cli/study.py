@@ -22,9 +22,13 @@ def study(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Instead of config/study.yaml.")] = None,
     recompute: Annotated[
-        int, typer.Option(min=0, help="Requests asked again of both models; 0: none.")
+        int, typer.Option(
+            min=0, help="Requests asked again of both models, on chips of the tree; 0: none.")
     ] = 30,
     ablations: Annotated[bool, typer.Option(help="Replay the ablations too.")] = True,
+    speed: Annotated[
+        bool, typer.Option(help="Time replays of ten thousand requests and more, some minutes.")
+    ] = True,
 ) -> None:
     """Tune every policy on val, replay all on test, write build/study/table.md and plots.
 
@@ -32,7 +36,7 @@ def study(
 
         spaceverse study
 
-        spaceverse study --policy my_policy.py --recompute 0 --no-ablations
+        spaceverse study --policy my_policy.py --recompute 0 --no-ablations --no-speed
     """
     from eo_sim.study.__main__ import arguments, run
 
@@ -41,7 +45,9 @@ def study(
         given += ["--policy", str(file)]
     for name, path in (("--trace", trace), ("--config", config)):
         given += [name, str(path)] if path else []
-    raise typer.Exit(run(arguments(given + ([] if ablations else ["--no-ablations"]))))
+    given += [] if ablations else ["--no-ablations"]
+    given += [] if speed else ["--no-speed"]
+    raise typer.Exit(run(arguments(given)))
 
 
 def register(app: typer.Typer) -> None:

@@ -109,6 +109,14 @@ class Heads:
         self.means = means or Means()
         self.length = sum(sizes.values())
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the projections and networks of all taps."""
+        return sum(
+            sum(matrix.size for _, matrix, _ in own.projections)
+            + own.network[0].size + own.network[2].size for own in self._stages.values()
+        )  # fmt: skip
+
     def scores(self, stage: int, features: Sequence[float] | NDArray[np.floating]) -> Scores:
         """Scores of one tap.
 

@@ -1,7 +1,7 @@
 """What kept regions hold of the objects that a prompt names, at a share of a scene's bytes.
 
     python -m training.evaluation.regions --data DIR --model FOLDER [--regular FOLDER]
-        --split val|test --share 0.05 [--scenes 12] [--sets 'hit_uav,trees'] [--answers]
+        --split val|test --share 0.05 [--scenes 12] [--sets 'hit_uav,trees'] [--answers] [--keep]
 
 Scenes are mosaics of real chips (``mosaics``); policies share bytes, codec, cells (``policies``).
 
@@ -23,12 +23,17 @@ scenes are bare: the same kind of chips, none with the kind, so that yes is righ
 count is right within 20 % or one, of none only if it is none. Bare scenes count for nothing else.
 
 ``--weights`` are found on val; with the test split they are refused.
+
+``--keep`` also writes the figures, without the rows, to the study's assets, with digests of what
+the answers of both models hang on: ``make study`` shows them as long as the models are these. Only
+all sets and policies on test at 1/20 are kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -45,6 +50,7 @@ from eo_nodes.contracts.values import Region
 from eo_nodes.decision.relevance import RelevanceConfig
 from eo_nodes.decision.sending import SendingConfig
 from eo_nodes.lvlm import load_model
+from eo_nodes.lvlm.manifest import answers_digest
 from training.evaluation.intervals import draws
 from training.evaluation.mosaics import ASKED, NAMES, Mosaic, mosaics
 from training.evaluation.policies import (
@@ -73,6 +79,11 @@ SHOWN_FROM = 0.9
 SIZES = ((0, 12), (12, 24), (24, 48), (48, 10_000))
 _AROUND = 0.25
 TARGET, MOST_LOST = 80.0, 2.0
+SHARE = 0.05
+KEPT = PROJECT / "sim" / "assets" / "study" / "regions.json"
+COMMAND = "python -m training.evaluation.regions --data DIR"
+_KEPT_KEYS = ("held_percent", "ci95", "inside_percent", "by_size", "n_by_size", "over_budget",
+              "share_of_budget", "points_lost")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +334,32 @@ def write(path: Path, rows: Sequence[Held], facts: dict[str, Any]) -> dict[str, 
     return found
 
 
+def keep(path: Path, found: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write what the study shows: no rows, figures to four places, null for what is not there."""
+    tables = {of: {policy: {k: entry[k] for k in _KEPT_KEYS if k in entry}
+                   for policy, entry in table.items()} for of, table in found.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_plain({**facts, "tables": tables}), indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value
+
+
+def _why_not_kept(a: argparse.Namespace) -> str:
+    """What of the arguments is not what the study shows; "" where all is."""
+    wanted = {"split": "test", "share": SHARE, "sets": ",".join(NAMES),
+              "policies": ",".join(POLICIES)}
+    return ", ".join(f"--{k} {getattr(a, k)}" for k, v in wanted.items() if getattr(a, k) != v)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
     p = argparse.ArgumentParser(
@@ -333,14 +370,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--regular", type=Path, default=PROJECT / "models" / "regular",
                    help="the model that answers, with --answers")
     p.add_argument("--split", choices=("val", "test"), default="test")
-    p.add_argument("--share", type=float, default=0.05)
+    p.add_argument("--share", type=float, default=SHARE)
     p.add_argument("--scenes", type=int, default=12, help="of a set and kind at most")
     p.add_argument("--sets", default=",".join(NAMES))
     p.add_argument("--policies", default=",".join(POLICIES))
     p.add_argument("--weights", default="", help="attention,marks,language,floor; val only")
     p.add_argument("--answers", action="store_true", help="ask the regular model too")
     p.add_argument("--out", type=Path, default=PROJECT / "build" / "eval" / "regions.json")
+    p.add_argument("--keep", action="store_true", help=f"write the figures to {KEPT.name} too")
     a = p.parse_args(argv)
+    if a.keep and _why_not_kept(a):
+        p.error(f"--keep is for all of it on test at {SHARE:g}, not for {_why_not_kept(a)}")
     if a.weights and a.split != "val":
         p.error("--weights are found on val: say --split val")
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -354,6 +394,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             attention, marks, language, floor = map(float, a.weights.split(","))
             run.relevance = RelevanceConfig(attention=attention, marks=marks, language=language)
             run.sending = SendingConfig(floor=floor)
+        models = {"compact": answers_digest(a.model)} if a.keep else {}
+        if a.keep and a.answers:
+            models["regular"] = answers_digest(a.regular)
         facts = {"split": a.split, "share": a.share, "model": model.digest,
                  "regular": regular.digest if regular else "", "target": TARGET,
                  "most_lost": MOST_LOST}
@@ -369,10 +412,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not rows:
         print("regions: no scene of these sets", file=sys.stderr)
         return 1
+    scenes = len({r.scene for r in rows})
+    if a.keep:
+        keep(KEPT, found, {
+            "command": COMMAND + (" --answers" if a.answers else "") + " --keep",
+            "models": models, "split": a.split, "share": a.share, "scenes": scenes,
+            "cells": list(dict.fromkeys(r.cell for r in rows)),
+            "seconds": round(time.monotonic() - start),
+        })  # fmt: skip
     show(found, console)
     for line in limits(found):
         console.print(line)
-    scenes = len({r.scene for r in rows})
     console.print(f"{scenes} scenes, {a.split}, share {a.share:g}, in {a.out}")
     return 0
 

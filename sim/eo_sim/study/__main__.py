@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from eo_nodes.graph.paths import project_file
 
 from .config import StudyConfig, load_config
 from .errors import StudyError, TraceError
+from .formats import mark
+from .goals import MOST_MINUTES
 from .trace import Trace, load_trace
 
 _NO_TRACE = """there is no trace: {path}
@@ -38,8 +41,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--trace", type=Path, help="instead of the committed one")
     p.add_argument("--out", type=Path, default=Path("build/study"))
     p.add_argument("--recompute", type=int, default=30,
-                   help="requests asked again of both models and compared; 0: none")
+                   help="requests asked again of both models, on the chips of the source tree, "
+                        "and compared; 0: none")
     p.add_argument("--no-ablations", action="store_true")
+    p.add_argument("--no-speed", action="store_true",
+                   help="leave out replays of ten thousand requests and more, some minutes")
     return p.parse_args(argv)
 
 
@@ -58,13 +64,17 @@ def open_trace(config: StudyConfig, given: Path | None) -> Trace:
 
 def run(a: argparse.Namespace) -> int:
     """Run the study; the exit status."""
+    from .measured import complete, folders, kept_file
     from .report import write
     from .run import Study
+    from .speed_table import COUNTS
     from .user import load_policy
 
+    begun_s = time.monotonic()
     config = load_config(a.config or project_file("config/study.yaml"))
     trace = open_trace(config, a.trace)
     extra = [load_policy(path) for path in a.policy]
+    checked = 0
     if a.recompute:
         from .recompute import recompute
 
@@ -76,9 +86,16 @@ def run(a: argparse.Namespace) -> int:
             print(f"\r{line[:78]:78s}", end="", file=sys.stderr, flush=True)
 
     study = Study(trace, config, project_file("config/mission"), tell)
-    path = write(study.table(extra, with_ablations=not a.no_ablations), a.out)
+    table = complete(
+        study.table(extra, with_ablations=not a.no_ablations), trace, config, begun_s=begun_s,
+        recomputed=checked, models=folders(), kept_at=kept_file(),
+        counts=() if a.no_speed else COUNTS,
+    )  # fmt: skip
+    path = write(table, a.out)
     print(f"\n{path.read_text(encoding='utf-8').split('## Policies')[0]}")
-    print(f"table: {path}")
+    minutes = table["machine"]["seconds"] / 60
+    print(f"table: {path}; {minutes:.1f} min of at most {MOST_MINUTES:g}: "
+          f"{mark(minutes < MOST_MINUTES)}")
     return 0
 
 

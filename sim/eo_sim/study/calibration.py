@@ -68,7 +68,7 @@ def scores_table(trace: Trace, bins: int, draws: Float) -> list[dict[str, Any]]:
     """Rows over the test split: per tap, all of it, then by modality and by kind of question.
 
     Scores are those that the satellite has: nothing is fitted here. For all of it the row says
-    which limits are reached.
+    which limits are reached, how often the heads abstain and how often answers are right then.
 
     Args:
         draws: of scenes, `bootstrap.draw_scenes`.
@@ -97,6 +97,12 @@ def scores_table(trace: Trace, bins: int, draws: Float) -> list[dict[str, Any]]:
                 "ci95": _scores_ci95(chance, truth, bins, draws, trace["scene"][mine]),
             }  # fmt: skip
             if kind == "all":
+                far = trace["novelty"][mine, tap] > 1
+                row |= {
+                    "aurc_best": risk_coverage(truth, truth)["aurc"],
+                    "abstains": float(far.mean()),
+                    "right_where_abstaining": float(truth[far].mean()) if far.any() else None,
+                }  # fmt: skip
                 row["reliability"] = reliability(chance, truth, bins)
                 row["is_reached"] = reached(
                     tap + 1, ece=row["ece"], auroc=row["auroc"], brier=row["brier"],

@@ -104,6 +104,8 @@ def early_stop(
             "decode_steps_saved": _saved(decoded[sent], test.tokens[sent]),
             "flops_saved": _saved(spent[sent], whole[sent]),
             "flops_saved_of_all": _saved(spent[mine], whole[mine]),
+            # All that stopping at the first tap could save of them.
+            "decode_share": _saved(test.flops[sent, 0], whole[sent]),
             "ci95": {
                 "decode_steps_saved": saved(decoded, test.tokens, sent),
                 "flops_saved": saved(spent, whole, sent),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .charts import MINUTES
@@ -90,6 +90,16 @@ def scores(table: Row) -> list[str]:
                  for k in ("ece", "auroc", "brier")]
         lines.append(f"| {r['name']} | {r['stage']} | {r['n']} | {' | '.join(cells)} | "
                      f"{r['brier_base']:.3f} | {r['aurc']:.3f}{ends(r['ci95']['aurc'], '.3f')} |")
+    return [*lines, "", *_abstaining(table)]
+
+
+def _abstaining(table: Row) -> list[str]:
+    lines = ["Heads abstain where the input is unfamiliar; AURC beside that of the order which "
+             "knows the truth.", "",
+             "| stage | abstains, % | right then, % | AURC | best |", "|---|---:|---:|---:|---:|"]
+    lines += [f"| {r['stage']} | {percent(r['abstains'])} | {percent(r['right_where_abstaining'])} "
+              f"| {r['aurc']:.3f} | {r['aurc_best']:.3f} |"
+              for r in table["scores"] if r["group"] == "all"]
     return [*lines, ""]
 
 
@@ -137,24 +147,15 @@ def early_stop(table: Row) -> list[str]:
              f"{figure(found['points_lost'], 'points')}. Limit: of answers of {limit['tokens']} "
              f"tokens at least {percent(limit['decode_steps_saved'])} % of the decode steps saved, "
              f"and at most {100 * found['tolerance']:.1f} points lost: "
-             f"{mark(found['is_reached'])}.", "",
+             f"{mark(found['is_reached'])}. Decoding is what stopping before any token could save "
+             "of the operations of those offloaded.", "",
              "| answer, tokens | n | offloaded | at tap 1 | at tap 2 | at the end | decode steps "
-             "saved, % | operations saved, % | of all requests, % |", "|---|" + "---:|" * 8]
+             "saved, % | operations saved, % | of all requests, % | decoding is, % |",
+             "|---|" + "---:|" * 9]
     for row in found["classes"]:
         taps = " | ".join(map(str, row["at_tap"]))
         cells = (share(row[k], row["ci95"][k])
                  for k in ("decode_steps_saved", "flops_saved", "flops_saved_of_all"))
         lines.append(f"| {row['tokens']} | {row['n']} | {row['offloaded']} | {taps} | "
-                     f"{' | '.join(cells)} |")
+                     f"{' | '.join(cells)} | {percent(row['decode_share'])} |")
     return [*lines, ""]
-
-
-def speed(table: Row) -> list[str]:
-    """How fast the replay itself was."""
-    found = table["speed"]
-    rows: Sequence[Row] = found["policies"]
-    return ["## Speed of the replay", "", f"At least {found['limit_days_per_s']:g} satellite-day a "
-            f"second for every policy: {mark(found['is_reached'])}.", "",
-            "| policy | requests a second | satellite-days a second |", "|---|---:|---:|",
-            *(f"| {r['policy']} | {r['requests_per_s']:.0f} | {r['satellite_days_per_s']:.1f} |"
-              for r in rows), ""]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import page_bounds
+from . import page_bounds, page_measured
 from .charts import MINUTES, nominal, plots
 from .formats import figure, percent, share
 
@@ -44,11 +44,13 @@ def _plain(value: Any) -> Any:
 
 def page(table: Mapping[str, Any]) -> str:
     """Return table.md."""
-    parts = ["# Study", "", *_headline(table), *_paper_style(table), *page_bounds.standing(table)]
+    parts = ["# Study", "", *_headline(table), *_paper_style(table), *page_measured.goals(table)]
+    parts += page_bounds.standing(table)
     parts += [*_policies(table), *_ablations(table), *_idle(table), *_groups(table)]
     parts += [*_onboard(table), *page_bounds.levels(table), *page_bounds.scores(table)]
     parts += [*page_bounds.ranking(table), *page_bounds.early_stop(table)]
-    parts += [*page_bounds.speed(table), *_notes(table)]
+    parts += [*page_measured.kept(table), *page_measured.compute(table)]
+    parts += [*page_measured.speed(table), *_notes(table)]
     return "\n".join(parts) + "\n"
 
 
@@ -205,4 +207,5 @@ def _notes(table: Mapping[str, Any]) -> list[str]:
             f"- trace: {trace['requests']} requests, {trace['test']} of test, {trace['scenes']} "
             f"scenes; compact {trace['digests']['compact'][:12]}, regular "
             f"{trace['digests']['regular'][:12]}",
-            f"- computed in {table['machine']['seconds']:.0f} s"]
+            f"- computed in {table['machine']['seconds']:.0f} s, cores: "
+            f"{table['machine']['cores']}"]

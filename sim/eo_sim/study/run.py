@@ -96,6 +96,8 @@ class Study:
         return {
             **figures_,
             "rows": rows,
+            "headline_load": self.config.figures.headline_load,
+            "has_heads": bool(self.trace.meta.get("heads")),
             "standing": standings(
                 self._tuned, self._draws, self.config.figures.offload_cap),
             "speed": speed_table(rows, self.config.world),
@@ -209,10 +211,10 @@ class Study:
         replayer = self._replayer(flown.thinning)
         context = Context(
             self.trace, self._fits, replayer.tables, world.links, offload_rate=offloaded)
-        begun = time.monotonic()
+        begun = time.process_time()
         deadlines = self.config.figures.deadlines_min
         tally = replay(policy, setting, replayer, requests, world, context, deadlines)
-        spent_s, sums = time.monotonic() - begun, tally.sums()
+        spent_s, sums = time.process_time() - begun, tally.sums()
         alone, tuned = without_groups(sums), self._tuned.setdefault((rate, load), {})
         if is_tuned and policy.role != "ablation":
             tuned[policy.name] = alone

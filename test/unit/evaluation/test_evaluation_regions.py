@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from eo_nodes.contracts.values import Region
 from eo_nodes.decision.relevance import Cues, RelevanceConfig
 from eo_nodes.decision.sending import SendingConfig
+from eo_nodes.lvlm.manifest import answers_digest, read_manifest
+from eo_sim.study.kept import kept_regions
 from training.evaluation.mosaics import Mosaic, mosaics
 from training.evaluation.policies import (
     ORACLE,
@@ -28,6 +31,7 @@ from training.evaluation.regions import (
     interval,
     is_inside,
     is_right,
+    keep,
     likeness,
     limits,
     main,
@@ -35,9 +39,11 @@ from training.evaluation.regions import (
     points_lost,
     prompts,
     recall,
+    summary,
 )
 from training.instruct.sources import Library
 
+TINY = Path(__file__).parents[2] / "data" / "lvlm" / "tiny_unified"
 CHIPS = Path(__file__).parents[2] / "data" / "chips"
 
 
@@ -204,3 +210,39 @@ def test_weights_are_never_tried_on_the_test_split(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         main(["--data", "nowhere", "--weights", "0.5,1,0,0.02", "--split", "test"])
     assert "val" in capsys.readouterr().err
+
+
+def test_what_is_kept_for_the_study_is_small_and_reads_as_the_study_reads_it(tmp_path) -> None:
+    def row(of: str, policy: str, number: int, held: int, *right: bool) -> Held:
+        return Held(f"a.ship.{number}", "a.ship", policy, of, 10, 20.0, (held, 0, 0, 0),
+                    (held, 0, 0, 0), (10, 0, 0, 0), right)  # fmt: skip
+
+    rows = []
+    for of in ("raw", "exact"):
+        rows += [row(of, "ours", n, 9, True, False) for n in range(3)]
+        rows += [row(of, WRONG, n, 5, False, False) for n in range(3)]
+    rows += [replace(r, policy="everything", right=(True, True)) for r in rows[:3]]
+    file = tmp_path / "study" / "regions.json"
+    folders = {name: tmp_path / name for name in ("compact", "regular")}
+    for folder in folders.values():
+        shutil.copytree(TINY, folder)
+    keep(file, summary(rows), {
+        "command": "it", "models": {k: answers_digest(v) for k, v in folders.items()},
+        "split": "test", "share": 0.05, "scenes": 3, "cells": ["a.ship"]})  # fmt: skip
+    assert "NaN" not in file.read_text() and file.stat().st_size < 5000
+    found = kept_regions(file, {k: read_manifest(v).digest for k, v in folders.items()}, folders)
+    ours = found["tables"]["raw"]["ours"]
+    assert (ours["held_percent"], ours["by_size"]["12-24 px"]) == (90, None)
+    assert ours["points_lost"]["points"] == 50
+    assert found["limits"]["exact"] == {
+        "held": True, "points_lost": False, "wrong_is_worse": True}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "odd", [["--split", "val"], ["--sets", "trees"], ["--share", "0.1"], ["--policies", "ours"]])
+def test_only_the_whole_measurement_on_test_is_kept(
+    odd: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--data", "nowhere", "--keep", *odd])
+    assert odd[0] in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from eo_sim.study.errors import StudyError
 from eo_sim.study.facts import means_of
 from eo_sim.study.figures import Point, figures
 from eo_sim.study.fits import fit
+from eo_sim.study.measured import complete
 from eo_sim.study.ours import ablations, ours
 from eo_sim.study.plots import Series, log_ticks, plot, ticks
 from eo_sim.study.policies import baselines
@@ -279,7 +281,11 @@ def test_table_page_and_plots_with_a_policy_of_the_user(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(POLICY)
     study = Study(TRACE, SMALL, ROOT / "config" / "mission")
-    table = study.table([load_policy(file)], with_ablations=False)
+    table = complete(
+        study.table([load_policy(file)], with_ablations=False), TRACE, SMALL,
+        begun_s=time.monotonic(), recomputed=0, kept_at=None, counts=(200, 2000),
+        models={name: tmp_path / name for name in ("compact", "regular")},
+    )  # fmt: skip
     path = write(table, tmp_path / "out")
     read = json.loads((tmp_path / "out" / "table.json").read_text())
     assert {"headline", "paper_style", "rows", "scores", "ranking", "idle",
@@ -302,7 +308,13 @@ def test_table_page_and_plots_with_a_policy_of_the_user(tmp_path):
     assert {(x["rate_mbps"], x["load"]) for x in read["standing"]} == {
         (30, "idle"), (30, "busy"), (0, "busy")}
     assert all(x["is_reached"] is not None for x in read["levels"] if x["name"] == "regions_1_20")
-    assert text.count("reached") + text.count("missed |") > 10
+    told = {r["figure"]: r["outcome"] for r in read["limits"]}
+    assert len(told) == len(read["limits"]) > 30
+    for name, outcome in told.items():  # no models here, and nothing was asked again
+        apart = ("instances held", "compute", "asked again", "points lost, at")
+        assert (outcome == "not measured") >= any(part in name for part in apart), name
+        assert f"| {name} |" in text
+    assert text.count("Not measured for these models") == 2
 
 
 @pytest.mark.parametrize(
