@@ -90,7 +90,7 @@ EDGES = (
     Edge(
         _S + "tasking",
         _S + "preprocess",
-        ("request", "refine"),
+        ("request", "refine", "enhance"),
         ((COL[1], A + 46), (256, A + 46), (256, C + 10), (R[0], C + 10)),
         (250, B + 88),
         is_turned=True,

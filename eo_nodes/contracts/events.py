@@ -96,6 +96,12 @@ EVENTS: dict[str, EventKind] = {
     "REGION_REFINED": EventKind(
         Event.INFO, "the final answer has seen the region asked for", "nothing"
     ),
+    "REFINEMENT_LEFT_OUT": EventKind(
+        Event.INFO, "finer pixels could not be made; the answer stands", "see FRAME_EVICTED"
+    ),
+    "ANSWER_REFINED": EventKind(
+        Event.INFO, "the final answer has seen finer pixels that followed unasked", "nothing"
+    ),
     "REGION_GIVEN_UP": EventKind(
         Event.WARNING, "a region did not come in time; the answer without it is final",
         "look at queue and plan",

@@ -23,6 +23,7 @@ PRODUCT_KINDS = (
     "overview",
     "regions",
     "refinement",
+    "enhancement",
     "event",
     "housekeeping",
     "catalogue",

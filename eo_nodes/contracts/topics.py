@@ -62,6 +62,9 @@ TOPICS: dict[str, Topic] = {
     "refine": Topic(
         "Request", STREAM, "a region that the ground wants too: the request's window is the region"
     ),
+    "enhance": Topic(
+        "Request", STREAM, "its pixels are on the ground: finer ones may follow while time is left"
+    ),
     "views": Topic("Views", VIEWS, "pixels for the model"),
     "tap": Topic("Tap", STREAM, "decoder pauses"),
     "verdict": Topic("Verdict", STREAM, "continue, answer on board or offload"),

@@ -1,7 +1,8 @@
 """Ask for a region too: whether an answer on the ground is worth a second look at the scene.
 
-Purpose: the region that the model on the ground wants before its answer counts, and until when
-it may wait for it. Non-purpose: how the region gets here (``tasking``, ``downlink``).
+Purpose: the region that the model on the ground wants before its answer counts, until when
+it may wait for it, and for finer pixels that the satellite sends by itself (``finer``).
+Non-purpose: how pixels get here (``tasking``, ``downlink``).
 
 A product says of each region how relevant the model on board found it for the prompt, relative
 to the most relevant one, and what became of it: kept exactly, in a coarser quality, downsampled,
@@ -71,6 +72,35 @@ def wanted_region(
         return None
     box = missing_box(regions, config.needed_at)
     return box if box is not None and wait_until_ns(plan, now_ns, deadline_ns) else None
+
+
+def hold_until_ns(
+    missing: float,
+    confidence: float,
+    plan: ContactPlan | None,
+    now_ns: int,
+    *,
+    deadline_ns: int = 0,
+    least_change: float,
+) -> int:
+    """Return until when an answer is only provisional because finer pixels may follow by itself.
+
+    The same bound as for a region: an answer changes at most as often as it is wrong, and only by
+    what is missing. What follows comes in the contact under way or not at all.
+
+    Args:
+        missing: share of what is relevant that did not come, [0, 1]. confidence: calibrated.
+        plan: contacts, or None when no plan is known. deadline_ns: of the request, 0 for none.
+    Returns:
+        Orbital time, ns; 0: the answer is final.
+    """
+    could_change = (1 - confidence) * missing
+    if could_change <= 0 or could_change < least_change:
+        return 0
+    contacts = plan.contacts if plan is not None else ()
+    end_ns = next((c.los_ns for c in contacts if c.aos_ns <= now_ns < c.los_ns), 0)
+    until_ns = min(end_ns, deadline_ns) if deadline_ns else end_ns
+    return until_ns if until_ns > now_ns else 0
 
 
 def missing_box(regions: Iterable[Region], needed_at: float) -> Window | None:

@@ -30,7 +30,7 @@ from .value import DROPPED, Floats, Ints, Ladder, Option, Shown, ladders, seen, 
 
 Base = tuple[float, float]
 _DIGITS = 9
-_LEAST_SUM = 1e-9
+LEAST_SUM = 1e-9
 _NOTHING = -1e9
 # Of its estimate, what an overview that was not coded may take: low, so that none goes unseen.
 _HOPED = 0.8
@@ -197,7 +197,7 @@ class _Work:
         self._places, self._shares, sizes = cut(
             relative(relevance), window, cell_px=config.cell_px, most=config.most,
             fine_px=config.fine_px, floor=config.floor)
-        self._options, bases = _offers(coder, config)
+        self._options, bases = offers_of(coder, config)
         count = len(self._options)
         # Most overviews are what a cell may be sent as, too.
         offers = list(dict.fromkeys([*((o.scale, o.step) for o in self._options), *bases]))
@@ -206,7 +206,7 @@ class _Work:
         shown = Shown(found.shown[:-1], found.fine[:-1], tuple(scale for scale, _ in offers))
         levels = seen(shown, sizes, config.needed_px)
         # Of one window: all of it exactly gains 1.
-        weights = self._shares / max(float(self._shares.sum()), _LEAST_SUM)
+        weights = self._shares / max(float(self._shares.sum()), LEAST_SUM)
         known = np.hstack([np.zeros((len(weights), 1)), levels[:, over]])
         made = ladders(found.bytes[:-1, :count], levels[:, :count], weights, known.T)
         self._bytes = np.append(0.0, found.bytes[-1, over])
@@ -244,7 +244,7 @@ class _Work:
         if count == 0:
             return (Region(window=self._window, action="drop", relevance=1.0),)
         chosen = start.ladder.choice(count, len(self._places))
-        return _regions(self._places, self._shares, chosen, self._options)
+        return regions_of(self._places, self._shares, chosen, self._options)
 
     def guesses(self, limit: float) -> list[float]:
         """Gain of each start within a limit by estimated bytes; ``_NOTHING`` where it fits not."""
@@ -278,7 +278,7 @@ class _Work:
         return min(filter(self.is_measured, self.starts), key=lambda s: self._real[s.index])
 
 
-def _offers(coder: Coder, config: SendingConfig) -> tuple[list[Option], list[Base]]:
+def offers_of(coder: Coder, config: SendingConfig) -> tuple[list[Option], list[Base]]:
     """Options of a cell, and overviews: with steps in units of the samples."""
     qualities = config.qualities if coder.has_steps else (0.0,)
     steps = sorted({_rounded(q * coder.contrast) for q in qualities}, reverse=True)
@@ -295,7 +295,7 @@ def _rounded(step: float) -> float:
     return float(f"{step:.3g}")
 
 
-def _regions(
+def regions_of(
     places: Ints, shares: Floats, chosen: Ints, options: Sequence[Option]
 ) -> tuple[Region, ...]:
     # Digits cost bytes in the product's head.

@@ -46,8 +46,18 @@ def _rest_bytes(contact: Contact, link: LinkState, now_ns: int) -> int:
     return min(planned, link.downlink_bps * left_ns // _BIT_NS_PER_BYTE)
 
 
+def left_bytes(budget: ByteBudget | None, now_ns: int) -> int:
+    """Return what the contact under way can carry beyond the queue; 0 between contacts."""
+    if budget is None or not budget.contact_id or not budget.aos_ns <= now_ns < budget.los_ns:
+        return 0
+    return budget.budget_bytes
+
+
 class RateBudget:
     """Token bucket of bytes at a rate that may change; integers, so that nothing drifts.
+
+    What gathers is bounded by time, not by bytes: air time in which nothing was sent is gone, and
+    a modem buffers seconds, however slow the link is.
 
     Args:
         burst_ns: air time that may gather while nothing is sent, at the rate of the moment, >= 0.
@@ -58,9 +68,6 @@ class RateBudget:
         self._burst_ns = burst_ns
         self._least = least_bytes * _BIT_NS_PER_BYTE
         self._held = 0  # in bit-nanoseconds per second: rate times time, undivided
-    What gathers is bounded by time, not by bytes: air time in which nothing was sent is gone, and
-    a modem buffers seconds, however slow the link is.
-
         self._last_ns: int | None = None
 
     def advance(self, now_ns: int, rate_bps: int) -> int:

@@ -16,9 +16,12 @@ CHANNELS = {
     "refinement": 4,
     "housekeeping": 5,
     "catalogue": 6,
+    "enhancement": 7,
 }
 URGENT = ("event", "answer")
-PIXELS = ("overview", "regions", "refinement")
+SPARE = "enhancement"
+"""What nobody asked for: behind all else, in nobody's way, of no use after its contact."""
+PIXELS = ("overview", "regions", "refinement", SPARE)
 NO_DEADLINE_NS = 2**63 - 1
 
 Key = tuple[int | float | str, ...]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from eo_nodes.contracts.events import EVENTS
 from eo_nodes.contracts.values import DownlinkReport, Event, Product, QueueEntry, QueueState
 
-from .order import PIXELS, URGENT, Key, is_late, key
+from .order import PIXELS, SPARE, URGENT, Key, is_late, key
 from .ports import Store
 
 # States of a row; a done row's report says how it ended.
@@ -99,6 +99,7 @@ class DownlinkScheduler:
         rows = dict(self._table.open_rows())
         self._rows = {name: row for name, row in rows.items() if row.state != DONE}
         self._finished = {name: row for name, row in rows.items() if row.state == DONE}
+        self._ended: dict[str, None] = {}  # requests that nothing more may follow of by itself
         self.rejected = 0
 
     def on_product(self, product: Product, now_ns: int) -> list[Action]:
@@ -106,6 +107,8 @@ class DownlinkScheduler:
         known = self.report(product.id)
         if known is not None:
             return [replace(known, stamp_ns=now_ns)]
+        if product.kind == SPARE and product.request_id in self._ended:
+            return [_report(product, "rejected", now_ns, "nobody waits for it")]
         with self._step():
             return self._queue(product, now_ns)
 
@@ -168,6 +171,10 @@ class DownlinkScheduler:
             kinds: of products, all of pixels by default.
         """
         actions: list[Action] = []
+        if SPARE in kinds:
+            self._ended[request_id] = None
+            while len(self._ended) > self._limits.finished:
+                del self._ended[next(iter(self._ended))]
         with self._step():
             for row in list(self._rows.values()):
                 is_pixels = row.product.request_id == request_id and row.product.kind in kinds
@@ -177,6 +184,17 @@ class DownlinkScheduler:
                     actions.append(self._finish(row, "failed", "withdrawn", now_ns))
             return [*actions, *self._fill(now_ns)]
 
+    def end_contact(self, now_ns: int) -> list[Action]:
+        """The link is lost: what nobody asked for is of no use after its contact."""
+        actions: list[Action] = []
+        with self._step():
+            for row in list(self._rows.values()):
+                if row.product.kind == SPARE:
+                    if row.state != WAITING:
+                        actions.append(Cancel(row.product.id))
+                    actions.append(self._finish(row, "failed", "the contact is over", now_ns))
+        return actions
+
     def recover(self, at_link: Collection[str], now_ns: int) -> list[Action]:
         """After a start: hand over again what the link does not know, and state every report.
 
@@ -184,13 +202,14 @@ class DownlinkScheduler:
             at_link: names of the transfers that the link holds after its own recovery.
         """
         self._table.prune(self._limits.finished)
+        ended = self.end_contact(now_ns)
         with self._step():
             for row in list(self._rows.values()):
                 if row.state in (AT_LINK, SENDING) and row.product.id not in at_link:
                     # A kill is not a fault of the transfer: it costs no try.
                     self._wait_again(replace(row, tries=row.tries - 1), "", now_ns)
             puts = self._fill(now_ns)
-        return [*self.reports(now_ns), *puts]
+        return [*(a for a in ended if isinstance(a, Cancel)), *self.reports(now_ns), *puts]
 
     def reports(self, now_ns: int) -> list[DownlinkReport]:
         """Return the last report of every product in the queue and of those ended lately."""
@@ -198,8 +217,11 @@ class DownlinkScheduler:
         return [replace(row.report, stamp_ns=now_ns) for row in stated]
 
     def queued_bytes(self) -> int:
-        """Return the bytes still to send."""
-        return _left_bytes(self._rows.values())
+        """Return the bytes still to send, of all that others have to wait for."""
+        return _left_bytes(self._asked())
+
+    def _asked(self) -> list[QueueRow]:
+        return [row for row in self._rows.values() if row.product.kind != SPARE]
 
     def product_ids(self) -> frozenset[str]:
         """Return the products whose files are still needed."""
@@ -213,8 +235,8 @@ class DownlinkScheduler:
         return row.report
 
     def queue_state(self, satellite: str, now_ns: int) -> QueueState:
-        """Return the queue, most urgent first, at most 50 entries."""
-        ranked = sorted(self._rows.values(), key=lambda row: key(row.product, now_ns))
+        """Return what others have to wait for, most urgent first, at most 50 entries."""
+        ranked = sorted(self._asked(), key=lambda row: key(row.product, now_ns))
         entries = tuple(
             QueueEntry(
                 product_id=row.product.id,
@@ -236,9 +258,13 @@ class DownlinkScheduler:
         )
 
     def _fill(self, now_ns: int) -> list[Action]:
-        """Hand the most urgent waiting products to the link while it has slots."""
-        busy = [row.product.kind in URGENT for row in self._rows.values() if row.state != WAITING]
-        urgent, others = sum(busy), len(busy) - sum(busy)
+        """Hand the most urgent waiting products to the link while it has slots.
+
+        What nobody asked for takes none: one at a time goes where nothing else waits.
+        """
+        busy = [row.product.kind for row in self._rows.values() if row.state != WAITING]
+        urgent, spare = sum(kind in URGENT for kind in busy), busy.count(SPARE)
+        others = len(busy) - urgent - spare
         puts: list[Action] = []
         waiting = (row for row in self._rows.values() if row.state == WAITING)
         for row in sorted(waiting, key=lambda row: key(row.product, now_ns)):
@@ -246,6 +272,10 @@ class DownlinkScheduler:
                 if urgent + others >= self._limits.transfers + self._limits.urgent_transfers:
                     break
                 urgent += 1
+            elif row.product.kind == SPARE:
+                if spare:
+                    break
+                spare += 1
             elif others >= self._limits.transfers:
                 break
             else:

@@ -323,6 +323,8 @@ class EoNode(LifecycleNode):
         work: Callable[[], Any],
         then: Callable[[Any], None],
         failed: Callable[[Exception], None],
+        *,
+        is_spare: bool = False,
     ) -> None:
         """Run a job, one at a time; hand its result over when it is done in orbital time.
 
@@ -331,8 +333,9 @@ class EoNode(LifecycleNode):
             key: what it is about; job and key are the same in a replay.
             work: runs in the worker thread in free mode: touches nothing of the node.
             then, failed: called with the result or the error, in the executor's thread.
+            is_spare: it begins when no other job waits.
         """
-        self._jobs.put(job, key, work, then, failed)
+        self._jobs.put(job, key, work, then, failed, is_spare=is_spare)
 
     def wake(self, call: Callable[[], None]) -> None:
         """Have the executor make a call soon; thread-safe; nothing happens without an executor.

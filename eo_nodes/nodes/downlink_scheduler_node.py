@@ -21,7 +21,7 @@ from eo_nodes.contracts.values import (
     validate,
 )
 from eo_nodes.downlink.budget import byte_budget
-from eo_nodes.downlink.order import PIXELS
+from eo_nodes.downlink.order import PIXELS, SPARE
 from eo_nodes.downlink.scheduler import Cancel, DownlinkScheduler, Put
 from eo_nodes.link.indications import FileReceived, TransferFault, TransferFinished
 from eo_nodes.link.packets import Apid
@@ -116,7 +116,9 @@ class DownlinkSchedulerNode(LinkNode):
 
     def on_link_change(self) -> None:
         """A new link state: housekeeping goes down, the budget changes."""
-        if self.link_state.locked:
+        if not self.link_state.locked:
+            self._apply(self._queue.end_contact(self.now_ns()))
+        else:
             state = self._queue.queue_state(self.link_state.satellite, self.now_ns())
             data = codec.encode(state).encode()
             if len(data) > self.endpoint.max_packet_bytes:
@@ -213,11 +215,10 @@ class DownlinkSchedulerNode(LinkNode):
         except (KeyError, TypeError, ValueError, StorageError, ContractError, OSError) as error:
             self.emit("COMMAND_REJECTED", f"uplinked file {file.name}: {error}")
             return
-        if isinstance(value, Notice) and value.kind == "final":
-            # The ground waits no longer for a region that it asked for.
-            self._apply(
-                self._queue.withdraw(value.request_id, self.now_ns(), kinds=("refinement",))
-            )
+        if isinstance(value, Notice):
+            # With a final it waits for nothing more, with a wish for that region alone.
+            kinds = (SPARE, "refinement") if value.kind == "final" else (SPARE,)
+            self._apply(self._queue.withdraw(value.request_id, self.now_ns(), kinds=kinds))
         self.publish(kind, value)
         os.unlink(file.path)
 

@@ -88,10 +88,10 @@ class GroundLvlm(EoNode):
         self._plan = plan
 
     def _on_product(self, product: Product) -> None:
-        if product.kind not in ("regions", "refinement"):
+        if product.kind not in ("regions", "refinement", "enhancement"):
             return
-        # One region a request: what was answered on all regions together stands.
-        version = 2 if product.kind == "refinement" else 1
+        # More pixels come once a request: what was answered on all of them together stands.
+        version = 1 if product.kind == "regions" else 2
 
         def work() -> tuple[Answer, tuple[Region, ...], bool]:
             content = read_container(Path(product.path).read_bytes())

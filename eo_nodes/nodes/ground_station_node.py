@@ -30,7 +30,7 @@ from eo_nodes.contracts.values import (
     Task,
     validate,
 )
-from eo_nodes.decision.refine import wait_until_ns
+from eo_nodes.decision.refine import hold_until_ns, missing_share, wait_until_ns
 from eo_nodes.imaging.container import ContainerContent, join, read_container, write_container
 from eo_nodes.link.indications import (
     FileReceived,
@@ -59,6 +59,16 @@ class GroundStation(LinkNode):
     PARAMETERS = (
         *LINK_PARAMETERS,
         Parameter("model_timeout_s", 600.0, "silence of the ground model, orbital s", 1.0, 1e6),
+        Parameter(
+            "refinements", 1, "a request's, that the satellite sends by itself, as it has it", 0, 1
+        ),
+        Parameter(
+            "least_change",
+            0.02,
+            "chance of another answer that these must offer: wrong, and what is missing",
+            0.0,
+            1.0,
+        ),
     )
 
     def __init__(self, name: str = "ground_station", **options: Any) -> None:
@@ -100,7 +110,18 @@ class GroundStation(LinkNode):
         self._uplink("command", command.id, command)
 
     def _on_answer(self, answer: Answer) -> None:
-        self._apply(self._ledger.on_model_answer(answer, self.now_ns()))
+        now_ns, until_ns = self.now_ns(), 0
+        row = self._ledger.request(answer.request_id)
+        if row is not None and row.product is not None and self.param("refinements"):
+            until_ns = hold_until_ns(
+                row.missing,
+                max(answer.confidence, default=1.0),
+                self._plan,
+                now_ns,
+                deadline_ns=row.product.deadline_ns,
+                least_change=self.param("least_change"),
+            )
+        self._apply(self._ledger.on_model_answer(answer, now_ns, hold_until_ns=until_ns))
 
     def _on_plan(self, plan: ContactPlan) -> None:
         self._plan = plan
@@ -171,6 +192,8 @@ class GroundStation(LinkNode):
             self.emit("TRANSFER_FAULT", f"{indication.transaction}: {indication.condition.value}")
         elif isinstance(indication, TransferFinished):
             kind, _, name = indication.name.partition("/")
+            if kind not in _UP_CHANNELS:
+                return  # the satellite took back a file that was on its way down
             if indication.is_complete:
                 if kind == "task":
                     self._ledger.on_uplinked(name)
@@ -205,33 +228,39 @@ class GroundStation(LinkNode):
         )
         validate(product)
         steps: tuple[Step, ...] = ()
+        missing = 0.0
         try:
             content = read_container(Path(file.path).read_bytes())
         except ImageError as error:
             self.emit("BAD_IMAGE", f"product {file.name}: {error}", code=error.code)
         else:
-            if product.kind == "refinement":
+            if product.kind in ("refinement", "enhancement"):
                 self._on_refinement(product, content)
                 return
+            missing = missing_share(part.region for part in content.regions)
             steps = tuple(Step(name=name, stamp_ns=ns) for name, ns in content.header.steps)
-        self._apply(self._ledger.on_product_received(product, now_ns, steps=steps))
+        self._apply(
+            self._ledger.on_product_received(product, now_ns, steps=steps, missing=missing)
+        )
 
     def _on_refinement(self, product: Product, refinement: ContainerContent) -> None:
-        """A region asked for: the model gets it together with what it has seen."""
-        now_ns = self.now_ns()
+        """A region asked for, or finer ones unasked: the model gets them with what it has seen."""
+        now_ns, ledger = self.now_ns(), self._ledger
         if not any(part.data for part in refinement.regions):
-            self._apply(self._ledger.on_region_refused(product.request_id, now_ns))
+            is_asked = product.kind == "refinement"
+            refuse = ledger.on_region_refused if is_asked else ledger.on_nothing_finer
+            self._apply(refuse(product.request_id, now_ns))
             return
-        row = self._ledger.request(product.request_id)
+        row = ledger.request(product.request_id)
         received_bytes = product.size_bytes
-        if row is not None and row.is_waiting and row.product is not None:
+        if row is not None and row.takes(product.kind) and row.product is not None:
             whole = join(read_container(Path(row.product.path).read_bytes()), refinement)
             data = write_container(whole.header, whole.overview, whole.regions)
             file = self._joined.write(product.id, data)
             product = replace(
                 product, path=file.path, size_bytes=file.size_bytes, sha256=file.sha256
             )
-        self._apply(self._ledger.on_region_received(product, now_ns, received_bytes=received_bytes))
+        self._apply(ledger.on_region_received(product, now_ns, received_bytes=received_bytes))
 
     def _on_packet(self, packet: PacketReceived) -> None:
         kinds: dict[int, tuple[str, Any]] = {

@@ -30,6 +30,7 @@ class Jobs:
     def __init__(self, node: EoNode) -> None:
         self._node = node
         self._waiting: deque[tuple[str, str, Any, Any, Any]] = deque()
+        self._spare: deque[tuple[str, str, Any, Any, Any]] = deque()
         self._is_running = False
         self._pool: ThreadPoolExecutor | None = None
         self._done: deque[Callable[[], None]] = deque()
@@ -42,7 +43,7 @@ class Jobs:
     @property
     def pending(self) -> int:
         """Jobs waiting or running."""
-        return len(self._waiting) + self._is_running
+        return len(self._waiting) + len(self._spare) + self._is_running
 
     def put(
         self,
@@ -51,23 +52,26 @@ class Jobs:
         work: Callable[[], Any],
         then: Callable[[Any], None],
         failed: Callable[[Exception], None],
+        *,
+        is_spare: bool,
     ) -> None:
         """Queue a job; see `EoNode.compute`."""
-        self._waiting.append((job, key, work, then, failed))
+        (self._spare if is_spare else self._waiting).append((job, key, work, then, failed))
         self._start()
 
     def close(self) -> None:
         """Forget what waits; what runs is not waited for."""
         self._waiting.clear()
+        self._spare.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
     def _start(self) -> None:
-        if self._is_running or not self._waiting:
+        if self._is_running or not (self._waiting or self._spare):
             return
         self._is_running = True
-        job, key, work, then, failed = self._waiting.popleft()
+        job, key, work, then, failed = (self._waiting or self._spare).popleft()
         node = self._node
 
         def run() -> tuple[Callable[[], None], int]:

@@ -1,7 +1,8 @@
 """preprocess: views for the model; for what is offloaded, the reduced product.
 
 `prepare` crops and resamples; `reduce` lets the decision choose regions by the tap's relevance
-and codes them; `refine` codes a region that the ground wants too. All run as jobs, one at a time.
+and codes them; `refine` codes a region that the ground wants too; `enhance` finer pixels of what
+reached the ground, when nothing else is to be done. All run as jobs, one at a time.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ from eo_nodes.contracts.values import (
     Verdict,
     Views,
 )
+from eo_nodes.decision.finer import finer
 from eo_nodes.decision.levels import Level, level_named
-from eo_nodes.decision.product import Cutoffs, by_cutoffs, product_of
+from eo_nodes.decision.product import Cutoffs, Sent, by_cutoffs, product_of
+from eo_nodes.decision.refine import missing_share
 from eo_nodes.decision.sending import SendingConfig
+from eo_nodes.downlink.budget import left_bytes
 from eo_nodes.imaging.coder import RegionCoder
 from eo_nodes.imaging.container import ProductHeader, read_container, write_container
 from eo_nodes.imaging.header import header_of, places_of, raw_bytes_of
@@ -50,6 +54,8 @@ from .runner import main_of
 
 TWO_CUTOFFS = level_named("two_cutoffs")
 _REQUESTS_KNOWN = 200  # between request and decision; the pipeline holds far fewer at once
+_PRODUCTS_KNOWN = 200  # between product and delivery; of others nothing finer follows
+_EVEN = np.ones((1, 1), np.float32)  # everything counts
 
 
 @dataclass(slots=True)
@@ -57,6 +63,15 @@ class _Known:
     request: Request
     tap: Tap | None = None
     verdict: Verdict | None = None  # came before the tap that it is about
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A product as it went down; without pixels: nothing finer is to follow it."""
+
+    product: Product
+    sent: Sent
+    relevance: np.ndarray
 
 
 class Preprocess(EoNode):
@@ -75,7 +90,11 @@ class Preprocess(EoNode):
         Parameter("drop_below", 0.2, "fixed: drop below this share of the highest", 0.0, 1.0),
         Parameter("downsample_scale", 0.5, "fixed: side length after downsampling", 0.05, 0.95),
         Parameter("max_product_bytes", 2_000_000, "of one product, at any level", 1000, 2**31),
-        Parameter("max_refinement_bytes", 200_000, "a region wanted again at most", 1000, 2**31),
+        Parameter("max_refinement_bytes", 200_000, "of a refinement, asked or not", 1000, 2**31),
+        Parameter("refinements", 1, "of a request without being asked, as the ground has it", 0, 1),
+        Parameter(
+            "least_change", 0.02, "of the gain of asking, what such a refinement brings", 0.0, 1.0
+        ),
         Parameter("max_error", 0.0, "coding error allowed per sample, sample units", 0.0, 1e4),
         Parameter("codec", "htj2k", "htj2k, jpeg2000, jpeg2000_layers, png or raw"),
         Parameter("frame_store_mb", 512, "limit of the frame store, MB", 1, 1_000_000),
@@ -91,11 +110,13 @@ class Preprocess(EoNode):
         self._frames = FrameStore(folder / "frames", self.param("frame_store_mb") << 20)
         self._products = ProductStore(folder / "products", self.param("product_store_mb") << 20)
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._done: OrderedDict[str, _Done] = OrderedDict()
         self._budget: ByteBudget | None = None
         self._sending, self._cutoffs = sending_of(self), cutoffs_of(self)
         self.speak("views", "product", "answer")
         self.listen("request", self._on_request)
         self.listen("refine", self._on_refine)
+        self.listen("enhance", self._on_enhance)
         self.listen("tap", self._on_tap)
         self.listen("verdict", self._on_verdict)
         self.listen("byte_budget", self._on_budget)
@@ -215,22 +236,29 @@ class Preprocess(EoNode):
             "reduce",
             f"{request.id}/{verdict.attempt}",
             lambda: self._reduce(request, tap, verdict, level, limit),
-            lambda product: self.publish("product", product),
+            self._reduced,
             lambda error: self._failed(request, error),
         )
 
+    def _reduced(self, done: _Done) -> None:
+        self.publish("product", done.product)
+        self._done[done.product.request_id] = done
+        while len(self._done) > _PRODUCTS_KNOWN:
+            self._done.popitem(last=False)
+
     def _reduce(
         self, request: Request, tap: Tap, verdict: Verdict, level: Level | None, limit_bytes: int
-    ) -> Product:
+    ) -> _Done:
         """Make the product; it is worth what the verdict was decided by."""
         product_id = ids.product_id(request.id, "regions")
         known = self._products.find(product_id)
         if known is not None:  # made before a kill: the link may be sending it, it must not change
             regions = read_container(self._products.read(product_id)).regions
-            return _decided(request, verdict, known, tuple(part.region for part in regions))
+            product = _decided(request, verdict, known, tuple(part.region for part in regions))
+            return _Done(product, ((), None), _EVEN)
         header = header_of(request, verdict.stamp_ns)
         coder = self._coder(request, header, self.param("sent_overview_px"))
-        relevance = np.ones((1, 1), np.float32)  # a model without relevance: everything counts
+        relevance = _EVEN  # a model without relevance
         if tap.rows and tap.columns:
             relevance = np.asarray(tap.relevance, np.float32).reshape(tap.rows, tap.columns)
         chosen, base = product_of(
@@ -245,7 +273,8 @@ class Preprocess(EoNode):
         )
         file = self._products.write(product_id, coder.product(chosen, base))
         coded = tuple(coder.code(region).region for region in chosen)
-        return _decided(request, verdict, file, coded)
+        product = _decided(request, verdict, file, coded)
+        return _Done(product, (() if product.is_late else coded, base), relevance)
 
     def _coder(self, request: Request, header: ProductHeader, overview_px: int) -> RegionCoder:
         return RegionCoder(
@@ -268,7 +297,7 @@ class Preprocess(EoNode):
                 self._failed(request, error)
                 return
             self.emit("REGION_REFUSED", str(error), request=request.id)
-            self.publish("product", self._refinement(request))
+            self.publish("product", self._later(request, "refinement"))
 
         self.compute(
             "refine",
@@ -286,16 +315,58 @@ class Preprocess(EoNode):
         everything = replace(self._cutoffs, keep_at=0.0, drop_below=0.0)
         chosen = by_cutoffs(coder, request.window, np.ones((1, 1)), everything, limit_bytes)
         coded = tuple(coder.code(region).region for region in chosen)
-        return self._refinement(request, coder.product(chosen), coded)
+        return self._later(request, "refinement", coder.product(chosen), coded)
 
-    def _refinement(
-        self, request: Request, data: bytes = b"", regions: tuple[Region, ...] = ()
+    def _later(
+        self, request: Request, kind: str, data: bytes = b"", regions: tuple[Region, ...] = ()
     ) -> Product:
-        """Write the product; without any region it says that there is nothing to send."""
-        product_id = ids.product_id(request.id, "refinement")
+        """Write a later product; without any region it says that there is nothing to send."""
         data = data or write_container(header_of(request), b"", ())
-        file = self._products.write(product_id, data)
-        return _product(request, "refinement", 1.0, file, regions)
+        file = self._products.write(ids.product_id(request.id, kind), data)
+        return _product(request, kind, 1.0, file, regions)
+
+    def _on_enhance(self, request: Request) -> None:
+        """Its pixels reached the ground, which may hold its answer for finer ones."""
+        done = self._done.pop(request.id, None)
+        now_ns = self.now_ns()
+        limit = min(left_bytes(self._budget, now_ns), self.param("max_refinement_bytes"))
+        is_over = 0 < request.deadline_ns <= now_ns
+        if not self.param("refinements") or is_over or limit <= 0:
+            return  # the ground waits no longer than this contact
+        if done is not None and done.sent[0] and missing_share(done.sent[0]) <= 0:
+            return  # nor for what it has
+        self.compute(
+            "enhance",
+            f"{request.id}/finer",
+            lambda: self._enhance(request, done, limit),
+            lambda product: self.publish("product", product),
+            lambda error: self._failed_enhancing(request, error),
+            is_spare=True,
+        )
+
+    def _enhance(self, request: Request, done: _Done | None, limit_bytes: int) -> Product:
+        if done is None or not done.sent[0]:  # before our restart, or late
+            return self._later(request, "enhancement")
+        coder = self._coder(request, header_of(request), 0)
+        chosen = finer(
+            done.sent,
+            done.relevance,
+            request.window,
+            coder,
+            value=done.product.value,
+            least_change=self.param("least_change"),
+            budget_bytes=limit_bytes,
+            config=self._sending,
+        )
+        coded = tuple(coder.code(region).region for region in chosen)
+        data = coder.product(chosen) if chosen else b""
+        return self._later(request, "enhancement", data, coded)
+
+    def _failed_enhancing(self, request: Request, error: Exception) -> None:
+        # The answer stands as it is: nobody asked for more.
+        if not isinstance(error, FrameStoreError | ImageError | StorageError):
+            raise error
+        self.emit("REFINEMENT_LEFT_OUT", str(error), request=request.id)
 
 
 def _decided(

@@ -16,7 +16,7 @@ from eo_nodes.contracts.values import Answer, Event, Request, Scene, Task
 from eo_nodes.store.frame_store import FrameStore
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
-from eo_nodes.tasking.rows import Pin, Refine, Unpin
+from eo_nodes.tasking.rows import Enhance, Pin, Refine, Unpin
 
 from .base import EoNode
 from .folders import state_folder
@@ -57,7 +57,7 @@ class Tasking(EoNode):
             ),
         )
         self._timer: Wakeup | None = None
-        self.speak("request", "refine", "provisional", "final")
+        self.speak("request", "refine", "enhance", "provisional", "final")
         for topic, handler in {
             "verdict": self._ledger.on_verdict,
             "answer": self._ledger.on_answer,
@@ -105,6 +105,8 @@ class Tasking(EoNode):
                 self.publish("request", action)
             elif isinstance(action, Refine):
                 self.publish("refine", action.request)
+            elif isinstance(action, Enhance):
+                self.publish("enhance", action.request)
             elif isinstance(action, Answer):
                 is_provisional = action.status == Answer.PROVISIONAL
                 self.publish("provisional" if is_provisional else "final", action)

@@ -23,6 +23,7 @@ SENT = "sent"
 RECEIVED = "received"
 REGION_ASKED = "region_asked"
 REGION_RECEIVED = "region_received"
+FINER_RECEIVED = "finer_received"  # pixels that the satellite sent by itself
 PROVISIONAL = "provisional"  # the asker has an answer, though not the last one
 FINAL = "final"
 
@@ -97,6 +98,12 @@ def refusal_on_board(row: RequestRow, reason: str, now_ns: int) -> Answer:
         raw_bytes=row.raw_bytes,
         steps=with_steps(row.steps, Step(name=FINAL, stamp_ns=now_ns)),
     )
+
+
+def supersedes(later: Answer, before: Answer) -> bool:
+    """Whether an answer that has seen finer pixels is a new version: another text, or surer."""
+    surer = max(later.confidence, default=0.0) > max(before.confidence, default=0.0)
+    return later.text != before.text or surer
 
 
 def task_refusal(task: Task, reason: str, origin: str, now_ns: int) -> Answer:

@@ -7,6 +7,11 @@ request is reported and not published, so the asker gets exactly one, also when 
 of a delivery and a deadline on board crossed each other. Rows are durable before actions are
 returned; a repeated action carries the same id and so is recognised.
 
+Finer pixels may follow by themselves while the contact lasts. An answer that they could change is
+published as provisional, and held until they are here, the satellite says that none follow, or the
+contact is over. The answer that has seen them is the next version where it says something else or
+is surer, else the one that was held is final as it is.
+
 The model may want to see one region more before its answer counts: its answer is provisional
 then and its notice says which region, in either order. The satellite is asked, once a request;
 when the region is there the model answers again, and that is the final. When the satellite
@@ -17,20 +22,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from eo_nodes.contracts.ids import answer_id
 from eo_nodes.contracts.values import Answer, Event, Notice, Product, Step, Task
 
 from .finals import (
     ASKED,
-    FINAL,
+    FINER_RECEIVED,
     PROVISIONAL,
     RECEIVED,
     REGION_ASKED,
     REGION_RECEIVED,
     event,
+    supersedes,
     task_refusal,
     with_steps,
 )
+from .ground_answers import notice_of, signed, wish_of
 from .ground_rows import (
     CLOSED,
     DONE,
@@ -140,11 +146,13 @@ class GroundLedger:
         now_ns: int,
         *,
         steps: tuple[Step, ...] = (),
+        missing: float = 0.0,
     ) -> list[Action]:
         """Pixels of a request are complete and verified here: the ground owns it now.
 
         Args:
             product: kind regions or overview; its path is on this machine.
+            missing: share of what is relevant that did not come with it, [0, 1].
             steps: dated history that came along or was seen by the link.
         Returns:
             The product for the model, or, with a final there already, the notice of it.
@@ -152,9 +160,9 @@ class GroundLedger:
         row = self._row(product.request_id, product.task_id, product.scene_id)
         task = self._task_table.get(row.task_id)
         if row.final is not None:
-            return [_notice(row.final, now_ns)]
+            return [notice_of(row.final, now_ns)]
         if task is not None and task.refusal is not None:
-            return [replace(_notice(task.refusal, now_ns), request_id=product.request_id)]
+            return [replace(notice_of(task.refusal, now_ns), request_id=product.request_id)]
         if row.state == WAITING or row.is_refined:
             return []  # a repeat: the model has seen it
         is_new = row.product is None or row.product.id != product.id
@@ -164,6 +172,7 @@ class GroundLedger:
             state=OWNED,
             owner="ground",
             product=product,
+            missing=missing,
             bytes_sent=row.bytes_sent + (product.size_bytes if is_new else 0),
             expires_ns=expires_ns if row.state == KNOWN else row.expires_ns,
             steps=with_steps(
@@ -174,11 +183,16 @@ class GroundLedger:
         self._commit(None, row)
         return [product]
 
-    def on_model_answer(self, answer: Answer, now_ns: int) -> list[Action]:
+    def on_model_answer(
+        self, answer: Answer, now_ns: int, *, hold_until_ns: int = 0
+    ) -> list[Action]:
         """The model on the ground answered a request that the ground owns: that is the final.
 
         An answer with status PROVISIONAL waits for the region that the model's notice names.
         One with status REFUSED is no opinion: the provisional answer becomes final.
+
+        Args:
+            hold_until_ns: while finer pixels may follow that could change it; 0: none.
         """
         row = self._rows.get(answer.request_id)
         if row is None or row.state != OWNED or answer.origin != "ground":
@@ -186,12 +200,28 @@ class GroundLedger:
         if answer.status == Answer.REFUSED:
             return self._degrade(row, f"ground model: {answer.reason}", now_ns)
         if answer.status == Answer.FINAL:
+            is_first = answer.version <= 1 and not row.wanted and not row.is_whole
+            if is_first and hold_until_ns > now_ns:
+                return self._hold(row, answer, now_ns, hold_until_ns)
             return self._conclude_refined(row, answer, now_ns)
         if row.is_refined:
             return []  # an answer to the product without the region, late
         if row.provisional is not None:
             answer = replace(answer, version=max(answer.version, row.provisional.version))
         return self._ask(replace(row, provisional=answer), now_ns)
+
+    def _hold(self, row: GroundRow, answer: Answer, now_ns: int, until_ns: int) -> list[Action]:
+        """Publish the first answer as provisional; with the finer pixels here the next follows."""
+        given = row.provisional
+        if given is not None and given.origin == "ground":
+            return []  # a repeat
+        task = self._task_table.get(row.task_id)
+        said = signed(row, task, answer, Answer.PROVISIONAL, now_ns)
+        row = replace(row, provisional=said, steps=said.steps)
+        if not row.is_refined:
+            row = replace(row, state=WAITING, expires_ns=until_ns)
+        self._commit(None, row)
+        return [said]
 
     def on_region_wanted(self, notice: Notice, now_ns: int, *, until_ns: int) -> list[Action]:
         """The model wants a region too before its answer counts: ask the satellite, once.
@@ -201,7 +231,7 @@ class GroundLedger:
             until_ns: when the region has to be here, e.g. LOS of the contact to come.
         """
         row = self._rows.get(notice.request_id)
-        if row is None or row.state != OWNED or row.wanted:
+        if row is None or row.state != OWNED or row.wanted or row.is_refined:
             return []
         row = replace(row, wanted=notice.window, wait_until_ns=until_ns)
         return self._ask(row, now_ns)
@@ -221,24 +251,25 @@ class GroundLedger:
         )
         self._commit(None, row)
         said = event("REGION_ASKED", SOURCE, now_ns, given.text, request_id=row.request_id)
-        return [_wish(row, now_ns), said]
+        return [wish_of(row, now_ns), said]
 
     def on_region_received(
         self, product: Product, now_ns: int, *, received_bytes: int
     ) -> list[Action]:
-        """The region asked for is here.
+        """The region asked for is here, or finer pixels that nobody asked for.
 
         Args:
-            product: kind refinement, holds what came before and the region.
-            received_bytes: of the region's file alone.
+            product: kind refinement or enhancement; holds what came before and the new pixels.
+            received_bytes: of the file that came alone.
         Returns:
             The product for the model, or, with a final there already, the notice of it.
         """
         row = self._rows.get(product.request_id) or self._row_table.get(product.request_id)
         if row is not None and row.final is not None:
-            return [_notice(row.final, now_ns)]
-        if row is None or row.state != WAITING:
+            return [notice_of(row.final, now_ns)]
+        if row is None or not row.takes(product.kind):
             return []
+        name = REGION_RECEIVED if row.wanted else FINER_RECEIVED
         row = replace(
             row,
             state=OWNED,
@@ -246,7 +277,7 @@ class GroundLedger:
             is_refined=True,
             bytes_sent=row.bytes_sent + received_bytes,
             expires_ns=self._model_end_ns(product, now_ns),
-            steps=with_steps(row.steps, Step(name=REGION_RECEIVED, stamp_ns=now_ns)),
+            steps=with_steps(row.steps, Step(name=name, stamp_ns=now_ns)),
         )
         self._commit(None, row)
         return [product]
@@ -257,6 +288,16 @@ class GroundLedger:
         if row is None or row.state != WAITING:
             return []
         return self._without_region(row, "REGION_REFUSED", "it is not on board any more", now_ns)
+
+    def on_nothing_finer(self, request_id: str, now_ns: int) -> list[Action]:
+        """The satellite sends no finer pixels: an answer held for them is final."""
+        row = self._rows.get(request_id)
+        if row is None or not row.takes("enhancement"):
+            return []
+        if row.state == WAITING:
+            return self._conclude(row, row.provisional or Answer(), "", now_ns)
+        self._commit(None, replace(row, is_whole=True))
+        return []
 
     def on_final_from_space(
         self, answer: Answer, now_ns: int, *, bytes_sent: int = 0
@@ -287,6 +328,9 @@ class GroundLedger:
             elif row.state == OWNED:
                 actions += self._degrade(row, "ground model gave no answer in time", now_ns)
             elif row.state == WAITING:
+                if not row.wanted:  # nothing finer came in this contact
+                    actions += self._conclude(row, row.provisional or Answer(), "", now_ns)
+                    continue
                 why = "it did not come in time"
                 actions += self._without_region(row, "REGION_GIVEN_UP", why, now_ns)
             elif row.state == DONE:
@@ -311,9 +355,10 @@ class GroundLedger:
     def owed_uplinks(self, now_ns: int) -> list[Action]:
         """Return tasks not yet up and notices of wishes and late finals, after an uplink failed."""
         tasks = [t for t in self._tasks.values() if t.refusal is None and not t.is_uplinked]
-        wishes = [_wish(row, now_ns) for row in self._rows.values() if row.state == WAITING]
+        wanting = [row for row in self._rows.values() if row.state == WAITING and row.wanted]
+        wishes = [wish_of(row, now_ns) for row in wanting]
         finals = [row.final for row in self._rows.values() if row.final is not None]
-        return [*(t.task for t in tasks), *wishes, *(_notice(final, now_ns) for final in finals)]
+        return [*(t.task for t in tasks), *wishes, *(notice_of(final, now_ns) for final in finals)]
 
     def recover(self, now_ns: int) -> list[Action]:
         """After a start: uplink, model, finals and notices again, with the ids they had."""
@@ -323,7 +368,7 @@ class GroundLedger:
                 actions.append(row.product)
             if row.final is not None:
                 actions.append(row.final)
-            elif row.provisional is not None and row.provisional.origin == "onboard":
+            elif row.provisional is not None and _is_published(row.provisional):
                 actions.append(row.provisional)
         actions += self.owed_uplinks(now_ns)
         self._task_table.prune(self._limits.closed)
@@ -371,13 +416,20 @@ class GroundLedger:
         return expires_ns
 
     def _conclude_refined(self, row: GroundRow, answer: Answer, now_ns: int) -> list[Action]:
-        actions = self._conclude(row, answer, "", now_ns)
-        if row.is_refined and row.provisional is not None:
-            before = row.provisional.text
-            fields = {"request_id": row.request_id, "before": before, "after": answer.text}
-            text = "answer changed" if before != answer.text else "answer confirmed"
-            actions.append(event("REGION_REFINED", SOURCE, now_ns, text, **fields))
-        return actions
+        given = row.provisional
+        if not row.is_refined or given is None or (given.origin != "ground" and not row.wanted):
+            return self._conclude(row, answer, "", now_ns)
+        if not row.wanted and answer.version <= 1:
+            return []  # a repeat of the one that is held
+        stands = answer
+        if not row.wanted:
+            later = replace(answer, version=given.version)
+            stands = later if supersedes(answer, given) else given
+        fields = {"request_id": row.request_id, "before": given.text, "after": answer.text}
+        text = "answer changed" if given.text != answer.text else "answer confirmed"
+        kind = "REGION_REFINED" if row.wanted else "ANSWER_REFINED"
+        actions = self._conclude(row, stands, "", now_ns)
+        return [*actions, event(kind, SOURCE, now_ns, text, **fields)]
 
     def _without_region(self, row: GroundRow, kind: str, why: str, now_ns: int) -> list[Action]:
         given = row.provisional or Answer(status=Answer.REFUSED)
@@ -391,26 +443,8 @@ class GroundLedger:
 
     def _conclude(self, row: GroundRow, given: Answer, reason: str, now_ns: int) -> list[Action]:
         task = self._task_table.get(row.task_id)
-        version = max(row.provisional.version if row.provisional else 0, given.version) + 1
-        is_refused = given.status == Answer.REFUSED
-        final = replace(
-            given,
-            id=answer_id(row.request_id, "ground", version),
-            request_id=row.request_id,
-            task_id=row.task_id,
-            scene_id=row.scene_id,
-            asker=task.task.asker if task is not None else given.asker,
-            prompt=task.task.prompt if task is not None else given.prompt,
-            stamp_ns=now_ns,
-            version=version,
-            status=Answer.REFUSED if is_refused else Answer.FINAL,
-            reason=reason,
-            # Who gave the text: a degraded final is still the model on board.
-            origin="ground" if is_refused else given.origin,
-            raw_bytes=row.product.raw_bytes if row.product else given.raw_bytes,
-            bytes_sent=row.bytes_sent,
-            steps=with_steps((*row.steps, *given.steps), Step(name=FINAL, stamp_ns=now_ns)),
-        )
+        status = Answer.REFUSED if given.status == Answer.REFUSED else Answer.FINAL
+        final = signed(row, task, given, status, now_ns, reason=reason)
         return self._publish(row, final, now_ns)
 
     def _publish(self, row: GroundRow, final: Answer, now_ns: int) -> list[Action]:
@@ -425,7 +459,7 @@ class GroundLedger:
             row, state=DONE, final=final, product=None, expires_ns=now_ns + self._limits.latch_ns
         )
         self._commit(task, done)
-        return [final, _notice(final, now_ns)]
+        return [final, notice_of(final, now_ns)]
 
     def _adopt_refusal(self, answer: Answer, task: GroundTask | None, now_ns: int) -> list[Action]:
         if task is not None and (task.refusal is not None or task.finals):
@@ -444,9 +478,5 @@ class GroundLedger:
         return event("BAD_MESSAGE", SOURCE, now_ns, text, answer_id=answer.id, stands=stands.id)
 
 
-def _wish(row: GroundRow, now_ns: int) -> Notice:
-    return Notice(kind="region", request_id=row.request_id, stamp_ns=now_ns, window=row.wanted)
-
-
-def _notice(final: Answer, now_ns: int) -> Notice:
-    return Notice(kind="final", request_id=final.request_id, answer_id=final.id, stamp_ns=now_ns)
+def _is_published(answer: Answer) -> bool:
+    return any(step.name == PROVISIONAL for step in answer.steps)

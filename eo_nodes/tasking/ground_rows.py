@@ -1,7 +1,8 @@
 """Rows of the ledger on the ground, and its limits.
 
 A request is known once a word of it came down, owned once its pixels are here, and done with its
-one final. While a region is asked for its answer is provisional, and it waits.
+one final. While a region is asked for, or finer pixels may follow by themselves, its answer is
+provisional, and it waits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ NEVER_NS = 2**63 - 1
 # States of a request on the ground.
 KNOWN = "known"  # a provisional answer came; the space ledger owns it
 OWNED = "owned"  # its pixels are here; the model works
-WAITING = "waiting"  # the model's answer is provisional; a region is asked for
+WAITING = "waiting"  # the model's answer is provisional; more pixels may come
 DONE = "done"  # its final is published; given out again after a restart
 CLOSED = "closed"
 
@@ -78,11 +79,13 @@ class GroundRow:
         state: one of the states above.
         owner: space or ground.
         product: the pixels that came.
+        missing: share of what is relevant that did not come with them, [0, 1].
         bytes_sent: of all files that came.
         provisional: what stands when nothing better comes: of the satellite, then of the model.
         wanted: region that the model wants, x y w h in scene pixels; empty: none.
         wait_until_ns: when the region has to be here.
-        is_refined: it is here, in `product`.
+        is_refined: it is here, in `product`; or finer pixels that were not asked for are.
+        is_whole: the satellite says that nothing finer follows.
         final: what stands.
         expires_ns: when the satellite's silence, the model's, or the wait for a region, ends; after
             the final: end of the latch.
@@ -95,16 +98,19 @@ class GroundRow:
     state: str = KNOWN
     owner: str = "space"
     product: Product | None = None
+    missing: float = 0.0
     bytes_sent: int = 0
     provisional: Answer | None = None
     wanted: tuple[int, ...] = ()
     wait_until_ns: int = 0
     is_refined: bool = False
+    is_whole: bool = False
     final: Answer | None = None
     expires_ns: int = NEVER_NS
     steps: tuple[Step, ...] = ()
 
-    @property
-    def is_waiting(self) -> bool:
-        """A region is asked for."""
-        return self.state == WAITING
+    def takes(self, kind: str) -> bool:
+        """Whether more pixels are of use: the region asked for, or finer ones unasked."""
+        if self.wanted:
+            return kind == "refinement" and self.state == WAITING
+        return kind == "enhancement" and self.state in (OWNED, WAITING) and not self.is_refined

@@ -1,8 +1,8 @@
 """The ledger on board: every task and request, durable, until its one final is delivered.
 
-Values in, actions out. An action is a value to publish (`Request`, `Refine`, `Answer`, `Event`) or
-a `Pin` or `Unpin` for the frame store. An answer is final, or provisional and goes ahead of pixels
-(`ahead`). Rows are kept before actions are returned.
+Values in, actions out. An action is a value to publish (`Request`, `Refine`, `Enhance`, `Answer`,
+`Event`) or a `Pin` or `Unpin` for the frame store. An answer is final, or provisional and goes
+ahead of pixels (`ahead`). Rows are kept before actions are returned.
 Repeats are recognised by id and by the table in `rows`; whatever is lost between nodes is given
 out again by `on_time` (no progress) or `recover` (after a kill).
 """
@@ -26,7 +26,7 @@ from eo_nodes.contracts.values import (
 from . import ahead, finals, refining, rows
 from .matching import Window, match
 from .ports import Store
-from .rows import Pin, RequestRow, TaskRow
+from .rows import Enhance, Pin, RequestRow, TaskRow
 from .space_work import Action, SpaceState, Work
 
 _S = 1_000_000_000
@@ -241,6 +241,8 @@ class SpaceLedger:
             if work.move(row, rows.PRODUCT_DELIVERED) is not None:
                 row = work.step(work.requests[row.request.id], finals.RECEIVED, report.last_byte_ns)
                 work.put(replace(row, owner="ground", products=others))
+                if row.request.consumer != "onboard":
+                    work.actions.append(Enhance(row.request))
         elif report.state in ("failed", "rejected"):
             row = work.put(replace(row, products=others))
             if not others and row.state in (rows.ISSUED, rows.OFFLOADED, rows.QUEUED, rows.SENDING):

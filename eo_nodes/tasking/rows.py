@@ -162,6 +162,13 @@ class Refine:
 
 
 @dataclass(frozen=True, slots=True)
+class Enhance:
+    """Action: pixels of a request reached the ground; finer ones may follow while time is left."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
 class Unpin:
     """Action: the request no longer needs the frame."""
 

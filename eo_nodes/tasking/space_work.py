@@ -19,9 +19,9 @@ from eo_nodes.contracts.values import Answer, Event, Request, Scene, Step
 from . import rows
 from .finals import FINAL, event, final_on_board, refusal_on_board, with_steps
 from .ports import Store
-from .rows import Pin, Refine, RequestRow, TaskRow, Unpin
+from .rows import Enhance, Pin, Refine, RequestRow, TaskRow, Unpin
 
-Action = Request | Refine | Answer | Event | Pin | Unpin
+Action = Request | Refine | Enhance | Answer | Event | Pin | Unpin
 SOURCE = "tasking"
 
 

@@ -78,10 +78,14 @@ class Flight:
     Args:
         on_board: (node, parameters) by name: more of the satellite's nodes, or in place of those
             that are here.
+        refinements: by the satellite itself, as both ends have it; none by default: the first
+            answer that could change would wait for one.
+        least_change: that these must offer, likewise.
     """
 
     def __init__(
-        self, bench_of, free_port, folder, *, domain, on_board=None, **ground_parameters
+        self, bench_of, free_port, folder, *, domain, on_board=None, refinements=0,
+        least_change=0.02, **ground_parameters
     ):
         from eo_nodes.nodes.downlink_scheduler_node import DownlinkSchedulerNode
         from eo_nodes.nodes.ground_lvlm_node import GroundLvlm
@@ -93,26 +97,27 @@ class Flight:
         self.space, self.ground = bench_of(domain), bench_of(domain + 10)
         ports = {name: free_port() for name in ("space", "ground", "space_node", "ground_node")}
         self.modem = Modem(ports)
-        for topic in ("request", "refine", "product", "provisional", "final", "downlink_report",
-                      "event", "notice"):  # fmt: skip
+        for topic in ("request", "refine", "enhance", "product", "provisional", "final",
+                      "downlink_report", "event", "notice"):  # fmt: skip
             self.space.hear(topic)
         for topic in ("product", "answer", "notice", "provisional", "final", "event"):
             self.ground.hear(topic)
         aboard = {"state_dir": str(folder / "space")}
         on_ground = {"state_dir": str(folder / "ground")}
+        both = {"refinements": refinements, "least_change": least_change}
         self._starts = {
             "downlink_scheduler": (self.space, DownlinkSchedulerNode, {
                 "modem_port": ports["space"], "listen_port": ports["space_node"],
                 **FAST, **aboard}),
             # By cut-offs: by value an idle link would bring everything at once.
             "preprocess": (self.space, Preprocess, {
-                "choice": "fixed", "cell_px": 16, **aboard}),
+                "choice": "fixed", "cell_px": 16, **both, **aboard}),
             "tasking": (self.space, Tasking, aboard),
             "ground_lvlm": (self.ground, GroundLvlm, {
                 "model_dir": TINY, "unsure_below": 1.0, **ground_parameters, **on_ground}),
             "ground_station": (self.ground, GroundStation, {
                 "modem_port": ports["ground"], "listen_port": ports["ground_node"],
-                "entity_id": 2, "peer_entity_id": 1, **FAST, **on_ground}),
+                "entity_id": 2, "peer_entity_id": 1, **FAST, **both, **on_ground}),
         }  # fmt: skip
         for name, (factory, parameters) in (on_board or {}).items():
             self._starts[name] = (self.space, factory, {**parameters, **aboard})
@@ -149,10 +154,14 @@ class Flight:
 
         return self.until(find, f"{topic} with {fields}")
 
-    def ask(self, pixels, plan_s):
-        """Plan, scene and task; return the request on board."""
+    def ask(self, pixels, plan_s, *, contact_s=600):
+        """Plan, scene and task; return the request on board.
+
+        Args:
+            plan_s: begin and end of later contacts. contact_s: what is left of this one.
+        """
         now_ns = time.time_ns()
-        spans = [(-60, 600), *plan_s]
+        spans = [(-60, contact_s), *plan_s]
         plan = ContactPlan(
             satellite="skybee_1",
             contacts=tuple(
@@ -163,6 +172,7 @@ class Flight:
         )  # fmt: skip
         self.ground.speaker("contact_plan", listeners=2)
         self.ground.say("contact_plan", plan)
+        self.space.say("contact_plan", plan)
         self.frame = FrameStore(self.folder / "space" / "test" / "frames", 1 << 20).put(
             "frame-1", pixels
         )

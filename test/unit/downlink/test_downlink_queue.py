@@ -59,6 +59,7 @@ def test_channels_then_priority_then_deadline_then_value_per_byte() -> None:
         _product("f", "refinement"),
         _product("h", "housekeeping"),
         _product("c", "catalogue"),
+        _product("n", "enhancement", priority=7),
     ]
     shuffled = ordered[5:] + ordered[:5]
     assert sorted(shuffled, key=lambda p: key(p, 2 * S)) == ordered

@@ -60,7 +60,7 @@ def test_answer_and_wish_together_ask_in_either_order(
     assert event.id == "REGION_ASKED"
     assert ledger.next_wake_ns() == UNTIL
     row = ledger.request("req-1")
-    assert row is not None and row.is_waiting and row.final is None
+    assert row is not None and row.takes("refinement") and row.final is None
 
 
 def test_the_answer_on_all_regions_is_the_one_final(ledger: GroundLedger) -> None:
