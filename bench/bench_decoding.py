@@ -42,16 +42,10 @@ class Decoders:
         self._cached = CachedDecoder(self.session, self._pairs)
         self._none = np.zeros((1, 0, self.config.width), np.float32)
 
-    def _empty(self) -> dict[str, tuple[int, ...]]:
-        c = self.config
-        one = (1, c.kv_heads, 0, c.head_dim)
-        return {n: (c.layers, 2, *one) if n == "past" else one for n in self._pairs}
-
     @property
     def weight_bytes(self) -> int:
         """Of the float32 matrices that one token reads."""
-        c = self.config
-        return 4 * (c.layers * c.layer_macs + c.width * c.vocabulary)
+        return 4 * self.config.decoder_macs(1, 0)
 
     def feed(self, place: int, visual: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """Inputs of one token."""
@@ -60,7 +54,7 @@ class Decoders:
 
     def handles(self, visual: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
         """Tokens per processor second of a block, and the last logits."""
-        cache = self._cached.empty(self._empty())
+        cache = self._cached.empty(self._cached.empty_shapes)
         self._cached.run(self.feed(0, visual), cache, ("logits",))
         begin = time.process_time()
         for place in range(1, _BLOCK + 1):
@@ -70,7 +64,7 @@ class Decoders:
     def arrays(self, visual: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
         """The same with arrays."""
         names = ["logits", *self._pairs.values()]
-        held = [np.zeros(shape, np.float32) for shape in self._empty().values()]
+        held = [np.zeros(shape, np.float32) for shape in self._cached.empty_shapes.values()]
 
         def step(place: int, seen: NDArray[np.float32]) -> NDArray[np.float32]:
             feed = {**self.feed(place, seen), **dict(zip(self._pairs, held, strict=True))}

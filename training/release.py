@@ -30,34 +30,37 @@ RECORD = "record.json"
 MOST_BYTES = {"compact": 16_000_000, "regular": 14_000_000}     # of the repository
 
 
-def export(model, out, source=None):
+def export(model, out, source=None, compact=None):
     """Write the folder with neutral calibration; returns its record but for devices and world.
 
     Needs torch and the checkpoints.
     """
     from training import schedule
     from training.decoder.export import load_decoder, write_folder
-    from training.decoder.llama import LlamaDecoder
     from training.decoder.llama_export import Source
     from training.decoder.train import SIZES
-    from training.decoder.vocabulary import PATHS, Words
+    from training.decoder.vocabulary import PATH, Words
     from training.recipe import CHECKPOINTS
     from training.vision.plan import PLAN
 
-    path, size = PATHS[model], SIZES[model]
+    size = SIZES[model]
     source = Source.find(source) if size.is_frozen else None
-    perception, decoder = load_decoder(model, Words(path), source)
+    perception, decoder = load_decoder(model, Words(), source, compact)
     write_folder(out, model_id=model, network=perception.network, decoder=decoder,
-                 words_path=path, input_size=size.longest, upscale=perception.upscale,
-                 source=source)
+                 words_path=PATH, input_size=size.longest, upscale=perception.upscale,
+                 source=source, compact=compact)
     counts = {"vision network": sum(p.numel() for p in perception.network.parameters()),
               "decoder, trained": sum(p.numel() for p in decoder.parameters())}
-    if isinstance(decoder, LlamaDecoder):
-        counts["decoder, frozen"] = sum(v.numel() for v in decoder.frozen.values())
+    if size.is_frozen:
+        counts["decoder, frozen"] = decoder.frozen_numbers
     counts = {"parameters": sum(counts.values())} | counts
     stages = []
-    for stage in ("vision", "decoder"):
-        state = schedule.restore(CHECKPOINTS / stage / model / f"{stage}.pt")
+    parts = [("vision", f"vision/{size.sight}/vision.pt"),
+             ("decoder", f"decoder/{model}/decoder.pt")]
+    if size.is_frozen:
+        parts.insert(1, ("language model's adapters", "decoder/language/decoder.pt"))
+    for stage, path in parts:
+        state = schedule.restore(CHECKPOINTS / path)
         spent_s = state["spent_s"] + state.get("before_s", 0.0)
         stages.append({"stage": stage, "minutes": spent_s / 60, "steps": state["steps"]}
                       | ({"world_share": s} if (s := state.get("world_share")) else {})
@@ -99,9 +102,9 @@ def release(a):
     made = a.out.with_name(f"{a.out.name}.part")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
-    record = export(a.model, made, a.source)
-    for stage, device in zip(record["stages"], (a.vision_on, a.decoder_on), strict=True):
-        stage["device"] = device
+    record = export(a.model, made, a.source, a.compact)
+    for stage in record["stages"]:
+        stage["device"] = a.vision_on if stage["stage"] == "vision" else a.decoder_on
     record["stages"][0] |= {"pcma_steps": a.pcma, "merged": a.merged, "start_from": a.start_from,
                             "freeze_lower": a.freeze_lower}
     record["world"] = a.world
@@ -129,6 +132,8 @@ def arguments(argv):
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--source", type=Path, help="file of the frozen weights, if not installed")
+    p.add_argument("--compact", type=Path, default=Path("models/compact"),
+                   help="released folder that lends the regular decoder its layers")
     p.add_argument("--per-score", type=int, default=12, help="val questions of each row")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--world", type=int, default=0, help="scenes an epoch the decoder saw")

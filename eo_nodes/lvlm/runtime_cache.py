@@ -41,6 +41,12 @@ class CachedDecoder:
         self.past_shapes = {name: shapes[name] for name in self.pairs}
         self._device = _DEVICES.get(session.get_providers()[0], "cpu")
 
+    @property
+    def empty_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Per past input, where the graph leaves nothing free but the number of tokens."""
+        return {name: tuple(d if isinstance(d, int) else 0 for d in shape)
+                for name, shape in self.past_shapes.items()}
+
     def empty(self, shapes: Mapping[str, Sequence[int]]) -> Cache:
         """Return an empty cache; shapes: per past input, with a 0 where tokens are counted."""
         return Cache({

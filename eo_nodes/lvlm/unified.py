@@ -241,11 +241,7 @@ class UnifiedModel:
 
     def new_cache(self) -> Cache:
         """Return an empty KV cache."""
-        c = self.config
-        one = (1, c.kv_heads, 0, c.head_dim)
-        # Folders whose graph takes the cache in one piece are taken as well.
-        return self.decoder.empty({
-            name: (c.layers, 2, *one) if name == "past" else one for name in self.decoder.pairs})
+        return self.decoder.empty(self.decoder.empty_shapes)
 
     def _request_bytes(self, scene: Scene, prompt: int, max_tokens: int) -> int:
         """Estimate of what a request allocates: activations, attention, two caches, maps."""
@@ -254,7 +250,8 @@ class UnifiedModel:
         kept = len(scene.maps) + sum(map(len, scene.closer)) + (scene.change is not None)
         at_once = max([1, *(min(len(zooms), MOST_WINDOWS) for zooms in scene.closer)])
         maps = 4 * (at_once * 16 * 3 * c.input_size**2 + c.depth * (c.input_size // 4) ** 2 * kept)
-        return int(maps + 4 * c.heads * tokens**2 + 4 * 8 * c.width * tokens + 2 * cache)
+        scores = 4 * max(s.heads for s in c.streams) * tokens**2
+        return int(maps + scores + 4 * 8 * c.width * tokens + 2 * cache)
 
 
 def load_unified(folder: Path, options: RuntimeOptions) -> UnifiedModel:

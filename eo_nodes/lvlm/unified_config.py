@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,34 @@ from eo_nodes.lvlm.slis import SlisValueError, SpatialIds
 
 WEIGHTS = "language.bin"
 """Weights of the decoder graph that are put together at set-up, where a folder has such."""
+_STREAM = ("layers", "heads", "kv_heads", "head_dim", "layer_macs")
 FILES = ("vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx", WEIGHTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Layers of a decoder that share a width: layers, heads, kv_heads, head_dim; layer_macs:
+    multiply-accumulates of the matrices of one of them for one token, adapters included."""
+
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    layer_macs: int
+
+    @property
+    def width(self) -> int:
+        """Of a hidden state."""
+        return self.heads * self.head_dim
+
+    @property
+    def values_per_token(self) -> int:
+        """Numbers that the KV cache keeps of one token."""
+        return self.layers * 2 * self.kv_heads * self.head_dim
+
+    def macs(self, rows: int, context: int) -> int:
+        """Multiply-accumulates of ``rows`` new tokens, ``context`` with those before."""
+        return rows * self.layers * (self.layer_macs + 2 * self.width * context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +49,8 @@ class UnifiedConfig:
     Attributes:
         id: name of the model, e.g. ``compact``.
         input_size, upscale: as in ``sight.input_shape``.
-        layers, heads, head_dim, width: shape of the decoder.
+        streams: of the decoder; logits come from the last one. Files of decoders with one may
+            write its fields beside the others instead.
         words, vocabulary: word pieces; all tokens, the spatial ones included.
         positions: longest prompt plus answer in tokens.
         cls_token, end_token: ids that open the prompt, and end prompt and answer.
@@ -32,18 +59,12 @@ class UnifiedConfig:
         spatial: where the spatial tokens lie.
         vision_macs_per_cell: multiply-accumulates of the vision graph for one 32 x 32 px cell.
         temperature: divides the logits for the session's confidence; fitted on val.
-        kv_heads: of the KV cache; several query heads may share one. In a file without it: heads.
-        layer_macs: multiply-accumulates of the matrices of one layer for one token, adapters
-            included. In a file without it: those of a block with four times wider feed-forward.
     """
 
     id: str
     input_size: int
     upscale: float
-    layers: int
-    heads: int
-    head_dim: int
-    width: int
+    streams: tuple[Stream, ...]
     words: int
     vocabulary: int
     positions: int
@@ -56,18 +77,27 @@ class UnifiedConfig:
     spatial: SpatialIds
     vision_macs_per_cell: int
     temperature: float
-    kv_heads: int
-    layer_macs: int
+
+    @property
+    def width(self) -> int:
+        """Of a visual token, which is those of all streams side by side."""
+        return sum(s.width for s in self.streams)
 
     @property
     def values_per_token(self) -> int:
         """Numbers that the KV cache keeps of one token."""
-        return self.layers * 2 * self.kv_heads * self.head_dim
+        return sum(s.values_per_token for s in self.streams)
+
+    def decoder_macs(self, rows: int, context: int) -> int:
+        """Multiply-accumulates of one run on ``rows`` new tokens, ``context`` with those before."""
+        last = self.streams[-1].width
+        return sum(s.macs(rows, context) for s in self.streams) + last * (last + self.vocabulary)
 
     def as_json(self) -> dict[str, Any]:
         """Content for the file; ``read_unified`` is the inverse."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {**plain, "kinds": list(self.kinds), "spatial": self.spatial.as_json()}
+        return {**plain, "kinds": list(self.kinds), "spatial": self.spatial.as_json(),
+                "streams": [asdict(s) for s in self.streams]}
 
 
 def read_unified(folder: Path) -> UnifiedConfig:
@@ -76,10 +106,15 @@ def read_unified(folder: Path) -> UnifiedConfig:
     Raises:
         ModelError: unreadable, a field missing or unknown.
     """
-    raw: Mapping[str, Any] = read_json(folder / "config.json")
+    raw = dict(read_json(folder / "config.json"))
     try:
-        defaults = {"kv_heads": raw["heads"], "layer_macs": 12 * raw["width"] ** 2}
-        return UnifiedConfig(**{**defaults, **raw, "kinds": tuple(raw["kinds"]),
+        if "streams" not in raw:
+            raw["streams"] = [{name: raw.pop(name) for name in _STREAM}]
+            raw.pop("width")
+        streams = tuple(Stream(**s) for s in raw["streams"])
+        if not streams:
+            raise ValueError("no stream")
+        return UnifiedConfig(**{**raw, "kinds": tuple(raw["kinds"]), "streams": streams,
                                 "spatial": SpatialIds.read(raw["spatial"])})
-    except (KeyError, TypeError, SlisValueError) as error:
+    except (KeyError, TypeError, ValueError, SlisValueError) as error:
         raise ModelError(f"config.json does not fit: {error}") from error

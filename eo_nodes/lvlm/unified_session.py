@@ -122,18 +122,13 @@ class UnifiedSession(GreedySession):
             feed, self._cache, _OUTPUTS if self._model.points else _OUTPUTS[:4], self._stop)
         new = visual.shape[1] + len(ids)
         self._context += new
-        self._macs += self._decoder_macs(new)
+        self._macs += self._model.config.decoder_macs(new, self._context)
         self._query: Float = query[0]
         held = None
         if pointing:
             self._aim: Float = pointing[0][0]
             held = np.asarray(pointing[1][0], np.float32)
         return Step(logits[0], hidden[0]), np.asarray(relevance[0], np.float32), held
-
-    def _decoder_macs(self, rows: int) -> int:
-        c = self._model.config
-        layer = c.layer_macs + 2 * c.width * self._context
-        return rows * c.layers * layer + c.width * (c.width + c.vocabulary)
 
     def decode(self, n_tokens: int) -> int:
         """As ``GreedySession.decode``; a ``<seg>`` at the very end is looked at as well."""

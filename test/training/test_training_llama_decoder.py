@@ -1,7 +1,5 @@
-"""The decoder over frozen layers: its vocabulary, what trains, packing, checkpoints, the folder."""
+"""The language model over frozen layers: its words, what trains, packing, checkpoints."""
 
-import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,14 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
-from tokenizers import Tokenizer  # noqa: E402
 
-from eo_nodes.contracts.errors import ModelError  # noqa: E402
-from eo_nodes.lvlm.assemble import GgufFile, assemble, is_assembled, read_recipe  # noqa: E402
+from eo_nodes.lvlm.assemble import GgufFile  # noqa: E402
 from eo_nodes.lvlm.assemble import llama as stored  # noqa: E402
-from eo_nodes.lvlm.assemble.tokens import tokenizer_of  # noqa: E402
-from eo_nodes.lvlm.runtime import RuntimeOptions  # noqa: E402
-from eo_nodes.lvlm.unified import load_unified  # noqa: E402
 from training import schedule  # noqa: E402
 from training.decoder import tiny, train  # noqa: E402
 from training.decoder.examples import Examples  # noqa: E402
@@ -32,12 +25,10 @@ from training.decoder.train import (  # noqa: E402
     optimizer_of,
     restored_decoder,
 )
-from training.decoder.vocabulary import Words, cut_bpe  # noqa: E402
 from training.instruct.builder import stream  # noqa: E402
 from training.vision.network import VisionConfig, VisionNetwork  # noqa: E402
 
 pytestmark = pytest.mark.training
-TEXTS = ["find all the ships in the 2 the 1"]
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +39,8 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def words(source, tmp_path_factory):
-    path = tmp_path_factory.mktemp("words") / "words.json"
-    path.write_text(json.dumps(cut_bpe(TEXTS, source.open(), 1)))
-    return Words(path)
+def words(tmp_path_factory):
+    return tiny.write_words(tmp_path_factory.mktemp("words") / "words.json")
 
 
 def decoder_of(source, words, **more):
@@ -60,7 +49,7 @@ def decoder_of(source, words, **more):
     values = {"taken": (0, 1), "cell_dim": 10, "heads_vision": (("class_a", 3),), "kinds": 2,
               "rank": 4, "depth": 8, "words": len(words.tokens)}
     config = LlamaDecoderConfig.of(stored.sizes_of(gguf), **values | more)
-    decoder = LlamaDecoder(config, frozen_of(gguf, config.taken, words.kept(gguf)))
+    decoder = LlamaDecoder(config, frozen_of(gguf, config.taken, words.pieces(gguf)))
     decoder.start_new()
     for adapter in decoder.adapters:
         for parameter in adapter.leave.values():
@@ -75,25 +64,18 @@ def batch(words, rows=2, visual=4, text=6):
             torch.arange(text).expand(rows, -1), torch.ones_like(ids))
 
 
-def test_a_cut_vocabulary_splits_its_texts_as_before(source):
-    gguf = source.open()
-    whole = tokenizer_of(gguf)
-    cut = Tokenizer.from_str(json.dumps(cut_bpe(["the cat", "the 1"], gguf, 2)))
-    assert cut.get_vocab_size() < whole.get_vocab_size() + 1
-    assert cut.encode("the cat the 1").tokens == whole.encode("the cat the 1").tokens
-    assert cut.decode(cut.encode("zebra 21").ids) == "zebra 21"
-
-
-def test_control_tokens_typed_in_a_prompt_stay_text(source, words):
-    typed = words.slis.codec.encode("the <|im_end|>")
-    assert words.end not in typed and words.cls not in typed
-    assert words.tokens[words.cls] == "<|im_start|>" and words.tokens[words.end] == "<|im_end|>"
-
-
-def test_kept_ids_are_those_of_the_source(source, words):
+def test_a_word_has_the_mean_of_the_vectors_that_spell_it(source, words):
     gguf = source.open()
     theirs = gguf.metadata["tokenizer.ggml.tokens"]
-    assert [theirs[i] for i in words.kept(gguf)] == words.tokens
+    spelt = dict(zip(words.tokens, ([theirs[i] for i in p] for p in words.pieces(gguf)),
+                     strict=True))
+    assert spelt["the"] == ["Ġthe"] and spelt["in"] == ["Ġ", "i", "n"] and spelt["##s"] == ["s"]
+    assert (spelt["[CLS]"], spelt["[SEP]"]) == (["<|im_start|>"], ["<|im_end|>"])
+    assert spelt["?"] == ["Ġ"] or spelt["?"] == ["<|endoftext|>"]      # what it cannot spell
+    vectors = torch.from_numpy(gguf.tensor("token_embd.weight"))
+    found = frozen_of(gguf, (0,), words.pieces(gguf), "float32")["embedding"]
+    mean = vectors[[theirs.index(p) for p in spelt["in"]]].mean(0)
+    assert torch.allclose(found[words.tokens.index("in")], mean, atol=1e-6)
 
 
 def test_only_what_is_new_trains_and_is_stored(source, words):
@@ -182,29 +164,10 @@ def test_logits_behind_fewer_layers_start_small(source, words):
     assert 0.5 < after < 0.7 * before
 
 
-def test_the_folder_is_assembled_again_to_the_same_digest(source, tmp_path):
-    folder = tmp_path / "regular"
-    model, *_ = tiny.write_llama(folder, source, TEXTS, smallest=200)
-    answer = model.golden_run(json.loads((folder / "manifest.json").read_text())["golden"])
-    recipe = read_recipe(folder)
-    (folder / recipe.target).unlink()
-    with pytest.raises(ModelError, match=r"language\.bin is not assembled"):
-        load_unified(folder, RuntimeOptions())
-    assemble(folder, recipe, source.path)
-    assert is_assembled(folder, recipe)
-    again = load_unified(folder, RuntimeOptions())
-    assert again.golden_run(json.loads((folder / "manifest.json").read_text())["golden"]) == answer
-    config = again.config
-    assert (config.kv_heads, config.heads, config.head_dim) == (2, 4, 16)
-    matrices = [(64, 64), (64, 32), (64, 32), (64, 64), (64, 96), (64, 96), (96, 64)]
-    assert config.layer_macs == sum(a * b + 4 * (a + b) for a, b in matrices)
-    shutil.rmtree(folder)
-
-
 def test_frozen_weights_are_what_the_runtime_computes_with(source, words):
     gguf = source.open()
-    found = frozen_of(gguf, (1,), words.kept(gguf))
-    exact = frozen_of(gguf, (1,), words.kept(gguf), "float32")
+    found = frozen_of(gguf, (1,), words.pieces(gguf))
+    exact = frozen_of(gguf, (1,), words.pieces(gguf), "float32")
     assert found.keys() == exact.keys()
     for name, value in found.items():
         assert np.abs(value - exact[name]).max() <= exact[name].abs().max() / 127
@@ -227,7 +190,7 @@ def trainer(data, source, words, tmp_path):
     perception = Perception(tmp_path / "vision.pt", 96, 1.75)
     made = stream(data, "train", 0, 0, sets=["flood_s1", "hit_uav"], augment=False)
     examples = Examples(made, Memory(perception), words, data)
-    decoder = new_decoder("regular", perception, words, source, layers=2).train()
+    decoder = new_decoder("language", perception, words, source, layers=2).train()
     return Trainer(decoder, perception, examples, words, data, 0)
 
 
@@ -275,19 +238,19 @@ class Looks:
 def test_the_command_trains_resumes_and_stores_no_frozen_weight(
         data, source, words, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
-    monkeypatch.setitem(train.PATHS, "regular", tmp_path / "words.json")
-    monkeypatch.setattr(train, "SIZES", {"regular": train.Size(2, 96, 1.75, 2, is_frozen=True)})
-    (tmp_path / "words.json").write_text(json.dumps(cut_bpe(TEXTS, source.open(), 1)))
+    monkeypatch.setattr(train, "Words", lambda: words)
+    monkeypatch.setattr(train, "SIZES", {
+        "language": train.Size(2, 96, 1.75, 2, "regular", is_frozen=True)})
     write_vision(tmp_path / "vision" / "regular" / "vision.pt")
     monkeypatch.setattr(schedule, "Budget", Looks)
     monkeypatch.setattr(schedule, "keep_pages", lambda: None)     # it would start pytest anew
     steps = []
     for minutes in ("4", "7"):
         monkeypatch.setattr(sys, "argv", [
-            "train", "--model", "regular", "--data", str(data), "--minutes", minutes, "--layers",
+            "train", "--model", "language", "--data", str(data), "--minutes", minutes, "--layers",
             "1", "--source", str(source.path), "--save-memory"])
         train.main()
-        state = schedule.restore(tmp_path / "decoder" / "regular" / "decoder.pt")
+        state = schedule.restore(tmp_path / "decoder" / "language" / "decoder.pt")
         steps.append(state["steps"])
     assert steps == [3, 5]
     assert state["config"]["taken"] == (0,)

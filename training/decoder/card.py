@@ -105,8 +105,7 @@ def work(model):
         c = model.config
         # An answer that ends early is counted as if it went on.
         missing = TOKENS - session.tap().tokens + (1 if session.is_finished else 0)
-        per_token = c.layers * (c.layer_macs + 2 * c.width * session._context)
-        return session.macs + missing * (per_token + c.width * (c.width + c.vocabulary))
+        return session.macs + missing * c.decoder_macs(1, session._context)
 
     return run(model.input_size, 0), run(4 * model.input_size, MOST_WINDOWS)
 

@@ -3,7 +3,8 @@
     python -m training.decoder.export --model compact --out DIR
 
 The regular size takes its frozen weights from a package (`--source`: the file, if that is not
-installed here) and writes the recipe that `spaceverse models assemble` follows.
+installed here) and from the compact folder beside which it will lie, and writes the recipe that
+`spaceverse models assemble` follows.
 Calibration is neutral until it has been fitted.
 """
 
@@ -22,16 +23,17 @@ from eo_nodes.lvlm.manifest import FAMILIES, V2, seal
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.spectrum import CODE_SIZE
 from eo_nodes.lvlm.unified import UnifiedModel
-from eo_nodes.lvlm.unified_config import WEIGHTS, UnifiedConfig
+from eo_nodes.lvlm.unified_config import WEIGHTS, Stream, UnifiedConfig
 from training import schedule
 from training.decoder.graphs import export_decoder, export_pair, export_scene, export_vision
 from training.decoder.int8 import compute_in_int8
-from training.decoder.llama import LlamaDecoder
-from training.decoder.llama_export import Source, attach, export_llama, write_weights
+from training.decoder.ladder import LadderDecoder
+from training.decoder.ladder_export import export_ladder, lent_slots, write_weights
+from training.decoder.llama_export import Source, attach
 from training.decoder.perception import Perception
 from training.decoder.storage import SMALLEST_QUANTISED, store_weights_as_int8
 from training.decoder.train import SIZES, restored_decoder
-from training.decoder.vocabulary import PATHS, Words
+from training.decoder.vocabulary import PATH, Words
 from training.recipe import CHECKPOINTS
 
 GRAPHS = ("vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx")
@@ -65,11 +67,11 @@ def macs_per_cell(network, cells=4, bands=3):
 
 
 def write_folder(folder, *, model_id, network, decoder, words_path, input_size, upscale,
-                 smallest=SMALLEST_QUANTISED, source=None, computes_int8=False):
+                 smallest=SMALLEST_QUANTISED, source=None, compact=None, computes_int8=False):
     """Everything but the card; returns the loaded model.
 
     smallest: own weights of at least so many numbers are stored as int8; None: none are.
-    source: `llama_export.Source` of a decoder with frozen weights.
+    source, compact: `llama_export.Source` and the compact folder, which lend a ladder its weights.
     computes_int8: the decoder without frozen weights computes so too (`int8.compute_in_int8`).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,46 +80,50 @@ def write_folder(folder, *, model_id, network, decoder, words_path, input_size, 
     export_vision(network, decoder.projector, folder / "vision.onnx")
     export_scene(decoder.projector, len(kinds), depth, folder / "scene.onnx")
     export_pair(network, decoder.projector, depth, folder / "pair.onnx")
-    is_llama = isinstance(decoder, LlamaDecoder)
-    (export_llama if is_llama else export_decoder)(decoder, folder / "decoder.onnx")
+    is_ladder = isinstance(decoder, LadderDecoder)
+    (export_ladder if is_ladder else export_decoder)(decoder, folder / "decoder.onnx")
     if computes_int8:
         compute_in_int8(folder / "decoder.onnx")
     for name in GRAPHS if smallest is not None else ():
         store_weights_as_int8(folder / name, smallest)
     shutil.copyfile(words_path, folder / "tokenizer.json")
     words, c = Words(words_path), decoder.config
-    if is_llama:
-        attach(folder / "decoder.onnx", c.slots())
-        write_weights(folder, source, c.taken, words.kept(source.open()))
+    if is_ladder:
+        slots = c.wide.slots()
+        lent, pieces = lent_slots(compact, decoder.frozen_names,
+                                  slots[-1].offset + slots[-1].size_bytes)
+        attach(folder / "decoder.onnx", [*slots, *lent])
+        write_weights(folder, source, decoder, words.pieces(source.open()), (compact, pieces))
     config = UnifiedConfig(
-        id=model_id, input_size=input_size, upscale=upscale, layers=c.layers, heads=c.heads,
-        head_dim=c.head_dim, width=c.width, words=c.words, vocabulary=c.vocabulary,
+        id=model_id, input_size=input_size, upscale=upscale,
+        streams=tuple(Stream(*s) for s in c.streams), words=c.words, vocabulary=c.vocabulary,
         positions=c.positions, cls_token=words.cls, end_token=words.end, kinds=tuple(kinds),
         chances=sum(n for _, n in network.config.heads), depth=depth,
         query_bias=decoder.query_bias.item(), spatial=words.slis.ids,
-        vision_macs_per_cell=int(macs_per_cell(network)), temperature=1.0,
-        kv_heads=c.kv_heads, layer_macs=c.layer_macs)
+        vision_macs_per_cell=int(macs_per_cell(network)), temperature=1.0)
     (folder / "config.json").write_text(json.dumps(config.as_json(), indent=1) + "\n")
     (folder / "calibration.json").write_text(json.dumps(neutral_calibration(), indent=1) + "\n")
     model = UnifiedModel(folder, "", RuntimeOptions())
-    names = [*FAMILIES[V2], *((RECIPE, WEIGHTS) if is_llama else ())]
+    names = [*FAMILIES[V2], *((RECIPE, WEIGHTS) if is_ladder else ())]
     seal(folder, V2, model_id, names, golden_entry(model, GOLDEN_PROMPT, GOLDEN_TOKENS),
          BANDS)
     return model
 
 
-def load_decoder(model, words, source=None):
-    """(perception, decoder) of the checkpoints of a model; source: as `write_folder` takes it."""
+def load_decoder(model, words, source=None, compact=None):
+    """(perception, decoder) of the checkpoints of a model; the rest as `write_folder` takes it."""
     size = SIZES[model]
-    perception = Perception(CHECKPOINTS / "vision" / model / "vision.pt", size.longest,
+    perception = Perception(CHECKPOINTS / "vision" / size.sight / "vision.pt", size.longest,
                             size.upscale)
     state = schedule.restore(CHECKPOINTS / "decoder" / model / "decoder.pt")
-    return perception, restored_decoder(state, words, source).eval()
+    return perception, restored_decoder(state, words, source, compact).eval()
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--model", choices=SIZES, required=True)
+    p.add_argument("--model", choices=("compact", "regular"), required=True)
+    p.add_argument("--compact", type=Path, default=Path("models/compact"),
+                   help="folder that lends the regular decoder its layers")
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--source", type=Path, help="file of the frozen weights")
     p.add_argument("--int8", action="store_true",
@@ -125,12 +131,11 @@ def main():
     a = p.parse_args()
     if a.int8 and SIZES[a.model].is_frozen:
         p.error("frozen weights are computed with in float32")
-    path = PATHS[a.model]
     source = Source.find(a.source) if SIZES[a.model].is_frozen else None
-    perception, decoder = load_decoder(a.model, Words(path), source)
+    perception, decoder = load_decoder(a.model, Words(), source, a.compact)
     write_folder(a.out, model_id=a.model, network=perception.network, decoder=decoder,
-                 words_path=path, input_size=SIZES[a.model].longest, upscale=perception.upscale,
-                 source=source, computes_int8=a.int8)
+                 words_path=PATH, input_size=SIZES[a.model].longest, upscale=perception.upscale,
+                 source=source, compact=a.compact, computes_int8=a.int8)
     sizes = {f.name: f.stat().st_size for f in a.out.iterdir()}
     print(sizes, "sum", sum(sizes.values()))
 

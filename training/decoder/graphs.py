@@ -225,11 +225,13 @@ def export_pair(network, projector, depth, path):
 
 def decoder_axes(config):
     """(example cache, inputs, outputs, free axes) that every decoder graph has."""
-    past, present = cache_names(config.layers)
+    shapes = [(heads, size) for layers, _, heads, size, _ in config.streams
+              for _ in range(2 * layers)]
+    past, present = cache_names(len(shapes) // 2)
     free = {"tokens": {1: "text"}, "places": {1: "text"}, "visual": {1: "visual"},
             "relevance": {1: "visual"}, "held": {1: "visual"}}
     free |= {name: {2: "past"} for name in past} | {name: {2: "total"} for name in present}
-    cache = [torch.zeros(1, config.kv_heads, 3, config.head_dim) for _ in past]
+    cache = [torch.zeros(1, heads, 3, size) for heads, size in shapes]
     return (cache, ["tokens", "places", "visual", *past],
             ["logits", "hidden", "query", "relevance", "aim", "held", *present], free)
 

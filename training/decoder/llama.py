@@ -26,6 +26,7 @@ from training.decoder.places import CODE, bin_codes
 from training.decoder.projector import Projector
 
 STORAGE = "int8"
+SPEECH = ("bias", "gain", "lens", "place_out", "ask", "offer", "query", "query_bias", "aim", "held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,12 @@ class LlamaDecoder(nn.Module):
         usual = size * self.frozen_norm.mean().item() * self.config.width**0.5
         nn.init.constant_(self.gain, 0.5 if is_whole else 1 / usual)
 
+    def hush(self):
+        """Drop what only answering needs; what is left reads. Returns self."""
+        for name in SPEECH:
+            delattr(self, name)
+        return self
+
     def table(self, place):
         """(vocabulary, width) vectors of all tokens."""
         return torch.cat([self.frozen_embedding, self.marks.weight, place(self.bins)])
@@ -245,8 +252,11 @@ class LlamaDecoder(nn.Module):
         mixed = functional.scaled_dot_product_attention(q, k, v.to(q.dtype), attn_mask=allow)
         return self.finish(n, x, mixed, frozen)
 
-    def forward(self, visual, visual_mask, ids, places, segments):
-        """Packed training pass; as `model.Decoder.forward`."""
+    def forward(self, visual, visual_mask, ids, places, segments, hear=None):
+        """Packed training pass; as `model.Decoder.forward`.
+
+        hear: called with the number of each layer and the states (B, V + S, width) behind it.
+        """
         x = torch.cat([visual, self.embed(ids, places)], 1)
         v, s = visual.shape[1], ids.shape[1]
         same = (segments[:, :, None] == segments[:, None, :]) & (segments[:, :, None] > 0)
@@ -262,6 +272,8 @@ class LlamaDecoder(nn.Module):
                 x = checkpoint(self._layer, n, x, *given, use_reentrant=False)
             else:
                 x = self._layer(n, x, *given)
+            if hear is not None:
+                hear(n, x)
         x = self.last(x)
         return x[:, :v], x[:, v:]
 
@@ -269,7 +281,7 @@ class LlamaDecoder(nn.Module):
 def frozen_of(source, taken, kept, storage=STORAGE):
     """The weights of a `GgufFile` as the runtime computes with them: {name: float32 tensor}.
 
-    kept: source ids of the words, in their new order.
+    kept: of each word the source ids whose vectors' mean it gets.
     """
     found = {n: torch.from_numpy(np.array(v, np.float32))
              for n, v in llama.tensors(source, taken, kept, storage)}

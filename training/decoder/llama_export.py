@@ -1,11 +1,10 @@
-"""The decoder graph of the regular size, on weights that are put together at set-up.
+"""The language model inside a graph, on weights that are put together at set-up.
 
-The graph has the inputs and outputs of `graphs.DecoderGraph`. Adapters and what is new lie in it;
-the frozen weights are external data, in the file that `assembly.json` describes.
+Adapters and what is new lie in the graph; the frozen weights are external data, in the file that
+`assembly.json` describes.
 """
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -16,9 +15,8 @@ from torch.nn import functional
 
 from eo_nodes.lvlm.assemble import GgufFile, Recipe
 from eo_nodes.lvlm.assemble import folder as assembly
-from eo_nodes.lvlm.manifest import sha256_of
 from eo_nodes.lvlm.unified_config import WEIGHTS
-from training.decoder.graphs import blocked, decoder_axes
+from training.decoder.graphs import blocked
 from training.decoder.llama import STORAGE
 from training.llama_graph import FILE, PACKAGE, TYPES, VERSION
 
@@ -45,8 +43,8 @@ class Source:
 READERS = ("qkv", "o", ("gate", "up"), ("down",))
 
 
-class LlamaDecoderGraph(nn.Module):
-    """As `graphs.DecoderGraph`; the frozen weights follow as inputs, in the order of the plan.
+class WideStream(nn.Module):
+    """The layers of a `LlamaDecoder` as a graph runs them, with a cache.
 
     Matrices that read the same share one product with their adapters. The frozen ones stay apart
     and as they are: each joining or adding of theirs would be worked out when the runtime loads
@@ -58,7 +56,6 @@ class LlamaDecoderGraph(nn.Module):
         self.model = model
         c, rows = model.config, model.config.words
         self.new_in = nn.Parameter(model.table(model.place_in)[rows:].detach().clone())
-        self.new_out = nn.Parameter(model.table(model.place_out)[rows:].detach().clone())
         half = c.head_dim // 2
         self.register_buffer("turned", torch.arange(c.head_dim).roll(half), persistent=False)
         self.register_buffer("sign", torch.ones(c.head_dim), persistent=False)
@@ -84,17 +81,18 @@ class LlamaDecoderGraph(nn.Module):
         """Root-mean-square norm, in the form that the runtime knows as one operator."""
         return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + self.model.config.eps) * gain
 
-    def forward(self, tokens, places, visual, *rest):
+    def forward(self, tokens, places, visual, past, frozen, taps):
+        """tokens, places (1, T); visual (1, V, width); past: keys and values, layer by layer;
+        frozen: {name: matrix} of the plan -> states (1, V + T, width) behind as many layers as
+        ``taps`` say each, present."""
         m, c = self.model, self.model.config
-        past = rest[:2 * c.layers]
-        frozen = dict(zip(m.names, rest[2 * c.layers:], strict=True))
         table = torch.cat([frozen["embedding"], self.new_in])
         x = torch.cat([visual, functional.embedding(tokens, table)], 1)
         v, n = visual.shape[1], x.shape[1]
         unseen = blocked(n, past[0].shape[2], v)
         cos, sin = m.turns(torch.cat([torch.zeros_like(visual[:, :, 0]).long(), places + 1], 1))
         sin = sin * self.sign
-        present, turning = [], c.heads + c.kv_heads
+        heard, present, turning = {}, [], c.heads + c.kv_heads
         for i in range(c.layers):
             y = self.times(self.norm(x, frozen[f"{i}.attn_norm"]), i, "qkv", frozen)
             y = y.reshape(1, -1, turning + c.kv_heads, c.head_dim).transpose(1, 2)
@@ -113,23 +111,8 @@ class LlamaDecoderGraph(nn.Module):
             y = self.times(y, i, ("gate", "up"), frozen)
             gate, up = y.split(c.inner, -1)
             x = x + self.times(functional.silu(gate) * up, i, ("down",), frozen)
-        x = m.last(x)
-        last = x[:, -1]
-        seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
-        logits = functional.linear(m.spoken(last) * frozen["norm"] * m.gain,
-                                   torch.cat([frozen["embedding"], self.new_out]), m.bias)
-        return logits, last, m.query(last), seen, m.aim(last), m.held(x[:, :v]), *present
-
-
-def export_llama(model, path):
-    """Free text, visual and cache lengths; the frozen weights are inputs until `attach`."""
-    cache, inputs, outputs, free = decoder_axes(model.config)
-    feed = (torch.zeros(1, 5, dtype=torch.long), torch.arange(5)[None],
-            torch.zeros(1, 7, model.config.width), *cache)
-    torch.onnx.export(
-        LlamaDecoderGraph(model).eval(), (*feed, *model.frozen.values()), str(path), dynamo=False,
-        opset_version=17, do_constant_folding=False, input_names=[*inputs, *model.names],
-        output_names=outputs, dynamic_axes=free)
+            heard[i + 1] = x
+        return [heard[n] for n in taps], present
 
 
 def attach(path, slots):
@@ -154,13 +137,3 @@ def attach(path, slots):
     graph.input.extend(kept)
     graph.node.extend(nodes + body)
     path.write_bytes(model.SerializeToString())
-
-
-def write_weights(folder, source, taken, kept):
-    """Frozen weights and the recipe that makes them again from the package."""
-    draft = Recipe(source.package, source.version, source.file, sha256_of(source.path),
-                   tuple(taken), tuple(kept), STORAGE, WEIGHTS, "")
-    digest = assembly.write_weights(source.open(), draft, folder / WEIGHTS)
-    recipe = replace(draft, target_sha256=digest)
-    (folder / assembly.RECIPE).write_text(json.dumps(asdict(recipe)) + "\n")
-    onnx.checker.check_model(str(folder / "decoder.onnx"))

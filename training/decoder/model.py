@@ -50,13 +50,10 @@ class DecoderConfig:
         return self.width // self.heads
 
     @property
-    def kv_heads(self):
-        return self.heads
-
-    @property
-    def layer_macs(self):
-        """Of one layer's matrices, for one token."""
-        return 12 * self.width**2
+    def streams(self):
+        """(layers, heads, heads of the cache, size of a head, multiply-accumulates of a layer's
+        matrices for one token)."""
+        return [(self.layers, self.heads, self.heads, self.head_dim, 12 * self.width**2)]
 
     def to_dict(self):
         return asdict(self)

@@ -16,9 +16,10 @@ from torch import nn
 from eo_nodes.lvlm.assemble import llama
 from eo_nodes.lvlm.manifest import FAMILIES, V2, read_manifest, seal
 from training.decoder.export import GRAPHS, write_folder
+from training.decoder.ladder import LadderConfig, LadderDecoder, side_of
 from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of
 from training.decoder.model import MARKS, Decoder, DecoderConfig
-from training.decoder.vocabulary import Words, cut_bpe
+from training.decoder.vocabulary import Words
 from training.decoder.wordpieces import SPECIAL
 from training.vision.backbone import BandStem
 from training.vision.network import Neck, VisionConfig, VisionNetwork
@@ -101,50 +102,65 @@ def shorten(path):
     onnx.save(model, str(path))
 
 
-def write(folder, smallest=None):
+def write(folder, smallest=None, is_varied=False):
     """The folder; returns (loaded model, vision network, decoder, words).
 
-    smallest: as of ``write_folder``.
+    smallest: as of ``write_folder``. is_varied: no two vectors of the decoder are equal, which the
+    exporter would write once.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "words.json"
         words = write_words(path)
         network, decoder = networks(words)
+        for parameter in decoder.parameters() if is_varied else ():
+            if parameter.ndim == 1:
+                parameter.data += 0.05 * torch.randn_like(parameter)
         model = write_folder(folder, model_id="tiny_unified", network=network, decoder=decoder,
                              words_path=path, input_size=INPUT_SIZE, upscale=2.0,
                              smallest=smallest)
     return model, network, decoder, words
 
 
-def write_llama(folder, source, texts, smallest=None):
-    """As ``write``, with a decoder over the frozen weights of ``source`` (`llama_export.Source`).
-
-    texts: for which the vocabulary is cut.
-    """
+def ladder_of(decoder, words, source, compact, rank=4):
+    """A `LadderDecoder` over a tiny ``decoder``, of which ``compact`` is the written folder; all
+    that starts at nothing is something."""
     gguf = source.open()
+    sizes = llama.sizes_of(gguf)
+    config = LlamaDecoderConfig.of(
+        sizes, taken=tuple(range(sizes.layers)), words=len(words.tokens),
+        cell_dim=decoder.config.cell_dim, heads_vision=HEADS, kinds=len(KINDS), rank=rank,
+        depth=16, positions=96, relevance_dim=16)
+    wide = LlamaDecoder(config, frozen_of(gguf, config.taken, words.pieces(gguf)))
+    wide.start_new()
+    for adapter in wide.adapters:
+        for parameter in adapter.leave.values():
+            nn.init.normal_(parameter, std=0.1)
+    ladder = LadderDecoder(LadderConfig.of(config, decoder.config, rank), wide,
+                           side_of(compact / "decoder.onnx"))
+    ladder.projector.narrow.load_state_dict(decoder.projector.state_dict())
+    for rung in ladder.rungs:
+        nn.init.uniform_(rung.gain, 0.5, 2)
+        nn.init.normal_(rung.out.weight, std=0.005)
+        nn.init.normal_(rung.out.bias, std=0.02)
+    for side in ladder.sides.values():
+        nn.init.normal_(side.leave, std=0.02)
+    nn.init.normal_(ladder.lens.weight, std=0.02)
+    return ladder.eval()
+
+
+def write_ladder(folder, source, smallest=None):
+    """As ``write``, with a ladder over the frozen weights of ``source`` (`llama_export.Source`) and
+    of ``folder``'s neighbour `compact`, which is written first and whose decoder comes last."""
+    compact = folder.parent / "compact"
+    _, network, decoder, words = write(compact, SMALLEST, is_varied=True)
+    ladder = ladder_of(decoder, words, source, compact)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "words.json"
-        path.write_text(json.dumps(cut_bpe(texts, gguf, 1)))
-        words = Words(path)
-        network, _ = networks(words)
-        sizes = llama.sizes_of(gguf)
-        config = LlamaDecoderConfig.of(
-            sizes, taken=tuple(range(sizes.layers)), words=len(words.tokens),
-            cell_dim=network.cell_dim, heads_vision=HEADS, kinds=len(KINDS), rank=4, depth=16,
-            positions=96, relevance_dim=16)
-        decoder = LlamaDecoder(config, frozen_of(gguf, config.taken, words.kept(gguf)))
-        decoder.start_new()
-        for adapter in decoder.adapters:
-            for parameter in adapter.leave.values():
-                nn.init.normal_(parameter, std=0.1)
-        nn.init.uniform_(decoder.gain, 0.5, 1.5)
-        nn.init.normal_(decoder.lens.weight, std=0.05)
-        _wish(decoder, words)
-        decoder.bias.data[words.end] = -20.0      # tied vectors repeat what they read
-        model = write_folder(folder, model_id="tiny_llama", network=network,
-                             decoder=decoder.eval(), words_path=path, input_size=INPUT_SIZE,
-                             upscale=2.0, smallest=smallest, source=source)
-    return model, network, decoder, words
+        write_words(path)
+        model = write_folder(folder, model_id="tiny_ladder", network=network, decoder=ladder,
+                             words_path=path, input_size=INPUT_SIZE, upscale=2.0,
+                             smallest=smallest, source=source, compact=compact)
+    return model, network, ladder, words, decoder
 
 
 def main():

@@ -1,7 +1,11 @@
 """Stage 2 of a model: the decoder on instructions, over the frozen vision network of stage 1.
 
     python -m training.decoder.train --model compact --data DIR --minutes 60
-    python -m training.decoder.train --model regular --data DIR --minutes 20 --device cuda
+    python -m training.decoder.train --model language --data DIR --minutes 60
+    python -m training.decoder.train --model regular --data DIR --minutes 60
+
+language: SmolLM2's layers learn to read pictures, by adapters, on the sight of the regular size.
+regular: the decoder of `--compact`, a released folder, goes on from there beside them (`ladder`).
 
 Seeded and, without --again, resumable as stage 1. What the vision network sees is kept in `seen.pt`
 beside the checkpoint; `--fill` computes it for all pictures first and ends.
@@ -31,11 +35,12 @@ from training.decoder.examples import (
     seg_places,
     seg_target,
 )
-from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of
+from training.decoder.ladder import LadderConfig, LadderDecoder, side_of
+from training.decoder.llama import SPEECH, LlamaDecoder, LlamaDecoderConfig, frozen_of
 from training.decoder.llama_export import Source
 from training.decoder.model import BINS, Decoder, DecoderConfig
 from training.decoder.perception import Memory, Perception, store_key
-from training.decoder.vocabulary import PATHS, Words
+from training.decoder.vocabulary import Words
 from training.instruct.builder import load_images, stream
 from training.recipe import CHECKPOINTS
 from training.vision.losses import mask_loss
@@ -44,27 +49,32 @@ from training.vision.plan import DENSE
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """layers of the decoder; longest side of a view in pixels, and how far small pictures are
-    enlarged; packs in a step; is_frozen: the layers are SmolLM2's with adapters, else MiniLM's and
-    trained."""
+    """layers of the decoder that are new or, where frozen, taken; longest side of a view in
+    pixels, and how far small pictures are enlarged; packs in a step; sight: whose vision network;
+    is_frozen: weights of a package stand in it."""
 
     layers: int
     longest: int
     upscale: float
     packs: int
+    sight: str
     is_frozen: bool = False
 
 
 # Losses fall with the number of steps, hardly with what one step sees: 16 packs a step took four
 # times as long for the same loss as 4.
-# Regular: the first 17 layers of 30 make five times the parameters of compact; a step takes little
-# more than half the time of all 30.
-SIZES = {"compact": Size(4, 256, 1.75, 4), "regular": Size(17, 448, 2.75, 2, is_frozen=True)}
+# Of SmolLM2 the first 17 layers of 30 make five times the parameters of compact; a step takes
+# little more than half the time of all 30.
+SIZES = {"compact": Size(4, 256, 1.75, 4, "compact"),
+         "language": Size(17, 448, 2.75, 2, "regular", is_frozen=True),
+         "regular": Size(4, 448, 2.75, 4, "regular", is_frozen=True)}
 FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query", "gain", "adapters", "aim",
          "held")
+RATES = (1e-3, 4e-4)       # of what is fresh, of what was trained elsewhere
 COPIED = 0.1               # weight of fields that the pointer copies from a proposal
 NATURAL = ("rsvqa_lr", "rsvqa_hr")     # their exams keep the publishers' shares of answers
 WORD_DEVIATION = 0.07      # of MiniLM's vectors, for which the projector's scale was chosen
+MEASURED = 24              # packs on which the ladder measures the wide stream
 EPOCH = 4000               # packs drawn from one set of phrasings: building them takes 15 s
 HIDE = 0.35                # share of packs without cells: half the work, no leaning on one source
 ZOOMED = (*DENSE, "world")  # sets whose objects are small: zooms are practised on them
@@ -117,6 +127,16 @@ class Trainer:
     def loss(self, packs, hide=HIDE, zoom=ZOOM_SHARE):
         """{name: scalar} of packed questions."""
         seen = [self.visual(p, hide, zoom) for p in packs]
+        batch, wanted = self.packed(packs, seen)
+        seen_hidden, text = self.decoder(*batch)
+        return self._losses(packs, seen, wanted, seen_hidden, text)
+
+    def batch(self, packs):
+        """Arguments of the decoder's forward pass."""
+        return self.packed(packs, [self.visual(p, HIDE) for p in packs])[0]
+
+    def packed(self, packs, seen):
+        """Arguments of the decoder's forward pass, and [(pack, first token, question, number)]."""
         visual = pad_sequence([t for t, *_ in seen], batch_first=True)
         lengths = torch.tensor([len(t) for t, *_ in seen])
         visual_mask = (torch.arange(visual.shape[1])[None] < lengths[:, None]).to(self.device)
@@ -134,8 +154,7 @@ class Trainer:
             segments.append(torch.tensor(segment))
         ids, places, segments = (pad_sequence(v, batch_first=True).to(self.device) for v in
                                  (ids, places, segments))
-        seen_hidden, text = self.decoder(visual, visual_mask, ids, places, segments)
-        return self._losses(packs, seen, wanted, seen_hidden, text)
+        return (visual, visual_mask, ids, places, segments), wanted
 
     def _losses(self, packs, seen, wanted, seen_hidden, text):
         hidden, targets, weights = [], [], []
@@ -208,7 +227,7 @@ def new_decoder(model, perception, words, source=None, layers=None):
         gguf = source.open()
         whole = llama.sizes_of(gguf)
         config = LlamaDecoderConfig.of(whole, taken=tuple(range(layers)), **sizes)
-        decoder = LlamaDecoder(config, frozen_of(gguf, config.taken, words.kept(gguf)))
+        decoder = LlamaDecoder(config, frozen_of(gguf, config.taken, words.pieces(gguf)))
         decoder.start_new(layers == whole.layers)
         vectors = decoder.frozen_embedding
         vectors = vectors * (WORD_DEVIATION / vectors.std())
@@ -226,21 +245,54 @@ def new_decoder(model, perception, words, source=None, layers=None):
     return decoder
 
 
-def restored_decoder(state, words, source=None):
-    """The decoder of a checkpoint; its frozen weights, if it has such, come from the source."""
+def new_ladder(words, source, compact):
+    """The regular decoder before its first step.
+
+    compact: a released folder, whose decoder goes on; the projector to it and the wide stream come
+    from the checkpoints that stage 2 left of both.
+    """
+    wide, narrow = (
+        restored_decoder(schedule.restore(CHECKPOINTS / "decoder" / name / "decoder.pt"), words,
+                         source) for name in ("language", "compact"))
+    decoder = LadderDecoder(LadderConfig.of(wide.config, narrow.config), wide,
+                            side_of(compact / "decoder.onnx"))
+    decoder.projector.narrow.load_state_dict(narrow.projector.state_dict())
+    decoder.query_bias.data = narrow.query_bias.data.clone()
+    return decoder
+
+
+def restored_decoder(state, words, source=None, compact=None):
+    """The decoder of a checkpoint; frozen weights, if it has such, come from the source and, of
+    the ladder, from the folder ``compact``."""
     config = dict(state["config"])
+    if "wide" in config:
+        config = LadderConfig.read(config)
+        decoder = LadderDecoder(config, _llama(config.wide, words, source),
+                                side_of(compact / "decoder.onnx"))
+        speech = tuple(f"wide.{name}" for name in SPEECH)
+        decoder.load_state_dict({
+            k: v for k, v in state["decoder"].items() if not k.startswith(speech)})
+        return decoder
     config["heads_vision"] = tuple(map(tuple, config["heads_vision"]))
     if "taken" in config:
         config["taken"] = tuple(config["taken"])
-        gguf = source.open()
-        decoder = LlamaDecoder(LlamaDecoderConfig(**config),
-                               frozen_of(gguf, config["taken"], words.kept(gguf)))
+        config["words"] = len(words.tokens)
+        decoder = _llama(LlamaDecoderConfig(**config), words, source)
     else:
         decoder = Decoder(DecoderConfig(**config))
-    missing, unknown = decoder.load_state_dict(state["decoder"], strict=False)
-    if unknown or any(not name.startswith(("aim.", "held.", "lens.")) for name in missing):
+    held = state["decoder"]
+    if held["bias"].shape != decoder.bias.shape:          # of another vocabulary
+        held = {k: v for k, v in held.items() if k != "bias"}
+    missing, unknown = decoder.load_state_dict(held, strict=False)
+    may = ("aim.", "held.", "lens.", "bias")
+    if unknown or any(not name.startswith(may) for name in missing):
         raise ValueError(f"checkpoint lacks {missing} and has {unknown}")
     return decoder
+
+
+def _llama(config, words, source):
+    gguf = source.open()
+    return LlamaDecoder(config, frozen_of(gguf, config.taken, words.pieces(gguf)))
 
 
 def fill(data, memory, split, say=print):
@@ -257,13 +309,15 @@ def fill(data, memory, split, say=print):
 
 
 def optimizer_of(decoder):
-    fresh = [p for n, p in decoder.named_parameters() if n.startswith(FRESH)
+    names, rates = getattr(decoder, "FRESH", FRESH), getattr(decoder, "RATES", RATES)
+    trained = [(n, p) for n, p in decoder.named_parameters() if p.requires_grad]
+    fresh = [p for n, p in trained if n.startswith(names)
              and not n.startswith("projector.words")]
     known = {id(p) for p in fresh}
-    rest = [p for p in decoder.parameters() if id(p) not in known]
+    rest = [p for _, p in trained if id(p) not in known]
     return torch.optim.AdamW([
-        {"params": fresh, "base_lr": 1e-3, "lr": 1e-3, "weight_decay": 0.01},
-        {"params": rest, "base_lr": 4e-4, "lr": 4e-4, "weight_decay": 0.01}], betas=(0.9, 0.98))
+        {"params": group, "base_lr": rate, "lr": rate, "weight_decay": 0.01}
+        for group, rate in zip((fresh, rest), rates, strict=True)], betas=(0.9, 0.98))
 
 
 def arguments():
@@ -277,6 +331,10 @@ def arguments():
     p.add_argument("--fill", action="store_true", help="only let the vision network see all")
     p.add_argument("--device", default="cpu", help="cuda computes in bfloat16")
     p.add_argument("--source", type=Path, help="file of the frozen weights, if there are such")
+    p.add_argument("--compact", type=Path, default=Path("models/compact"),
+                   help="released folder that the regular decoder begins with")
+    p.add_argument("--alone", type=float, default=0.45, help="first share of the schedule in "
+                   "which the regular decoder learns its finer sight without the language model")
     p.add_argument("--layers", type=int, help="only the first so many")
     p.add_argument("--packs", type=int, help="in a batch; default: of the size")
     p.add_argument("--again", action="store_true",
@@ -294,22 +352,24 @@ def main():
     torch.manual_seed(a.seed)
     size, folder = SIZES[a.model], CHECKPOINTS / "decoder" / a.model
     folder.mkdir(parents=True, exist_ok=True)
-    perception = Perception(CHECKPOINTS / "vision" / a.model / "vision.pt", size.longest,
+    perception = Perception(CHECKPOINTS / "vision" / size.sight / "vision.pt", size.longest,
                             size.upscale, a.device)
-    memory = Memory(perception, folder / "seen.pt")
+    memory = Memory(perception, CHECKPOINTS / "decoder" / size.sight / "seen.pt")
     if a.fill or not len(memory):
         print("pictures", fill(a.data, memory, "train"), fill(a.data, memory, "val"), flush=True)
         if a.fill:
             return
-    words = Words(PATHS[a.model])
+    words = Words()
     source = Source.find(a.source) if size.is_frozen else None
     path = folder / "decoder.pt"
     state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
     if "decoder" in state:
-        decoder = restored_decoder(state, words, source)
+        decoder = restored_decoder(state, words, source, a.compact)
+    elif a.model == "regular":
+        decoder = new_ladder(words, source, a.compact)
     else:
         decoder = new_decoder(a.model, perception, words, source, a.layers)
-    if size.is_frozen:
+    if a.model == "language":
         decoder.saves_memory = a.save_memory
     decoder.to(a.device)
     optimizer = optimizer_of(decoder)
@@ -330,6 +390,7 @@ def main():
     packs_a_step = a.packs or size.packs
     halves = min(2, packs_a_step)                         # of different sets
     decoder.train()
+    started = "decoder" in state or not isinstance(decoder, LadderDecoder)
     while budget.share < 1:
         if trainer is None or steps * packs_a_step // EPOCH != epoch:
             epoch = steps * packs_a_step // EPOCH
@@ -337,6 +398,11 @@ def main():
                           augment=False)
             examples = Examples(made, memory, words, a.data, a.seed + steps)
             trainer = Trainer(decoder, perception, examples, words, a.data, a.seed + steps)
+        if not started:
+            decoder.start([trainer.batch(examples.draw(1)) for _ in range(MEASURED)])
+            started = True
+        if isinstance(decoder, LadderDecoder):
+            decoder.is_alone = budget.share < a.alone
         schedule.set_rate(optimizer, a.rate * budget.rate())
         optimizer.zero_grad(set_to_none=True)
         for _ in range(halves):

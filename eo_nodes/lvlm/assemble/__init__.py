@@ -2,6 +2,7 @@
 
 from eo_nodes.lvlm.assemble.folder import (
     Recipe,
+    Sibling,
     assemble,
     is_assembled,
     read_recipe,
@@ -10,5 +11,5 @@ from eo_nodes.lvlm.assemble.folder import (
 )
 from eo_nodes.lvlm.assemble.gguf import GgufFile
 
-__all__ = ["GgufFile", "Recipe", "assemble", "is_assembled", "read_recipe",
+__all__ = ["GgufFile", "Recipe", "Sibling", "assemble", "is_assembled", "read_recipe",
            "require_assembled", "source_file"]

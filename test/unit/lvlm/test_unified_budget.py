@@ -30,8 +30,7 @@ def cost_gflop(session):
     macs, context = session.macs, session._context
     c = session._model.config
     for n in range(1, ANSWER):
-        layer = c.layer_macs + 2 * c.width * (context + n)
-        macs += c.layers * layer + c.width * (c.width + c.vocabulary)
+        macs += c.decoder_macs(1, context + n)
     return 2 * macs / 1e9
 
 

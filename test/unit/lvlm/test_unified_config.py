@@ -1,17 +1,16 @@
-"""The configuration of our family: both sizes, and files written before they differed."""
+"""The configuration of our family: decoders of one stream and of several."""
 
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.unified import UnifiedModel
-from eo_nodes.lvlm.unified_config import read_unified
+from eo_nodes.lvlm.unified_config import Stream, read_unified
 
 TINY = Path(__file__).parents[2] / "data" / "lvlm" / "tiny_unified"
 
@@ -26,43 +25,53 @@ def store(folder, content):
     (folder / "config.json").write_text(json.dumps(content))
 
 
+def two_streams():
+    config = read_unified(TINY)
+    return replace(config, streams=(Stream(3, 4, 1, 8, 1234), *config.streams))
+
+
 def test_what_is_written_is_read_back(folder):
-    config = replace(read_unified(TINY), kv_heads=1, layer_macs=1234)
+    config = two_streams()
     store(folder, config.as_json())
     assert read_unified(folder) == config
 
 
-def test_a_file_without_the_newer_fields_means_plain_attention(folder):
+def test_a_single_stream_may_stand_beside_the_other_fields(folder):
     content = read_unified(TINY).as_json()
-    del content["kv_heads"], content["layer_macs"]
-    store(folder, content)
-    config = read_unified(folder)
-    assert (config.kv_heads, config.layer_macs) == (config.heads, 12 * config.width**2)
+    (stream,) = content.pop("streams")
+    store(folder, {**content, **stream, "width": 32})
+    assert read_unified(folder) == read_unified(TINY)
+
+
+def test_sizes_and_costs_are_those_of_all_streams():
+    config = two_streams()
+    small = config.streams[1]
+    assert config.width == 32 + small.width
+    assert config.values_per_token == 3 * 2 * 8 + small.values_per_token
+    assert config.decoder_macs(2, 10) == (
+        2 * 3 * (1234 + 2 * 32 * 10) + small.macs(2, 10)
+        + small.width * (small.width + config.vocabulary))
 
 
 def test_a_missing_or_unknown_field_is_refused(folder):
     content = read_unified(TINY).as_json()
-    store(folder, {k: v for k, v in content.items() if k != "heads"})
-    with pytest.raises(ModelError, match="heads"):
+    store(folder, {k: v for k, v in content.items() if k != "words"})
+    with pytest.raises(ModelError, match="words"):
         read_unified(folder)
+    for streams in ([], [{"layers": 2}], [dict(content["streams"][0], wheels=4)]):
+        store(folder, content | {"streams": streams})
+        with pytest.raises(ModelError, match="does not fit"):
+            read_unified(folder)
     store(folder, content | {"wheels": 4})
     with pytest.raises(ModelError, match="wheels"):
         read_unified(folder)
 
 
-def test_folders_whose_cache_is_one_piece_are_taken_as_well(folder, monkeypatch):
+def test_the_cache_has_the_shapes_that_the_graph_asks_for(folder, monkeypatch):
     model = UnifiedModel(folder, "", RuntimeOptions())
-    whole = SimpleNamespace(pairs={"past": "present"}, empty=dict)
-    monkeypatch.setattr(model, "decoder", whole)
-    c = model.config
-    assert model.new_cache() == {"past": (c.layers, 2, 1, c.kv_heads, 0, c.head_dim)}
-
-
-def test_the_cache_has_the_shared_heads(folder):
-    store(folder, replace(read_unified(TINY), kv_heads=1).as_json())
-    model = UnifiedModel(folder, "", RuntimeOptions())
-    c = model.config
-    cache = model.new_cache()
-    assert len(cache.values) == 2 * c.layers
-    assert {cache.shape(name) for name in cache.values} == {(1, 1, 0, c.head_dim)}
-    assert c.values_per_token == 2 * c.layers * c.head_dim
+    cache, (small,) = model.new_cache(), model.config.streams
+    assert len(cache.values) == 2 * small.layers
+    assert {cache.shape(name) for name in cache.values} == {(1, small.kv_heads, 0, small.head_dim)}
+    mixed = {"past.0.key": [1, 3, "past", 64], "past": [2, 2, 1, 4, "past", 8]}
+    monkeypatch.setattr(model.decoder, "past_shapes", mixed)
+    assert model.decoder.empty_shapes == {"past.0.key": (1, 3, 0, 64), "past": (2, 2, 1, 4, 0, 8)}

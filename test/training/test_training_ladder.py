@@ -1,0 +1,194 @@
+"""The compact decoder beside a language model: its start, what trains, folder, command."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from gguf_writer import tiny_llama  # noqa: E402
+
+from eo_nodes.contracts.errors import ModelError  # noqa: E402
+from eo_nodes.lvlm.assemble import assemble, is_assembled, read_recipe  # noqa: E402
+from eo_nodes.lvlm.runtime import RuntimeOptions  # noqa: E402
+from eo_nodes.lvlm.unified import load_unified  # noqa: E402
+from training import schedule  # noqa: E402
+from training.decoder import tiny, train  # noqa: E402
+from training.decoder.ladder import LadderConfig, LadderDecoder, side_of  # noqa: E402
+from training.decoder.llama_export import Source  # noqa: E402
+from training.decoder.train import answer_loss, optimizer_of, restored_decoder  # noqa: E402
+from training.vision.network import VisionConfig, VisionNetwork  # noqa: E402
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "tiny.gguf"
+    tiny_llama(path)
+    return Source(path, "none", "1", "tiny.gguf")
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory, source):
+    """(folder of the ladder, loaded model, ladder, words, the float decoder it goes on from); the
+    compact one lies beside."""
+    folder = tmp_path_factory.mktemp("models") / "regular"
+    return folder, *tiny.write_ladder(folder, source)
+
+
+@pytest.fixture
+def fresh(released, source):
+    """(ladder before its first step, the float decoder it goes on from)."""
+    folder, _, _, old, words, decoder = released
+    ladder = LadderDecoder(old.config, train._llama(old.config.wide, words, source),
+                           side_of(folder.parent / "compact" / "decoder.onnx"))
+    ladder.projector.narrow.load_state_dict(decoder.projector.state_dict())
+    return ladder, decoder
+
+
+def batch(config, words, rows=2, visual=4, text=6):
+    draw = torch.Generator().manual_seed(3)
+    ids = torch.randint(0, words.size, (rows, text), generator=draw)
+    return (torch.randn(rows, visual, config.width, generator=draw),
+            torch.ones(rows, visual).bool(), ids, torch.arange(text).expand(rows, -1),
+            torch.ones_like(ids))
+
+
+@torch.no_grad()
+def test_it_starts_as_the_compact_decoder_whatever_the_language_model_says(fresh, released):
+    ladder, decoder = fresh
+    words, width = released[4], ladder.config.wide.width
+    visual, *rest = batch(ladder.config, words)
+    for found, expected in zip(ladder.eval()(visual, *rest),
+                               decoder(visual[..., width:], *rest), strict=True):
+        # The compact folder keeps its weights in int8, and these are large.
+        assert (found - expected).abs().mean() < 0.15 * expected.abs().mean()
+    other = visual.clone()
+    other[..., :width] += 1
+    assert torch.equal(ladder(other, *rest)[1], ladder(visual, *rest)[1])
+    for rung in ladder.rungs:
+        torch.nn.init.normal_(rung.out.weight, std=0.1)
+    assert not torch.allclose(ladder(other, *rest)[1], ladder(visual, *rest)[1], atol=1e-2)
+    ladder.is_alone = True
+    assert torch.equal(ladder(other, *rest)[1], ladder(visual, *rest)[1])
+
+
+@torch.no_grad()
+def test_rungs_bring_every_channel_to_one_size(fresh, released):
+    ladder, _ = fresh
+    given = batch(ladder.config, released[4])
+    ladder.start([given, given])
+    for rung, states in zip(ladder.rungs, ladder.listen(*given), strict=True):
+        sizes = (states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True)) * rung.gain)
+        assert torch.allclose(sizes.pow(2).mean((0, 1)).sqrt(), torch.ones(64), atol=1e-3)
+
+
+def test_training_moves_neither_stream_and_lowers_the_loss(fresh, released):
+    ladder, _ = fresh
+    words, given = released[4], batch(fresh[0].config, released[4])
+    ladder.start([given])
+    lent = {n: ladder.value(n).clone() for n in ladder.frozen_names}
+    wide = {k: v.clone() for k, v in ladder.wide.state_dict().items()}
+    optimizer = optimizer_of(ladder.train())
+    for group in optimizer.param_groups:
+        group["lr"] = 0.01
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        text = ladder(*given)[1]
+        ids = given[2]
+        loss = answer_loss(ladder, text[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(torch.equal(v, ladder.value(n)) for n, v in lent.items())
+    assert all(torch.equal(v, wide[k]) for k, v in ladder.wide.state_dict().items())
+    assert all(r.out.weight.abs().max() > 0 for r in ladder.rungs)
+    assert words.size == ladder.config.vocabulary
+
+
+def test_a_checkpoint_holds_no_frozen_weight_and_comes_back(fresh, released, source):
+    folder, _, _, _, words, _ = released
+    ladder = fresh[0].eval()
+    state = {"config": ladder.config.to_dict(), "decoder": ladder.state_dict()}
+    assert not any("frozen" in k or k.startswith("table") for k in state["decoder"])
+    again = restored_decoder(state, words, source, folder.parent / "compact").eval()
+    assert LadderConfig.read(state["config"]) == ladder.config
+    given = batch(ladder.config, words)
+    with torch.no_grad():
+        assert torch.equal(again(*given)[1], ladder(*given)[1])
+
+
+def test_the_folder_is_assembled_again_to_the_same_digest(released, source, tmp_path):
+    shutil.copytree(released[0].parent, tmp_path / "models")
+    folder = tmp_path / "models" / "regular"
+    golden = json.loads((folder / "manifest.json").read_text())["golden"]
+    answer, recipe = released[1].golden_run(golden), read_recipe(folder)
+    (folder / recipe.target).unlink()
+    with pytest.raises(ModelError, match=r"language\.bin is not assembled"):
+        load_unified(folder, RuntimeOptions())
+    assemble(folder, recipe, source.path)
+    assert is_assembled(folder, recipe)
+    again = load_unified(folder, RuntimeOptions())
+    assert again.golden_run(golden) == answer
+    wide, narrow = again.config.streams
+    assert (wide.kv_heads, wide.heads, wide.head_dim) == (2, 4, 16)
+    assert (narrow.layers, narrow.width) == (2, 32) and again.config.width == 96
+    (folder / recipe.target).unlink()
+    shutil.rmtree(folder.parent / "compact")
+    with pytest.raises(ModelError, match=r"compact/decoder\.onnx beside"):
+        assemble(folder, recipe, source.path)
+
+
+class Looks:
+    """A budget that is spent by looking at it, so that a slow machine does as many steps."""
+
+    def __init__(self, minutes, spent_s=0.0):
+        self.looks, self.spent_s = minutes, spent_s
+
+    @property
+    def share(self):
+        self.spent_s += 1
+        return min(1.0, self.spent_s / self.looks)
+
+    def rate(self):
+        return 0.5
+
+
+def test_the_command_goes_on_from_both_checkpoints_and_resumes(
+        data, released, source, tmp_path, monkeypatch):
+    folder, _, _, old, words, decoder = released
+    config = VisionConfig("tiny", tiny.KINDS, tiny.HEADS, depth=16, match=4)
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(train, "Words", lambda: words)
+    monkeypatch.setattr(train, "SIZES", {
+        "regular": train.Size(2, 96, 1.75, 2, "regular", is_frozen=True)})
+    monkeypatch.setattr(schedule, "Budget", Looks)
+    monkeypatch.setattr(schedule, "keep_pages", lambda: None)     # it would start pytest anew
+    schedule.save(tmp_path / "vision" / "regular" / "vision.pt", {
+        "network": VisionNetwork(config, pretrained=False).state_dict(),
+        "config": config.to_dict(), "steps": 1,
+        "names": {"class_a": ["forest", "river", "sea"], "label_b": ["car", "ship"]}})
+    wide = train._llama(old.config.wide, words, source)
+    wide.start_new()
+    for name, made in (("compact", decoder), ("language", wide)):
+        schedule.save(tmp_path / "decoder" / name / "decoder.pt", {
+            "decoder": made.state_dict(), "config": made.config.to_dict()})
+    found = []
+    for minutes in ("4", "9"):
+        monkeypatch.setattr(sys, "argv", [
+            "train", "--model", "regular", "--data", str(data), "--minutes", minutes, "--source",
+            str(source.path), "--compact", str(folder.parent / "compact"), "--alone", "0.4"])
+        train.main()
+        found.append(schedule.restore(tmp_path / "decoder" / "regular" / "decoder.pt"))
+    first, last = found
+    assert first["steps"] < last["steps"]
+    rungs = [k for k in last["decoder"] if k.startswith("rungs") and k.endswith("out.weight")]
+    assert any(last["decoder"][k].abs().max() > 0 for k in rungs)
+    gains = [k for k in last["decoder"] if k.endswith(".gain") and k.startswith("rungs")]
+    assert all(torch.equal(first["decoder"][k], last["decoder"][k]) for k in gains)
