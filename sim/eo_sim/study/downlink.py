@@ -18,7 +18,7 @@ import heapq
 from eo_nodes.downlink.order import NO_DEADLINE_NS, Place, within
 
 from .config import S_NS
-from .policy import FIRST_RANK
+from .policy import ANSWER_RANK, FIRST_RANK, REFINE_RANK
 from .world import Link
 
 # Place, order within it, turn, number.
@@ -145,6 +145,24 @@ class Downlink:
     def queued_bytes(self) -> float:
         """All that waits, with what is being sent, without what is late."""
         return self._left + sum(size for at, size in self._queued.items() if not at[1])
+
+    def ahead_of(self, rank: Place) -> tuple[float, float, float, float]:
+        """As `ahead_bytes` before an answer, ``rank`` and a late product, and `queued_bytes`.
+
+        In one pass, as ours asks for all four at every tap.
+        """
+        answers = before = late = in_time = 0.0
+        for at, size in self._queued.items():
+            if at <= REFINE_RANK:
+                late += size
+                if at <= rank:
+                    before += size
+                    if at <= ANSWER_RANK:
+                        answers += size
+            if not at[1]:
+                in_time += size
+        left = self._left
+        return left + answers, left + before, left + late, left + in_time
 
     def eta_s(self, size_bytes: float, rank: Place = FIRST_RANK) -> float:
         """Seconds until the last of so many bytes is down; inf: not in this window."""

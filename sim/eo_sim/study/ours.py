@@ -26,11 +26,9 @@ from .errors import StudyError
 from .facts import machine_of, means_of
 from .policies import Context
 from .policy import (
-    ANSWER_RANK,
     BOTH,
     END,
     OFFLOAD,
-    REFINE_RANK,
     Choice,
     Decide,
     LinkView,
@@ -41,6 +39,9 @@ from .policy import (
     proceed,
 )
 from .world import Link
+
+# Places of pixels in time, by priority.
+_PIXELS = tuple(place("regions", priority=priority) for priority in range(8))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +126,9 @@ class Ours:
 
     def _ahead(self, link: LinkView, priority: int) -> Ahead:
         """In bytes of products: what the link carries is more by frame heads and repeats."""
-        before, per = link.ahead_bytes, self._overhead
-        return Ahead(
-            before(place("regions", priority=priority)) / per, before(ANSWER_RANK) / per,
-            link.queued_bytes() / per, before(REFINE_RANK) / per,
-        )  # fmt: skip
+        per = self._overhead
+        answers, before, late, in_time = link.ahead_of(_PIXELS[priority])
+        return Ahead(before / per, answers / per, in_time / per, late / per)
 
     def _said(self, view: View) -> Said:
         is_familiar = view.novelty <= 1.0

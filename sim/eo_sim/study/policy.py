@@ -107,6 +107,9 @@ class LinkView(Protocol):
     def queued_bytes(self) -> float:
         """All that waits but refinements, which anything may overtake."""
 
+    def ahead_of(self, rank: Place) -> tuple[float, float, float, float]:
+        """Queued before an answer, a product of this place, a late one; and all that is in time."""
+
     def eta_s(self, size_bytes: float, rank: Place = FIRST_RANK) -> float:
         """Seconds until the last of so many bytes is down by plan and queue; inf: never."""
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from eo_nodes.contracts.values import Product
 from eo_nodes.downlink.order import is_late, key, place
 from eo_sim.study.downlink import Downlink
+from eo_sim.study.policy import ANSWER_RANK, REFINE_RANK
 from eo_sim.study.world import Contact, Link
 
 S = 1_000_000_000
@@ -67,6 +68,8 @@ def test_the_order_is_that_of_flight(drawn: list[Product]) -> None:
                  if place(p.kind, is_late=p.is_late, priority=p.priority) <= mine)  # fmt: skip
     assert down.ahead_bytes(mine) == before
     assert down.queued_bytes() == sum(p.size_bytes for p in products if not p.is_late)
+    assert down.ahead_of(mine) == (
+        down.ahead_bytes(ANSWER_RANK), before, down.ahead_bytes(REFINE_RANK), down.queued_bytes())
     down.advance(2000.0)
     came = down.drain()
     assert [f"{number:02}" for number, _, _ in came] == _flown(products)

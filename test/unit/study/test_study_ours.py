@@ -65,6 +65,10 @@ class Queue:
     def queued_bytes(self):
         return self.waits
 
+    def ahead_of(self, rank):
+        late = self.waits + self.late
+        return self.waits, self.ahead_bytes(rank), late, self.waits
+
 
 def ours_of(trace=TRACE, setting=SETTING, variant=None):
     context = Context(trace, None, Tables(trace, CONFIG), {"sat": LINK})
