@@ -24,7 +24,7 @@ from eo_sim.blind import blind_accuracy
 from eo_sim.in_force import InForce
 from eo_sim.pictures import thumbnail_of
 from eo_sim.scenario import Question, Scenario
-from eo_sim.second_looks import second_looks
+from eo_sim.second_looks import followed, second_looks
 from eo_sim.truth import Truth
 from eo_sim.truth_match import is_right
 
@@ -74,6 +74,8 @@ class _Bag:
     provisional: dict[str, Any] = field(default_factory=dict)
     products: dict[str, Any] = field(default_factory=dict)
     refinements: dict[str, Any] = field(default_factory=dict)
+    enhancements: dict[str, Any] = field(default_factory=dict)  # sent unasked
+    held: dict[str, Any] = field(default_factory=dict)  # what the ground said until they came
     wishes: dict[str, Any] = field(default_factory=dict)  # regions asked for, by request
     unsure: dict[str, Any] = field(default_factory=dict)  # what the ground said before it asked
     reports: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
@@ -86,7 +88,8 @@ class _Bag:
 def _read(facts: RunFacts) -> _Bag:
     bag, ground = _Bag(), f"/{facts.ground}/"
     topics = [
-        *(f"{ground}{name}" for name in ("task", "final", "answer", "notice", "compute")),
+        *(f"{ground}{name}" for name in (
+            "task", "final", "provisional", "answer", "notice", "compute")),
         *(
             f"/{facts.space}/{name}"
             for name in (
@@ -128,8 +131,11 @@ def _read(facts: RunFacts) -> _Bag:
             if value.kind == "region":
                 bag.wishes[value.request_id] = value
         elif name == "product":
-            kept = bag.refinements if value.kind == "refinement" else bag.products
-            kept[value.request_id] = value
+            later = {"refinement": bag.refinements, "enhancement": bag.enhancements}
+            later.get(value.kind, bag.products)[value.request_id] = value
+        elif name == "provisional":
+            if value.origin == "ground":
+                bag.held[value.request_id] = value
         elif name == "downlink_report":
             if value.request_id:
                 bag.reports[value.request_id][value.kind] = value
@@ -203,6 +209,7 @@ def collect(facts: RunFacts) -> dict[str, Any]:
         "capacity_bytes": sum(contact.capacity_bytes for contact in truth.contacts),
         "accuracy": _accuracy(rows, scenario),
         "second_looks": second_looks(rows),
+        "followed": followed(rows),
         "latency_s": _latency(seconds, rows),
         "clock": {
             "mode": facts.mode,
@@ -270,6 +277,7 @@ def _row(
     taps = bag.taps.get(key, [])
     provisional = bag.provisional.get(key)
     wish, unsure, refinement = bag.wishes.get(key), bag.unsure.get(key), bag.refinements.get(key)
+    held, finer = bag.held.get(key), bag.enhancements.get(key)
     text = final.text if final is not None else ""
     row: dict[str, Any] = {
         "id": key or task.id,
@@ -317,6 +325,8 @@ def _row(
         "asked_region": list(wish.window) if wish is not None else [],
         "before_region": unsure.text if unsure is not None else "",
         "region_bytes": refinement.size_bytes if refinement is not None else 0,
+        "before_finer": held.text if held is not None else "",
+        "finer_bytes": finer.size_bytes if finer is not None else 0,
         "priority": task.priority,
         "wall_s": bag.compute_ns[key] / 1e9,
         "bytes_raw": 0,

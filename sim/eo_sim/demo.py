@@ -405,7 +405,7 @@ def _watch(child: GraphProcess, flights: list[Flight], view: LiveView) -> float:
 
 def _print_summary(report: dict[str, Any], page: Path) -> None:
     accuracy, latency = report["accuracy"], report["latency_s"]
-    looks = report["second_looks"]
+    looks, after = report["second_looks"], report["followed"]
     sys.stdout.write(
         f"answers: {report['answers_onboard']} on board, {report['answers_ground']} on the "
         f"ground, {report['refusals']} refused of {report['tasks']} questions; "
@@ -417,6 +417,9 @@ def _print_summary(report: dict[str, Any], page: Path) -> None:
         f"regions asked for again: {looks['asked']}, {looks['refined']} came in time "
         f"({looks['bytes'] / 1e3:.0f} kB), {looks['changed']} answers changed by it, right before "
         f"{looks['right_before']}, after {looks['right_after']}\n"
+        f"held for finer pixels: {after['held']}, {after['refined']} had them "
+        f"({after['bytes'] / 1e3:.0f} kB), {after['changed']} answers changed by it, right before "
+        f"{after['right_before']}, after {after['right_after']}\n"
         f"captured {report['bytes_raw'] / 1e6:.1f} MB, the contacts carry "
         f"{report['capacity_bytes'] / 1e6:.1f} MB, sent {report['bytes_sent'] / 1e6:.2f} MB\n"
         f"capture to answer: mean {latency['mean'] / 60:.1f} min, p50 {latency['p50'] / 60:.1f}, "

@@ -1,4 +1,7 @@
-"""What asking for a region brought: counts over the rows of a report."""
+"""What more pixels brought an answer: asked for by the ground, or sent by the satellite unasked.
+
+Counts over the rows of a report.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,30 @@ def second_looks(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
         of the regions made.
     """
     asked = [row for row in rows if row["asked_region"]]
+    return {"asked": len(asked), **_brought(asked, "region_received", "before_region"),
+            "bytes": sum(row["region_bytes"] for row in asked)}  # fmt: skip
+
+
+def followed(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Count the answers on the ground that were held for finer pixels sent unasked.
+
+    Returns:
+        ``held``; the others as `second_looks`, of the pixels that followed.
+    """
+    held = [row for row in rows if row["before_finer"]]
+    return {"held": len(held), **_brought(held, "finer_received", "before_finer"),
+            "bytes": sum(row["finer_bytes"] for row in rows)}  # fmt: skip
+
+
+def _brought(rows: Sequence[dict[str, Any]], step: str, said: str) -> dict[str, int]:
     refined = [
         row
-        for row in asked
-        if any(step["name"] == "region_received" for step in row.get("steps", ()))
-        and row["status"] == "final"
+        for row in rows
+        if any(done["name"] == step for done in row.get("steps", ())) and row["status"] == "final"
     ]
-    before = [is_right(row["before_region"], row["truth"]) for row in refined]
     return {
-        "asked": len(asked),
         "refined": len(refined),
-        "changed": sum(row["before_region"] != row["answer"] for row in refined),
-        "right_before": before.count(True),
+        "changed": sum(row[said] != row["answer"] for row in refined),
+        "right_before": [is_right(row[said], row["truth"]) for row in refined].count(True),
         "right_after": sum(row["right"] is True for row in refined),
-        "bytes": sum(row["region_bytes"] for row in asked),
     }

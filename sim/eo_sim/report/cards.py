@@ -194,6 +194,13 @@ def card(index: int, request: dict[str, Any]) -> str:
             esc(request.get("before_region", "")),
             cls="truth",
         )
+    if request.get("before_finer"):
+        provisional += tag(
+            "p",
+            tag("span", "before finer pixels followed"),
+            esc(request.get("before_finer", "")),
+            cls="truth",
+        )
     model = " ".join(
         part for part in (request.get("model_id", ""), request.get("model_digest", "")[:12]) if part
     )

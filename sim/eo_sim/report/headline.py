@@ -102,12 +102,20 @@ def integrity(report: dict[str, Any]) -> str:
         if looks
         else ""
     )
+    after = report.get("followed", {})
+    came = (
+        f"{after['held']} answers held for finer pixels, {after['refined']} had them, "
+        f"{after['changed']} changed, {size(after['bytes'])}"
+        if after
+        else ""
+    )
     kinds = f"{report['scenes']} scenes, {', '.join(map(str, report['modalities']))}"
     return _tile(
         "Nothing lost",
         tag("div", *zeros, cls="zeros"),
         tag("p", esc(counts), cls="note"),
         tag("p", esc(asked), cls="note") if asked else "",
+        tag("p", esc(came), cls="note") if came else "",
         tag("p", esc(kinds), cls="note"),
     )
 

@@ -131,6 +131,8 @@ class RequestRow(TypedDict, total=False):
     asked_region: list[int]  # region that the ground asked for too; empty: none
     before_region: str  # what the ground said before it had it
     region_bytes: int  # of its product
+    before_finer: str  # what the ground said while finer pixels could follow; empty: nothing
+    finer_bytes: int  # of what followed unasked
     thumbnail_png: str  # base64 PNG or JPEG of `window`; bytes are taken too and encoded by `build`
     confidences: list[float]  # per stage reached
     verdicts: list[VerdictRow]
@@ -166,6 +168,17 @@ class SecondLooks(TypedDict):
     right_before: int
     right_after: int
     bytes: int  # of the regions made
+
+
+class Followed(TypedDict):
+    """Answers on the ground that were provisional while finer pixels could follow unasked."""
+
+    held: int
+    refined: int  # they came
+    changed: int  # of these: the answer is another one
+    right_before: int
+    right_after: int
+    bytes: int  # of all that followed
 
 
 class Latency(TypedDict, total=False):
@@ -210,6 +223,7 @@ class Report(TypedDict, total=False):
     capacity_bytes: int  # of all contacts together
     accuracy: Accuracy
     second_looks: SecondLooks
+    followed: Followed
     latency_s: Latency
     clock: Clock
     wall_s: float

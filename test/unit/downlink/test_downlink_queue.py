@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 
 from eo_nodes.contracts.errors import StorageError
-from eo_nodes.contracts.values import Contact, ContactPlan, DownlinkReport, LinkState, Product
-from eo_nodes.downlink.budget import RateBudget, byte_budget
+from eo_nodes.contracts.values import (
+    ByteBudget,
+    Contact,
+    ContactPlan,
+    DownlinkReport,
+    LinkState,
+    Product,
+)
+from eo_nodes.downlink.budget import RateBudget, byte_budget, left_bytes
 from eo_nodes.downlink.order import CHANNELS, key
 from eo_nodes.downlink.scheduler import Cancel, DownlinkScheduler, Put, QueueLimits
 from eo_nodes.store.ledger_store import LedgerStore
@@ -222,6 +229,61 @@ def test_the_queue_says_how_much_of_it_is_late(queue: DownlinkScheduler) -> None
     assert queue.queue_state("sat1", 4 * S).late_bytes == 170, "past its deadline by then"
 
 
+def test_what_nobody_asked_for_takes_no_slot_and_counts_for_nobody(
+    queue: DownlinkScheduler,
+) -> None:
+    spare = [_product(f"n{i}", "enhancement", priority=7) for i in range(2)]
+    assert _puts(queue.on_product(spare[0], 1 * S)) == ["n0"], "nothing else waits"
+    assert _puts(queue.on_product(spare[1], 1 * S)) == [], "one at a time"
+    assert _puts(queue.on_product(_product("a"), 1 * S)) == ["a"]
+    assert _puts(queue.on_product(_product("b"), 1 * S)) == ["b"], "both slots are still free"
+    assert queue.queued_bytes() == 200
+    state = queue.queue_state("sat1", 2 * S)
+    assert (state.total, state.queued_bytes, state.late_bytes) == (2, 200, 0)
+    queue.on_product(_product("c"), 2 * S)
+    assert _puts(queue.on_delivered("n0", 3 * S)) == [], "something else waits"
+    assert _puts(queue.on_delivered("a", 4 * S)) == ["c", "n1"]
+
+
+def test_what_nobody_asked_for_makes_room_first(queue: DownlinkScheduler) -> None:
+    for i in range(2):
+        queue.on_product(_product(f"n{i}", "enhancement", priority=7), 1 * S)
+    for i in range(6):
+        queue.on_product(_product(f"c{i}", "catalogue"), 1 * S)
+    made = queue.on_product(_product("last", "catalogue"), 2 * S)
+    assert ("n1", "rejected") in _states(made), "n0 is at the link"
+    assert ("last", "queued") in _states(made)
+
+
+def test_the_end_of_a_contact_takes_back_what_nobody_asked_for(
+    store: LedgerStore, queue: DownlinkScheduler
+) -> None:
+    for name, kind in (("a", "regions"), ("n0", "enhancement"), ("n1", "enhancement")):
+        queue.on_product(_product(name, kind), 1 * S)
+    queue.on_progress("n0", 10, 2 * S)
+    done = queue.end_contact(3 * S)
+    assert [action for action in done if isinstance(action, Cancel)] == [Cancel("n0")]
+    assert sorted(_states(done)) == [("n0", "failed"), ("n1", "failed")]
+    assert queue.product_ids() == {"a"}
+    queue.on_product(_product("n2", "enhancement"), 4 * S)
+    again = DownlinkScheduler(store, LIMITS)
+    done = again.recover({"a", "n2"}, 5 * S)
+    assert Cancel("n2") in done and again.product_ids() == {"a"}
+    assert ("n2", "failed") in _states(done)
+
+
+def test_nothing_follows_a_request_that_has_its_final_or_waits_for_a_region(
+    queue: DownlinkScheduler,
+) -> None:
+    finer = _product("n", "enhancement", request_id="req-1")
+    queue.on_product(_product("a"), 1 * S)
+    queue.on_product(finer, 1 * S)
+    done = queue.withdraw("req-1", 2 * S, kinds=("enhancement",))
+    assert (_states(done), Cancel("n") in done) == ([("n", "failed")], True)
+    assert _states(queue.on_product(finer, 3 * S)) == [("n", "rejected")], "it came too late"
+    assert queue.product_ids() == {"a"}
+
+
 PLAN = ContactPlan(
     contacts=(
         Contact(id="c1", station="kiruna", aos_ns=100 * S, los_ns=200 * S, capacity_bytes=1000),
@@ -250,6 +312,13 @@ def test_the_byte_budget_is_of_the_rest_of_this_contact_or_of_the_next(
     got = byte_budget(PLAN, link, 50, now_s * S)
     assert (got.contact_id, got.capacity_bytes, got.budget_bytes) == (contact, capacity, budget)
     assert got.queued_bytes == 50
+
+
+@pytest.mark.parametrize(("now_s", "left"), [(50, 0), (100, 850), (199, 850), (200, 0)])
+def test_bytes_are_left_only_while_the_contact_lasts(now_s: int, left: int) -> None:
+    told = byte_budget(PLAN, LinkState(), 50, 50 * S)
+    assert left_bytes(told, now_s * S) == left
+    assert left_bytes(None, now_s * S) == left_bytes(ByteBudget(), now_s * S) == 0
 
 
 def test_a_rate_budget_has_no_drift_over_odd_steps() -> None:

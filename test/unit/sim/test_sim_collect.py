@@ -213,6 +213,37 @@ def test_second_looks_are_counted_with_what_they_changed(run):
     assert report["answers_ground"] == 3, "provisional answers are none"
 
 
+def followed_by(number, before, *, comes=True):
+    """Messages of a request whose answer on the ground was held for finer pixels."""
+    *messages, (topic, final) = answered(number, origin="ground")
+    if comes:
+        step = Step(name="finer_received", stamp_ns=final.stamp_ns - 1)
+        final = replace(final, steps=(*final.steps, step))
+    key = final.request_id
+    held = Answer(id="held", request_id=key, text=before, origin="ground")
+    ahead = Answer(id="ahead", request_id=key, text="as said on board", origin="onboard")
+    finer = Product(id="f", request_id=key, kind="enhancement", size_bytes=300)
+    return [
+        *messages,
+        ("/ground/provisional", held),
+        ("/ground/provisional", ahead),
+        ("/sat1/product", finer),
+        (topic, final),
+    ]
+
+
+def test_answers_held_for_finer_pixels_are_counted_with_what_these_changed(run):
+    truth = SCENARIO.questions[1].truth
+    late = followed_by(2, "x", comes=False)
+    report = run([*followed_by(0, "something else"), *followed_by(1, truth), *late])
+    assert report["followed"] == {
+        "held": 3, "refined": 2, "changed": 1, "right_before": 1, "right_after": 2, "bytes": 900,
+    }  # fmt: skip
+    row = report["requests"][0]
+    assert (row["before_finer"], row["finer_bytes"]) == ("something else", 300)
+    assert (report["answers_ground"], report["duplicates"]) == (3, 0)
+
+
 def test_frames_outside_contacts_come_from_the_logs_of_both_ends(run):
     """The scenario starts outside any contact."""
     outside = {"t_ns": T0_NS, "direction": "tx", "frames": 2, "bytes": 2000}

@@ -10,7 +10,7 @@ from ledger_cases import SCENE, TASK, S, only
 from eo_nodes.contracts.values import DownlinkReport, Event, Notice, Request
 from eo_nodes.store.ledger_store import LedgerStore
 from eo_nodes.tasking.ledger import LedgerLimits, SpaceLedger
-from eo_nodes.tasking.rows import Pin, Refine, Unpin
+from eo_nodes.tasking.rows import Enhance, Pin, Refine, Unpin
 
 LIMITS = LedgerLimits(progress_ns=10 * S, timeouts=1, hold_ns=500 * S)
 WINDOW = (4, 2, 8, 6)
@@ -46,6 +46,28 @@ def _state(ledger: SpaceLedger, request: Request) -> str:
     row = ledger.request(request.id)
     assert row is not None
     return row.state
+
+
+def test_pixels_that_reached_the_ground_may_be_followed_by_finer_ones_once(
+    ledger: SpaceLedger,
+) -> None:
+    (request,) = only(ledger.on_scene(SCENE, 2 * S), Request)
+    assert not only(ledger.on_report(_report(request, "sending", "regions"), 3 * S), Enhance)
+    delivered = _report(request, "delivered", "regions")
+    assert only(ledger.on_report(delivered, 4 * S), Enhance) == [Enhance(request)]
+    assert not only(ledger.on_report(delivered, 5 * S), Enhance), "stated again after a restart"
+    for state in ("queued", "delivered"):
+        assert ledger.on_report(_report(request, state, "enhancement"), 6 * S) == []
+    assert _state(ledger, request) == "ground"
+
+
+def test_nothing_follows_a_final_or_what_is_used_on_board(ledger: SpaceLedger) -> None:
+    (request,) = only(ledger.on_scene(SCENE, 2 * S), Request)
+    ledger.on_notice(Notice(kind="final", request_id=request.id), 3 * S)
+    assert ledger.on_report(_report(request, "delivered", "regions"), 4 * S) == []
+    used_here = replace(TASK, id="task-2", consumer="onboard")
+    (other,) = only(ledger.on_task(used_here, 5 * S), Request)
+    assert not only(ledger.on_report(_report(other, "delivered", "regions"), 7 * S), Enhance)
 
 
 def test_a_wanted_region_goes_to_preprocess_once_and_keeps_the_frame(ledger: SpaceLedger) -> None:
