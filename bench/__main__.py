@@ -1,8 +1,10 @@
-"""``python -m bench [NAME ...]``: measure, print each figure beside its limit, write the JSON.
+"""``python -m bench [--readme] [NAME ...]``: measure, print each figure beside its limit.
 
 Each benchmark writes build/bench/NAME.json; build/bench/summary.json holds all figures of this
-run and the machine. The exit status is 0 when everything was measured, whatever the figures are:
-a limit that is missed on a busy machine is a fact to read, not a failed build.
+run and the machine. ``--readme`` then writes the figures in README.md anew, from all files in
+build/bench; ``--readme none`` measures nothing before. The exit status is 0 when everything was
+measured, whatever the figures are: a limit that is missed on a busy machine is a fact to read, not
+a failed build.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import importlib
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from eo_nodes.contracts.errors import EoError
 
-from .figures import Figure, Outcome, as_json, machine, table, write_json
+from . import readme
+from .figures import Figure, Outcome, as_json, machine, table, weights, write_json
 
 # Name -> module, in the order in which they run: the most sensitive first.
 MODULES = {
@@ -29,6 +33,9 @@ MODULES = {
     "orbit": "orbit_rows",
 }
 
+README = Path("README.md")
+MODELS = (Path("models/compact"), Path("models/regular"))
+
 
 def run(names: Sequence[str]) -> int:
     """Run benchmarks by name; return the exit status."""
@@ -40,6 +47,7 @@ def run(names: Sequence[str]) -> int:
     if facts["is_busy"]:
         _say("WARNING: the load is above 1 before the start: what is measured here is too slow")
     figures: list[Figure] = []
+    used = weights(MODELS)
     is_complete = True
     summary: dict[str, Any] = {"machine": facts, "started_s": time.time(), "wall_s": {}}
     for name in names:
@@ -52,7 +60,7 @@ def run(names: Sequence[str]) -> int:
             outcome = Outcome((Figure(name, None, "", note=str(error)),))
         figures += outcome.figures
         summary["wall_s"][name] = round(time.monotonic() - began_s, 1)
-        write_json(name, {"machine": facts, **as_json(outcome)})
+        write_json(name, {"machine": facts, "weights": used, **as_json(outcome)})
     summary["figures"] = as_json(Outcome(tuple(figures)))["figures"]
     write_json("summary", summary)
     _say(table(figures))
@@ -69,12 +77,20 @@ def main() -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     known = ", ".join(MODULES)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {known}; without: all")
-    names = parser.parse_args().names
-    unknown = sorted(set(names) - set(MODULES))
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {known}; none: nothing; without: all"
+    )
+    parser.add_argument("--readme", action="store_true", help="write the figures in README.md anew")
+    options = parser.parse_args()
+    names = options.names
+    unknown = sorted(set(names) - set(MODULES) - {"none"})
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {known}")
-    return run([name for name in MODULES if not names or name in names])
+    chosen = [name for name in MODULES if not names or name in names]
+    status = run(chosen) if chosen else 0
+    if options.readme:
+        readme.put(README, readme.block(readme.measured(), weights(MODELS)))
+    return status
 
 
 if __name__ == "__main__":

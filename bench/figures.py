@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eo_nodes.lvlm.manifest import MANIFEST, answers_digest
+
 from .stats import Summary
 
 OUT_DIR = Path("build/bench")
@@ -50,6 +52,12 @@ class Figure:
         return -away if self.at_least else away
 
 
+    @property
+    def is_missed(self) -> bool:
+        """Whether it has a limit, and is on the wrong side of it."""
+        return self.distance is not None and self.distance < 0
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Of one benchmark: its figures, and whatever else belongs into its JSON."""
@@ -83,6 +91,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def weights(folders: Sequence[Path]) -> dict[str, str]:
+    """Return what the answers of each model folder hang on, by its name."""
+    return {f.name: answers_digest(f)[:12] for f in folders if (f / MANIFEST).is_file()}
+
+
 def write_json(name: str, content: dict[str, Any]) -> None:
     """Write ``build/bench/NAME.json``."""
     OUT_DIR.mkdir(parents=True, exist_ok=True)
@@ -110,17 +123,19 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def _cells(row: Figure) -> tuple[str, ...]:
-    value = "not measured" if row.value is None else f"{_short(row.value)} {row.unit}"
+    value = "not measured" if row.value is None else f"{short(row.value)} {row.unit}"
     spread = ""
     if row.low is not None and row.high is not None:
-        spread = f"{_short(row.low)} .. {_short(row.high)}"
+        spread = f"{short(row.low)} .. {short(row.high)}"
     limit = "" if row.limit is None else f"{'>=' if row.at_least else '<='} {row.limit:g}"
     distance = "" if row.distance is None else f"{row.distance:+.0%}"
+    if row.is_missed:
+        distance += " MISSED"
     return row.name, value, spread, str(row.n), limit, distance, row.note
 
 
-def _short(value: float) -> str:
-    """Three digits that mean something."""
+def short(value: float) -> str:
+    """Return three digits that mean something."""
     if value == 0:
         return "0"
     size = abs(value)

@@ -1,0 +1,1 @@
+"""Our runtime beside PyTorch; `python -m training.bench_runtime --help`."""
