@@ -15,6 +15,7 @@ from eo_nodes.lvlm.chances import LEAST_AUROC, MOST_ECE
 from .early_stop import LEAST_STEPS_SAVED
 from .kept import LEAST_HELD, MOST_LOST
 from .levels import MOST_POINTS_LOST
+from .standing import GAIN_SHARE
 
 Table = Mapping[str, Any]
 REACHED, MISSED, NOT_MEASURED = "reached", "missed", "not measured"
@@ -27,7 +28,8 @@ _PUBLISHED = {"accuracy_gain_percent": 31.2, "latency_reduction_percent": 51.2}
 
 def goals(table: Table) -> list[dict[str, Any]]:
     """For table.json, in the order of its parts."""
-    parts = (_headline, _paper, _standing, _scores, _kept, _levels, _early, _compute, _speed, _run)
+    parts = (_headline, _paper, _standing, _scores, _ranking, _kept, _levels, _early, _compute,
+             _speed, _run)  # fmt: skip
     return [one for part in parts for one in part(table)]
 
 
@@ -117,6 +119,17 @@ def _scores(table: Table) -> Iterator[dict[str, Any]]:
                 f"{'Brier' if key == 'brier' else key.upper()}, {stage}", row[key], limit,
                 is_reached=row["is_reached"][key], ci95=row["ci95"][key],
                 note="; ".join(x for x in (base, note) if x),
+            )  # fmt: skip
+
+
+def _ranking(table: Table) -> Iterator[dict[str, Any]]:
+    for row in table["ranking"]:
+        if (row["target"], row["stage"]) == ("gain", "end"):
+            value, sure = row["share_at_cap"], row["ci95"]["share_at_cap"]
+            yield _goal(
+                "share of what always asking gains, half asked in the order of the gain head",
+                100 * value, f"at least {100 * GAIN_SHARE:g}", is_reached=value >= GAIN_SHARE,
+                unit="%", ci95=[100 * x for x in sure], note="from the trace, no link",
             )  # fmt: skip
 
 
