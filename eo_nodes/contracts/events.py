@@ -116,6 +116,10 @@ EVENTS: dict[str, EventKind] = {
     "AOS": EventKind(Event.INFO, "a contact began", "nothing"),
     "LOS": EventKind(Event.INFO, "a contact ended", "nothing"),
     "PLAN_UPDATED": EventKind(Event.INFO, "contacts were planned", "nothing"),
+    "PLAN_FAILED": EventKind(
+        Event.ERROR, "contacts could not be planned; tried again, the last plan stands",
+        "look at the element sets",
+    ),
     "ELEMENTS_OLD": EventKind(Event.WARNING, "the element set is old", "uplink a newer one"),
     "LOCKSTEP_STALL": EventKind(
         Event.WARNING, "messages were never received", "look at the topics in the fields"

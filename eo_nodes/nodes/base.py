@@ -57,6 +57,7 @@ class EoNode(LifecycleNode):
         self.lockstep = bool(self.param("lockstep")) and self.FOLLOWS_CLOCK
         self.simulated = self.lockstep or (bool(self.param("use_sim_time")) and self.FOLLOWS_CLOCK)
         self._active = False
+        self.is_degraded = False  # it works, but not as it should: its beat says so
         self._is_waiting_for_clock = False
         self._clock_ns = 0
         self._wakeups = Wakeups()
@@ -354,7 +355,9 @@ class EoNode(LifecycleNode):
     # -- reports -----------------------------------------------------------------------------
 
     def _beat(self) -> None:
-        label = "active" if self._active else "inactive"
+        label = "inactive"
+        if self._active:
+            label = "degraded" if self.is_degraded else "active"
         self.publish(
             "heartbeat",
             Heartbeat(

@@ -3,6 +3,9 @@
 Satellites that share the stations stand in ``fleet``: then every segment assigns the passes of all
 of them, and plans those of its own satellite. ``fleet``, ``stations`` and ``min_contact_s`` must be
 the same in all segments, and so must the element sets.
+
+A plan that fails is tried again after `retry_s`, then after twice as long each time, at most every
+`replan_s`; until one succeeds the last one stands and the node's beat says that it is degraded.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from eo_nodes.contracts.values import ContactPlan
 from eo_nodes.graph.paths import project_file
 from eo_nodes.orbit import Satellite, Selection, load_catalogue, load_mission, make_plan, others_of
 
@@ -26,6 +30,7 @@ class ContactPlanner(EoNode):
         Parameter("fleet", [""], "satellites that share the stations, with this one; empty: alone"),
         Parameter("horizon_h", 24.0, "how far ahead contacts are planned, h", 1.0, 240.0),
         Parameter("replan_s", 21600.0, "period of planning, orbital s", 60.0, 1e6),
+        Parameter("retry_s", 60.0, "after a failed plan, then doubled, orbital s", 0.1, 1e6),
         Parameter("min_contact_s", 30.0, "shorter contacts are not planned, s", 0.0, 600.0),
         Parameter("elements_dir", "", "folder of element sets; empty: config/mission/elements"),
     )
@@ -45,9 +50,30 @@ class ContactPlanner(EoNode):
 
     def activate(self) -> None:
         """Plan now."""
+        self._failed = 0
         self._replan()
 
     def _replan(self) -> None:
+        try:
+            plan = self._planned()
+        except Exception as error:  # whatever it is: without a plan nothing is ever sent
+            again_s = backoff_s(self._failed, self.param("retry_s"), self.param("replan_s"))
+            self._failed += 1
+            self.is_degraded = True
+            self.emit(
+                "PLAN_FAILED",
+                f"{str(error) or repr(error)}; again in {again_s:g} s",
+                error=type(error).__name__,
+                failed=self._failed,
+            )
+            self.after(again_s, self._replan)
+            return
+        self._failed, self.is_degraded = 0, False
+        self.publish("contact_plan", plan)
+        self.emit("PLAN_UPDATED", f"{len(plan.contacts)} contacts", satellite=plan.satellite)
+        self.after(self.param("replan_s"), self._replan)
+
+    def _planned(self) -> ContactPlan:
         # Read again each time: newer elements may have been filed or uplinked.
         folder = self.param("elements_dir") or project_file("config/mission/elements")
         catalogue, faults = load_catalogue(Path(folder))
@@ -61,7 +87,7 @@ class ContactPlanner(EoNode):
                 self.emit("ELEMENTS_OLD", f"{satellite.name}: {selection.age_days:.1f} days")
             return selection
 
-        plan = make_plan(
+        return make_plan(
             self._satellite,
             chosen(self._satellite),
             self._sites,
@@ -70,9 +96,11 @@ class ContactPlanner(EoNode):
             min_contact_s=self.param("min_contact_s"),
             others=[(other, chosen(other)) for other in self._others],
         )
-        self.publish("contact_plan", plan)
-        self.emit("PLAN_UPDATED", f"{len(plan.contacts)} contacts", satellite=plan.satellite)
-        self.after(self.param("replan_s"), self._replan)
+
+
+def backoff_s(failed: int, first_s: float, most_s: float) -> float:
+    """Return how long to wait after another failure: doubled each time, bounded."""
+    return float(min(first_s * 2.0 ** min(failed, 60), most_s))
 
 
 main = main_of(ContactPlanner)

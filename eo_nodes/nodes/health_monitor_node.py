@@ -39,6 +39,8 @@ from .folders import state_folder
 from .parameters import Parameter
 from .runner import main_of
 
+_WORKS = ("active", "degraded")
+
 
 class HealthMonitor(EoNode):
     """Health of one segment."""
@@ -109,7 +111,7 @@ class HealthMonitor(EoNode):
             not self._is_booted
             and levels
             and all(
-                level == ALIVE and self._beats.get(name, Heartbeat()).state == "active"
+                level == ALIVE and self._beats.get(name, Heartbeat()).state in _WORKS
                 for name, level in levels.items()
             )
         ):
@@ -140,8 +142,11 @@ class HealthMonitor(EoNode):
         severities = {ALIVE: DiagnosticStatus.OK, LATE: DiagnosticStatus.WARN}
         for name, level in levels.items():
             beat = self._beats.get(name)
+            severity = severities.get(level, DiagnosticStatus.ERROR)
+            if level == ALIVE and beat is not None and beat.state == "degraded":
+                severity = DiagnosticStatus.WARN
             status = DiagnosticStatus(
-                level=severities.get(level, DiagnosticStatus.ERROR),
+                level=severity,
                 name=f"{self.segment}/{name}",
                 message=level if beat is None else f"{level}, {beat.state}",
             )

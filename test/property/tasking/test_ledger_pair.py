@@ -3,8 +3,8 @@
 A small world plays everything between and around the ledgers. Messages inside a segment may be
 lost, repeated and reordered; the link between the segments repeats and reorders but loses
 nothing for good (CFDP class 2 from durable rows). Some offloaded requests have a complete answer,
-which goes ahead of the pixels; some answers of the ground are held for finer pixels. Either ledger may be killed between steps, or
-inside a step before its commit, and then comes back from its rows.
+which goes ahead of the pixels; some answers of the ground are held for finer pixels. Either ledger
+may be killed between steps, or inside a step before its commit, and then comes back from its rows.
 """
 
 from __future__ import annotations
@@ -436,7 +436,8 @@ def test_every_request_ends_in_exactly_one_final(
 
     assert set(world.provisional) <= world.ahead
     if not trouble:
-        assert set(world.provisional) | world.too_late == world.ahead, "an answer did not go ahead of its pixels"
+        said = set(world.provisional) | world.too_late
+        assert said == world.ahead, "an answer did not go ahead of its pixels"
     for request_id in world.requests:
         assert len(world.provisional.get(request_id, ())) <= 1
         assert len(world.held.get(request_id, ())) <= 1
