@@ -15,6 +15,7 @@ from eo_nodes.lvlm.manifest import MANIFEST, answers_digest
 from .stats import Summary
 
 OUT_DIR = Path("build/bench")
+DIGITS = 12  # of a digest that tells weights apart
 _BUSY_LOAD = 1.0
 
 
@@ -93,7 +94,7 @@ def machine() -> dict[str, Any]:
 
 def weights(folders: Sequence[Path]) -> dict[str, str]:
     """Return what the answers of each model folder hang on, by its name."""
-    return {f.name: answers_digest(f)[:12] for f in folders if (f / MANIFEST).is_file()}
+    return {f.name: answers_digest(f)[:DIGITS] for f in folders if (f / MANIFEST).is_file()}
 
 
 def write_json(name: str, content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The block of figures in README.md, from what build/bench holds.
+"""The block of figures in README.md, from what build/bench and build/twin hold.
 
 Shown is every figure that has a limit, and a few that explain one. Figures that hang on a model are
 marked where they were taken with other weights than those in models/.
@@ -13,9 +13,10 @@ from typing import Any
 
 from eo_nodes.contracts.errors import ConfigError
 
-from .figures import OUT_DIR, Figure, short
+from .figures import DIGITS, OUT_DIR, Figure, Outcome, as_json, short
 
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+TWIN_DIR, MOST_POINTS = Path("build/twin"), 1.0
 # In this order: file in build/bench -> what of it is shown without a limit.
 SHOWN: Mapping[str, tuple[str, ...]] = {
     "overhead": ("the demo's questions", "a longer model (regular)", "graph, a request",
@@ -32,23 +33,43 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
                 "PyTorch eager: process while it answers, peak"),
     "runtime_regular": ("ours: time to tap 1", "ours: tokens",
                         "ours: process while it answers, peak"),
-    "twin_float32": (),
-    "twin_int8": (),
+    "float32": (),
+    "int8": (),
 }  # fmt: skip
 _OF_WEIGHTS = frozenset(SHOWN) - {"images", "link", "orbit"}
-_TIMELESS = frozenset({"twin_float32", "twin_int8"})
-_COMMANDS = {"runtime": "training.bench_runtime", "twin": "training.evaluation.twin"}
+# Of a twin of the compact model: whose points count as lost, and what its row is called.
+TWINS = {"float32": (-1, "stored as int8, lost against float32"),
+         "int8": (1, "computing in int8, lost against float32")}
+_COMMANDS = {
+    "runtime": "training.bench_runtime --compile",
+    "runtime_regular": "training.bench_runtime --model regular",
+    "float32": "training.evaluation.twin --data DIR",
+    "int8": "training.evaluation.twin --data DIR --twin int8",
+}  # fmt: skip
 _BUSY_LOAD = 1.0
 
 
-def measured(folder: Path = OUT_DIR) -> dict[str, dict[str, Any]]:
+def measured(folder: Path = OUT_DIR, twins: Path = TWIN_DIR) -> dict[str, dict[str, Any]]:
     """Return what each benchmark last wrote, by name; those that never ran are left out."""
     found = {}
     for name in SHOWN:
-        path = folder / f"{name}.json"
+        path = twins / f"compact-{name}.json" if name in TWINS else folder / f"{name}.json"
         if path.is_file():
-            found[name] = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found[name] = _of_twin(name, content) if name in TWINS else content
     return found
+
+
+def _of_twin(name: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Points lost, whichever of the two is the one in int8."""
+    (sign, what), all_of = TWINS[name], content["overall"]
+    low, high = sorted(sign * x for x in all_of["ci95"])
+    row = Figure(
+        what, sign * all_of["mean_difference"], "points", limit=MOST_POINTS, n=all_of["n"],
+        low=low, high=high, note=f"mean over {all_of['cells']} cells, interval of 95 %; "
+        f"{all_of['equal_percent']:.1f} % of {all_of['n']} answers equal")  # fmt: skip
+    weights = {content["model"]: content["digests"][0][:DIGITS]}
+    return {"weights": weights, **as_json(Outcome((row,)))}
 
 
 def block(found: Mapping[str, Mapping[str, Any]], present: Mapping[str, str]) -> str:
@@ -68,10 +89,10 @@ def block(found: Mapping[str, Mapping[str, Any]], present: Mapping[str, str]) ->
     lacking = [name for name in SHOWN if name not in found]
     if lacking:
         lines += ["", f"Not measured yet: {', '.join(map(_command, lacking))}."]
-    cores = max((c["machine"]["cores"] for c in found.values()), default=0)
-    names = sorted({c["machine"]["processor"] for c in found.values()})
-    busy = [n for n, c in found.items()
-            if c["machine"]["load_before"][0] > _BUSY_LOAD and n not in _TIMELESS]
+    machines = {name: c["machine"] for name, c in found.items() if "machine" in c}
+    cores = max((m["cores"] for m in machines.values()), default=0)
+    names = sorted({m["processor"] for m in machines.values()})
+    busy = [name for name, m in machines.items() if m["load_before"][0] > _BUSY_LOAD]
     lines += ["", f"Measured on {' and '.join(names)}, {cores} cores."]
     if busy:
         lines += [f"The machine was not idle (load above {_BUSY_LOAD:g} before the start), and "
@@ -108,7 +129,4 @@ def _line(name: str, row: Figure, is_stale: bool) -> str:
 
 
 def _command(name: str) -> str:
-    what, _, rest = name.partition("_")
-    option = {"runtime": " --model ", "twin": " --data DIR --twin "}.get(what, "")
-    module = _COMMANDS.get(what)
-    return f"`python -m {module}{option + rest if rest else ''}`" if module else f"`{name}`"
+    return f"`python -m {_COMMANDS[name]}`" if name in _COMMANDS else f"`{name}`"

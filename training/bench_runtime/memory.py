@@ -48,7 +48,7 @@ def measured(side, folder):
     return Resident(**json.loads(reply.stdout))
 
 
-def main():
+def tell():
     side, folder = sys.argv[1:]
     opened, seen = importlib.import_module(SIDES[side]).opened, asking.picture()
     bare = now()
@@ -62,4 +62,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    tell()

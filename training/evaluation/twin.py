@@ -7,7 +7,8 @@ float32: the same folder with weights as they were before they were stored as in
 checkpoints (which are not in the repository). int8: the same folder with a decoder that also
 computes in int8. Both need torch or onnx: extra [train]. Printed are equal answers in per cent and,
 as for two models, the mean difference (folder minus twin) over the percent-valued cells with the
-interval of a paired bootstrap, beside the limit of one point. A stopped run goes on where it was.
+interval of a paired bootstrap, beside the limit of one point; build/twin/MODEL-TWIN.json keeps
+them. A stopped run goes on where it was.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.figures import Figure, Outcome, as_json, machine, weights, write_json
 from eo_nodes.contracts.errors import EoError
 from training.evaluation import cells
 from training.evaluation.__main__ import folder_here, matches
@@ -86,17 +86,6 @@ def costs(
     return found
 
 
-def points_lost(overall: dict, wanted: str) -> Figure:
-    """The row for the table of figures: how much int8 loses, whichever of both it is."""
-    sign = -1 if wanted == "float32" else 1
-    low, high = sorted(sign * x for x in overall["ci95"])
-    name = "stored as int8" if wanted == "float32" else "computing in int8"
-    return Figure(f"{name}, lost against float32", sign * overall["mean_difference"], "points",
-                  limit=MOST_POINTS, n=overall["n"], low=low, high=high,
-                  note=f"mean over {overall['cells']} cells, interval of 95 %; "
-                       f"{overall['equal_percent']:.1f} % of {overall['n']} answers equal")
-
-
 def show(found: Sequence[Cost], overall: dict, twin: str) -> str:
     """The table and its last lines."""
     lines = [f"{'cell':34s}{'metric':>10s}{'folder':>9s}{twin[:9]:>10s}{'equal':>9s}{'n':>5s}"]
@@ -144,12 +133,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     overall |= {"n": n, "equal_percent": round(100 * sum(c.equal for c in found) / n, 2),
                 "reached": abs(overall["mean_difference"]) <= MOST_POINTS}
     print(show(found, overall, a.twin))
-    (a.out / f"{folder.name}-{Path(a.twin).name}.json").write_text(json.dumps(
-        {"digests": [s.digest for s in subjects], "split": a.split, "limit": a.limit,
-         "overall": overall, "cells": [asdict(c) for c in found]}, indent=1) + "\n")
-    if a.twin in PRECISIONS:
-        write_json(f"twin_{a.twin}", {"machine": machine(), "weights": weights([folder]),
-                                      **as_json(Outcome((points_lost(overall, a.twin),)))})
+    kept = {"model": folder.name, "digests": [s.digest for s in subjects], "split": a.split,
+            "limit": a.limit, "overall": overall, "cells": [asdict(c) for c in found]}
+    (a.out / f"{folder.name}-{Path(a.twin).name}.json").write_text(json.dumps(kept, indent=1) + "\n")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,24 @@ def test_a_busy_machine_and_what_was_never_measured_are_said() -> None:
     assert "not idle" in text and text.rstrip().endswith(": orbit.")
     assert "`python -m training.evaluation.twin --data DIR --twin int8`" in text
     assert "`planning`" in text and "`orbit`" not in text
+
+
+@pytest.mark.parametrize(
+    ("twin", "difference", "shown"),
+    [
+        ("float32", -1.5, "| 1.5 points (0.5 to 2) | at most 1 | **missed**;"),
+        ("int8", -1.5, "| -1.5 points (-2 to -0.5) | at most 1 | reached;"),
+    ],
+)
+def test_points_that_int8_loses_are_lost_whichever_side_it_is(
+    twin: str, difference: float, shown: str, tmp_path: Path
+) -> None:
+    overall = {"mean_difference": difference, "ci95": [-2.0, -0.5], "cells": 3, "n": 30,
+               "equal_percent": 90.0}  # fmt: skip
+    content = {"model": "compact", "digests": ["aa", "zz"], "overall": overall}
+    (tmp_path / f"compact-{twin}.json").write_text(json.dumps(content))
+    text = readme.block(readme.measured(tmp_path, tmp_path), PRESENT)
+    assert shown in text and "90.0 % of 30 answers equal" in text and "earlier" not in text
 
 
 def test_the_block_is_replaced_and_must_be_there(tmp_path: Path) -> None:
