@@ -135,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(show(found, overall, a.twin))
     kept = {"model": folder.name, "digests": [s.digest for s in subjects], "split": a.split,
             "limit": a.limit, "overall": overall, "cells": [asdict(c) for c in found]}
-    (a.out / f"{folder.name}-{Path(a.twin).name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    path = a.out / f"{folder.name}-{Path(a.twin).name}.json"
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
