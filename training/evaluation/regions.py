@@ -45,7 +45,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from eo_nodes.contracts.errors import EoError
+from eo_nodes.contracts.errors import ConfigError, EoError
 from eo_nodes.contracts.values import Region
 from eo_nodes.decision.relevance import RelevanceConfig
 from eo_nodes.decision.sending import SendingConfig
@@ -386,9 +386,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     start = time.monotonic()
     try:
+        library = open_library(a.data)
+        missing = [name for name in NAMES if name not in library.names]
+        if a.keep and missing:
+            raise ConfigError(f"--keep is for all sets; {a.data} lacks {', '.join(missing)}")
         model = load_model(a.model, threads=1)
         regular = load_model(a.regular, threads=1) if a.answers else None
-        library = open_library(a.data)
         run = Run(model, regular, a.share, policies=tuple(a.policies.split(",")))
         if a.weights:
             attention, marks, language, floor = map(float, a.weights.split(","))

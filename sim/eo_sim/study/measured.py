@@ -61,7 +61,8 @@ def complete(
         "growth": growth(trace, config, timed, counts),
     }  # fmt: skip
     cores = len(os.sched_getaffinity(0))
-    found["machine"] |= {"seconds": time.monotonic() - begun_s, "cores": cores}
+    found["machine"] |= {
+        "seconds": time.monotonic() - begun_s, "cores": cores, "load": os.getloadavg()[0]}
     return {**found, "limits": goals(found)}
 
 

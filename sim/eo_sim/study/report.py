@@ -208,4 +208,4 @@ def _notes(table: Mapping[str, Any]) -> list[str]:
             f"scenes; compact {trace['digests']['compact'][:12]}, regular "
             f"{trace['digests']['regular'][:12]}",
             f"- computed in {table['machine']['seconds']:.0f} s, cores: "
-            f"{table['machine']['cores']}"]
+            f"{table['machine']['cores']}, load average {table['machine']['load']:.1f}"]

@@ -246,3 +246,12 @@ def test_only_the_whole_measurement_on_test_is_kept(
     with pytest.raises(SystemExit):
         main(["--data", "nowhere", "--keep", *odd])
     assert odd[0] in capsys.readouterr().err
+
+
+def test_a_data_folder_that_lacks_a_set_is_not_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "trees").symlink_to(CHIPS / "trees")
+    assert main(["--data", str(tmp_path), "--keep"]) == 1
+    said = capsys.readouterr().err
+    assert "lacks hit_uav, objects_rgb" in said and "trees" not in said.partition("lacks")[2]
