@@ -1,6 +1,7 @@
 """ground_station: the ground end of the link, and the ground's ledger.
 
-What the satellite says ahead of its pixels is published as `provisional`; the one `final` follows.
+What the satellite says ahead of its pixels is published as `provisional`, and what the model says
+while finer pixels may follow that could change it; the one `final` follows.
 """
 
 from __future__ import annotations
