@@ -270,12 +270,14 @@ class GroundLedger:
         if row is None or not row.takes(product.kind):
             return []
         name = REGION_RECEIVED if row.wanted else FINER_RECEIVED
+        row = replace(row, product=product, bytes_sent=row.bytes_sent + received_bytes)
+        if row.wanted and product.kind != "refinement":
+            self._commit(None, row)  # the model gets them with the region
+            return []
         row = replace(
             row,
             state=OWNED,
-            product=product,
             is_refined=True,
-            bytes_sent=row.bytes_sent + received_bytes,
             expires_ns=self._model_end_ns(product, now_ns),
             steps=with_steps(row.steps, Step(name=name, stamp_ns=now_ns)),
         )
@@ -292,7 +294,7 @@ class GroundLedger:
     def on_nothing_finer(self, request_id: str, now_ns: int) -> list[Action]:
         """The satellite sends no finer pixels: an answer held for them is final."""
         row = self._rows.get(request_id)
-        if row is None or not row.takes("enhancement"):
+        if row is None or row.wanted or not row.takes("enhancement"):
             return []
         if row.state == WAITING:
             return self._conclude(row, row.provisional or Answer(), "", now_ns)

@@ -112,5 +112,6 @@ class GroundRow:
     def takes(self, kind: str) -> bool:
         """Whether more pixels are of use: the region asked for, or finer ones unasked."""
         if self.wanted:
-            return kind == "refinement" and self.state == WAITING
+            has_finer = self.product is not None and self.product.kind == "enhancement"
+            return self.state == WAITING and (kind == "refinement" or not has_finer)
         return kind == "enhancement" and self.state in (OWNED, WAITING) and not self.is_refined

@@ -5,6 +5,7 @@ and a contact under way on both plans. The regular model is a random tiny one: w
 not matter, that its answers are held, refined and counted once does.
 """
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,7 @@ def test_an_answer_that_could_change_is_held_for_finer_pixels_and_ends_in_one_fi
 
 def test_nothing_worth_while_is_said_and_the_answer_is_final_as_it_is(fly, pixels):
     flight = fly(least_change=0.0)
-    flight.stop("preprocess")
-    factory, parameters = flight._starts["preprocess"][1:]
-    flight._starts["preprocess"] = (flight.space, factory, {**parameters, "least_change": 1.0})
-    flight.start("preprocess")
+    flight.start_again("preprocess", least_change=1.0)
     request = flight.ask(pixels, [])
     flight.offload(request)
     held = flight.first(flight.ground, "provisional", request_id=request.id)
@@ -86,16 +84,44 @@ def test_nothing_worth_while_is_said_and_the_answer_is_final_as_it_is(fly, pixel
 
 def test_an_end_of_the_contact_makes_the_held_answer_final(fly, pixels):
     flight = fly(least_change=0.0)
-    flight.stop("preprocess")
-    factory, parameters = flight._starts["preprocess"][1:]
-    flight._starts["preprocess"] = (flight.space, factory, {**parameters, "refinements": 0})
-    flight.start("preprocess")
+    flight.start_again("preprocess", refinements=0)
     request = flight.ask(pixels, [], contact_s=6)
     flight.offload(request)
     held = flight.first(flight.ground, "provisional", request_id=request.id)
     final = flight.only_final(request)
     assert (final.status, final.text, final.reason) == (Answer.FINAL, held.text, "")
     assert kinds(flight.space) == ["regions"]
+
+
+def test_a_contact_that_breaks_off_takes_them_back(fly, pixels):
+    flight = fly(least_change=0.0)
+    request = flight.ask(pixels, [], contact_s=12)
+    flight.modem.say_locked(downlink_bps=12_000)
+    flight.offload(request)
+    flight.first(flight.space, "downlink_report", kind="enhancement", state="queued")
+    flight.modem.say_lost()
+    ended = flight.first(flight.space, "downlink_report", kind="enhancement", state="failed")
+    assert ended.reason == "the contact is over"
+    final = flight.first(flight.ground, "final", request_id=request.id)
+    assert (final.status, final.reason) == (Answer.FINAL, "")
+    flight.modem.say_locked()
+    assert flight.only_final(request) == final
+    assert kinds(flight.ground) == ["regions"]
+    assert "TRANSFER_FAULT" not in [e.id for e in flight.ground.heard["event"]]
+
+
+def test_m26_after_a_restart_on_board_it_is_said_that_nothing_follows(fly, pixels):
+    flight = fly(least_change=0.0)
+    request = flight.ask(pixels, [])
+    flight.modem.say_lost()
+    flight.offload(request)
+    flight.first(flight.space, "downlink_report", kind="regions", state="queued")
+    flight.start_again("preprocess")
+    flight.modem.say_locked()
+    final = flight.only_final(request)
+    assert (final.status, final.reason) == (Answer.FINAL, "")
+    assert kinds(flight.space) == ["regions", "enhancement"]
+    assert kinds(flight.ground) == ["regions"]
 
 
 @pytest.mark.parametrize(
@@ -119,5 +145,23 @@ def test_a_region_asked_for_goes_before_what_nobody_asked_for(fly, pixels):
     request = flight.ask(pixels, [(1200, 1800)])
     flight.offload(request)
     final = flight.only_final(request)
-    assert [e.id for e in flight.ground.heard["event"]].count("REGION_REFINED") <= 1
-    assert final.status == Answer.FINAL
+    assert (final.status, final.origin) == (Answer.FINAL, "ground")
+    said = [e.id for e in flight.ground.heard["event"]]
+    ends = {"REGION_REFINED", "ANSWER_REFINED"}
+    assert len([name for name in said if name in ends]) == 1, "whichever pixels came first"
+    if flight.ground.heard["notice"] and "REGION_ASKED" in said:
+        assert "REGION_REFINED" in said and "ANSWER_REFINED" not in said
+
+
+def test_a_spare_job_begins_when_no_other_waits(bench_of):
+    from eo_nodes.nodes.base import EoNode
+
+    bench, done, gate = bench_of(DOMAIN), [], threading.Event()
+    node = bench.start(EoNode, "worker")
+    for name, is_spare in (("first", False), ("spare", True), ("second", False)):
+        node.compute(name, "1", gate.wait, lambda _, n=name: done.append(n), done.append,
+                     is_spare=is_spare)  # fmt: skip
+    assert node.pending_jobs == 3
+    gate.set()
+    bench.until(lambda: len(done) == 3, "three jobs")
+    assert done == ["first", "second", "spare"]

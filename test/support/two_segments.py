@@ -133,6 +133,13 @@ class Flight:
         """End a node: nothing is handed over, what is not durable is lost."""
         self._starts[name][0].stop(self._nodes.pop(name))
 
+    def start_again(self, name, **parameters):
+        """End a node and start it anew, with other parameters where some are given."""
+        self.stop(name)
+        bench, factory, before = self._starts[name]
+        self._starts[name] = (bench, factory, {**before, **parameters})
+        self.start(name)
+
     def until(self, predicate, what):
         """Wait while both segments and the modem work; return what the predicate returned."""
 

@@ -131,10 +131,16 @@ def test_a_region_that_is_asked_for_goes_before(ledger: GroundLedger) -> None:
     wish = Notice(kind="region", request_id="req-1", window=(1, 2, 3, 4))
     ledger.on_model_answer(replace(FIRST, status=Answer.PROVISIONAL), 20 * S)
     ledger.on_region_wanted(wish, 20 * S, until_ns=UNTIL)
-    assert ledger.on_region_received(FINER, 25 * S, received_bytes=150) == []
-    assert ledger.on_nothing_finer("req-1", 26 * S) == []
+    assert ledger.on_nothing_finer("req-1", 24 * S) == []
+    for at_s in (25, 26):  # once, and a repeat
+        assert ledger.on_region_received(FINER, at_s * S, received_bytes=150) == []
     row = ledger.request("req-1")
     assert row is not None and row.takes("refinement") and not row.takes("enhancement")
+    assert row.product == FINER, "the region is joined to it"
+    region = replace(FINER, id="prd-1-refinement-1", kind="refinement", size_bytes=1500)
+    assert ledger.on_region_received(region, 30 * S, received_bytes=600) == [region]
+    final, _, event = ledger.on_model_answer(SECOND, 40 * S, hold_until_ns=UNTIL)
+    assert (final.bytes_sent, event.id) == (1450, "REGION_REFINED")
 
 
 def test_a_silent_model_after_finer_pixels_leaves_the_held_answer(ledger: GroundLedger) -> None:
