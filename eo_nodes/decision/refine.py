@@ -56,6 +56,7 @@ def wanted_region(
     now_ns: int,
     *,
     deadline_ns: int = 0,
+    overview: float = 0.0,
     config: RefineConfig,
 ) -> Window | None:
     """Return the box to ask for, x y w h in scene pixels, or None: the answer stands.
@@ -65,9 +66,10 @@ def wanted_region(
         confidence: of the answer, calibrated.
         plan: coming contacts, or None when no plan is known.
         deadline_ns: of the request, 0 for none.
+        overview: side length of what lies below the regions, [0, 1].
     """
     regions = tuple(regions)
-    could_change = (1 - confidence) * missing_share(regions)
+    could_change = (1 - confidence) * missing_share(regions, overview)
     if confidence >= config.unsure_below or could_change < config.least_change:
         return None
     box = missing_box(regions, config.needed_at)
@@ -113,15 +115,19 @@ def missing_box(regions: Iterable[Region], needed_at: float) -> Window | None:
     return left, top, right - left, bottom - top
 
 
-def missing_share(regions: Iterable[Region]) -> float:
+def missing_share(regions: Iterable[Region], overview: float = 0.0) -> float:
     """Share of what is relevant that did not come, [0, 1]: by relevance and area.
 
-    A region counts by its scale; one in a coarser quality lacks little.
+    A region counts by its scale, or by the overview's where that is better; one in a coarser
+    quality lacks little.
+
+    Args:
+        overview: side length of the overview, of the window's; 0 without one.
     """
     whole = missing = 0.0
     for region in regions:
         weight = region.relevance * region.window[2] * region.window[3]
-        came = region.scale if region.action != "drop" else 0.0
+        came = max(region.scale if region.action != "drop" else 0.0, overview)
         whole += weight
         missing += weight * (1 - came * (1.0 if region.is_exact or came < 1 else _COARSE))
     return missing / whole if whole > 0 else 0.0

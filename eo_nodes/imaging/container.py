@@ -287,6 +287,19 @@ def _region(entry: dict[str, Any], header: ProductHeader, blob: bytes) -> Region
     return region
 
 
+def overview_scale(content: ContainerContent) -> float:
+    """Side length of a product's overview, as a share of the window's; 0 without one.
+
+    Raises:
+        ImageError: as `codecs.decode`.
+    """
+    if not content.overview:
+        return 0.0
+    block = codecs.decode(content.overview)
+    _, _, width, height = content.header.window
+    return float(max(block.shape[1:3]) / max(width, height))
+
+
 def join(first: ContainerContent, later: ContainerContent) -> ContainerContent:
     """Add the regions of a refinement to the product it refines.
 

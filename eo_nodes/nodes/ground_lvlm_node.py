@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from eo_nodes.contracts import ids
 from eo_nodes.contracts.rules import ZOOM_IN
 from eo_nodes.contracts.values import Answer, ContactPlan, Notice, Product, Region
 from eo_nodes.decision.refine import RefineConfig, wanted_region
-from eo_nodes.imaging.container import read_container, views_from
+from eo_nodes.imaging.container import overview_scale, read_container, views_from
 from eo_nodes.lvlm.lengths import REGULAR_TOKENS
 from eo_nodes.lvlm.question import question_about
 
@@ -33,6 +33,13 @@ from .lvlm_values import (
 )
 from .parameters import Parameter
 from .runner import main_of
+
+
+class _Seen(NamedTuple):
+    """What an answer may lack: regions, and the side length of the overview below them."""
+
+    regions: tuple[Region, ...]
+    overview: float
 
 
 class GroundLvlm(EoNode):
@@ -93,7 +100,7 @@ class GroundLvlm(EoNode):
         # More pixels come once a request: what was answered on all of them together stands.
         version = 1 if product.kind == "regions" else 2
 
-        def work() -> tuple[Answer, tuple[Region, ...], bool]:
+        def work() -> tuple[Answer, _Seen, bool]:
             content = read_container(Path(product.path).read_bytes())
             header = content.header
             views = views_from(
@@ -130,28 +137,32 @@ class GroundLvlm(EoNode):
                 raw_bytes=header.raw_bytes,
                 bytes_sent=product.size_bytes,
             )
-            regions = tuple(part.region for part in content.regions)
-            return answer, regions, words != question
+            seen = _Seen((), 0.0)
+            if version == 1:
+                regions = tuple(part.region for part in content.regions)
+                seen = _Seen(regions, overview_scale(content))
+            return answer, seen, words != question
 
-        def then(result: tuple[Answer, tuple[Region, ...], bool]) -> None:
-            answer, regions, is_unread = result
+        def then(result: tuple[Answer, _Seen, bool]) -> None:
+            answer, seen, is_unread = result
             if is_unread:
                 say_unread(self, self._model, product.request_id)
-            self._say(answer, regions if version == 1 else (), product.deadline_ns)
+            self._say(answer, seen, product.deadline_ns)
 
         def failed(error: Exception) -> None:
             self.emit("INFERENCE_FAILED", repr(error)[:500], request=product.request_id)
 
         self.compute("ground", product.id, work, then, failed)
 
-    def _say(self, answer: Answer, regions: tuple[Region, ...], deadline_ns: int) -> None:
+    def _say(self, answer: Answer, seen: _Seen, deadline_ns: int) -> None:
         """Publish an answer; first, when it is unsure, which region could make it surer."""
         window = wanted_region(
-            regions,
+            seen.regions,
             answer.confidence[0],
             self._plan,
             self.now_ns(),
             deadline_ns=deadline_ns,
+            overview=seen.overview,
             config=self._refine,
         )
         if window is not None:

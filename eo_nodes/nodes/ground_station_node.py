@@ -32,7 +32,13 @@ from eo_nodes.contracts.values import (
     validate,
 )
 from eo_nodes.decision.refine import hold_until_ns, missing_share, wait_until_ns
-from eo_nodes.imaging.container import ContainerContent, join, read_container, write_container
+from eo_nodes.imaging.container import (
+    ContainerContent,
+    join,
+    overview_scale,
+    read_container,
+    write_container,
+)
 from eo_nodes.link.indications import (
     FileReceived,
     PacketReceived,
@@ -232,13 +238,15 @@ class GroundStation(LinkNode):
         missing = 0.0
         try:
             content = read_container(Path(file.path).read_bytes())
+            overview = overview_scale(content)
         except ImageError as error:
             self.emit("BAD_IMAGE", f"product {file.name}: {error}", code=error.code)
         else:
             if product.kind in ("refinement", "enhancement"):
                 self._on_refinement(product, content)
                 return
-            missing = missing_share(part.region for part in content.regions)
+            regions = (part.region for part in content.regions)
+            missing = missing_share(regions, overview)
             steps = tuple(Step(name=name, stamp_ns=ns) for name, ns in content.header.steps)
         self._apply(
             self._ledger.on_product_received(product, now_ns, steps=steps, missing=missing)

@@ -35,9 +35,10 @@ NOW_AND_LATER = _plan((10, 20), (50, 60), (90, 95))
 
 
 def _wanted(confidence: float = 0.5, **changes: object) -> object:
-    given = {"regions": REGIONS, "plan": NOW_AND_LATER, "now_ns": 15 * S, "deadline_ns": 0}
+    given = {"regions": REGIONS, "plan": NOW_AND_LATER, "now_ns": 15 * S, "deadline_ns": 0,
+             "config": CONFIG}
     given |= changes
-    return wanted_region(confidence=confidence, config=CONFIG, **given)  # type: ignore[arg-type]
+    return wanted_region(confidence=confidence, **given)  # type: ignore[arg-type]
 
 
 def test_an_unsure_answer_wants_what_the_prompt_needs_and_did_not_come() -> None:
@@ -98,3 +99,19 @@ def test_nothing_relevant_misses_nothing() -> None:
 def test_thresholds_outside_their_range_are_refused() -> None:
     with pytest.raises(ConfigError):
         RefineConfig(unsure_below=1.1, needed_at=0.2)
+
+
+def test_what_the_overview_shows_is_not_missing() -> None:
+    gone = (Region(window=(0, 0, 8, 8), action="drop", relevance=1.0),)
+    shares = [missing_share(gone, overview) for overview in (0.0, 0.25, 0.5, 1.0)]
+    assert shares == pytest.approx([1.0, 0.75, 0.5, 0.1]), "in full size it lacks its quality"
+    assert missing_share((KEPT,), 0.25) == 0.0
+    half = (Region(window=(0, 0, 8, 8), action="downsample", scale=0.5, relevance=1.0),)
+    assert missing_share(half, 0.25) == missing_share(half) == 0.5
+
+
+def test_a_good_overview_leaves_too_little_to_ask_for() -> None:
+    config = RefineConfig(unsure_below=0.9, needed_at=0.2, least_change=0.02)
+    gone = (Region(window=(0, 0, 8, 8), action="drop", relevance=1.0),)
+    assert _wanted(0.85, regions=gone, config=config) == (0, 0, 8, 8)
+    assert _wanted(0.85, regions=gone, config=config, overview=1.0) is None

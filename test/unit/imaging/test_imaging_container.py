@@ -13,6 +13,7 @@ from eo_nodes.imaging.container import (
     code_overview,
     code_region,
     compose,
+    overview_scale,
     read_container,
     views_from,
     write_container,
@@ -177,3 +178,11 @@ def test_products_of_different_windows_do_not_compose():
     contents = [read_container(write_container(h, b"", [])) for h in (HEADER, other)]
     with pytest.raises(ImageError):
         compose(*contents)
+
+
+def test_the_overview_says_how_large_it_is():
+    data, regions = product()
+    assert overview_scale(read_container(data)) == 0.25
+    assert overview_scale(read_container(write_container(HEADER, b"", regions))) == 0.0
+    whole = codecs.encode(crop(frame(), WINDOW))
+    assert overview_scale(read_container(write_container(HEADER, whole, regions))) == 1.0
