@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
+from looks import Looks  # noqa: E402
 
 from eo_nodes.contracts.errors import ModelError  # noqa: E402
 from eo_nodes.lvlm.assemble import assemble, is_assembled, read_recipe  # noqa: E402
@@ -143,21 +144,6 @@ def test_the_folder_is_assembled_again_to_the_same_digest(released, source, tmp_
     shutil.rmtree(folder.parent / "compact")
     with pytest.raises(ModelError, match=r"compact/decoder\.onnx beside"):
         assemble(folder, recipe, source.path)
-
-
-class Looks:
-    """A budget that is spent by looking at it, so that a slow machine does as many steps."""
-
-    def __init__(self, minutes, spent_s=0.0):
-        self.looks, self.spent_s = minutes, spent_s
-
-    @property
-    def share(self):
-        self.spent_s += 1
-        return min(1.0, self.spent_s / self.looks)
-
-    def rate(self):
-        return 0.5
 
 
 def test_the_command_goes_on_from_both_checkpoints_and_resumes(

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
+from looks import Looks  # noqa: E402
 
 from eo_nodes.lvlm.assemble import GgufFile  # noqa: E402
 from eo_nodes.lvlm.assemble import llama as stored  # noqa: E402
@@ -218,21 +219,6 @@ def test_a_step_in_bfloat16_is_near_the_one_in_float32(trainer):
     sum(coarse.values()).backward()
     for name, value in exact.items():
         assert abs(coarse[name].item() - value.item()) < 0.05 * value.item() + 0.01
-
-
-class Looks:
-    """A budget that is spent by looking at it, so that a slow machine does as many steps."""
-
-    def __init__(self, minutes, spent_s=0.0):
-        self.looks, self.spent_s = minutes, spent_s
-
-    @property
-    def share(self):
-        self.spent_s += 1
-        return min(1.0, self.spent_s / self.looks)
-
-    def rate(self):
-        return 0.5
 
 
 def test_the_command_trains_resumes_and_stores_no_frozen_weight(

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from training.decoder.llama import LlamaDecoderConfig, rms
-from training.decoder.model import BINS, MARKS
+from training.decoder.model import BINS, MARKS, packed_mask
 from training.decoder.projector import Projector
 
 SIDE = ("products.{}", "model.layers.{}.out", "model.layers.{}.up", "model.layers.{}.down")
@@ -275,14 +275,9 @@ class LadderDecoder(nn.Module):
         """Packed training pass; as `model.Decoder.forward`, hidden states of the narrow stream."""
         heard = () if self.is_alone else self.listen(
             visual, visual_mask, ids, places, segments)
-        eps, v, s = self.config.wide.eps, visual.shape[1], ids.shape[1]
+        eps, v = self.config.wide.eps, visual.shape[1]
         x = torch.cat([visual[..., self.config.wide.width:], self.embed(ids, places)], 1)
-        same = (segments[:, :, None] == segments[:, None, :]) & (segments[:, :, None] > 0)
-        causal = torch.ones(s, s, dtype=torch.bool, device=x.device).tril()
-        allow = torch.zeros(len(x), v + s, v + s, dtype=torch.bool, device=x.device)
-        allow[:, :, :v] = visual_mask[:, None, :]
-        allow[:, v:, v:] = same & causal
-        allow[:, range(v + s), range(v + s)] = True       # padding sees itself: no empty softmax
+        allow = packed_mask(visual_mask, segments)
         for n in range(self.config.side_layers):
             x = x + self.rungs[n](heard[n], eps) if heard else x
             q, k, w = self.project(n, x)

@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from eo_nodes.lvlm.assemble import llama
-from training.decoder.model import BINS, MARKS
+from training.decoder.model import BINS, MARKS, packed_mask
 from training.decoder.places import CODE, bin_codes
 from training.decoder.projector import Projector
 
@@ -258,13 +258,8 @@ class LlamaDecoder(nn.Module):
         hear: called with the number of each layer and the states (B, V + S, width) behind it.
         """
         x = torch.cat([visual, self.embed(ids, places)], 1)
-        v, s = visual.shape[1], ids.shape[1]
-        same = (segments[:, :, None] == segments[:, None, :]) & (segments[:, :, None] > 0)
-        causal = torch.ones(s, s, dtype=torch.bool, device=x.device).tril()
-        allow = torch.zeros(len(x), v + s, v + s, dtype=torch.bool, device=x.device)
-        allow[:, :, :v] = visual_mask[:, None, :]
-        allow[:, v:, v:] = same & causal
-        allow[:, range(v + s), range(v + s)] = True       # padding sees itself: no empty softmax
+        v = visual.shape[1]
+        allow = packed_mask(visual_mask, segments)
         turned = torch.cat([places.new_zeros(len(x), v), places + 1], 1)
         given = (*self.turns(turned), allow[:, None], self.frozen)
         for n in range(self.config.layers):

@@ -59,6 +59,22 @@ class DecoderConfig:
         return asdict(self)
 
 
+def packed_mask(visual_mask, segments):
+    """(B, V + S, V + S) bool, who may attend to whom in a packed pass.
+
+    All see the visual tokens that ``visual_mask`` (B, V) shows; text sees what stands before it in
+    its own of ``segments`` (B, S), of which 0 is padding.
+    """
+    v, s = visual_mask.shape[1], segments.shape[1]
+    at = segments.device
+    same = (segments[:, :, None] == segments[:, None, :]) & (segments[:, :, None] > 0)
+    allow = torch.zeros(len(segments), v + s, v + s, dtype=torch.bool, device=at)
+    allow[:, :, :v] = visual_mask[:, None, :]
+    allow[:, v:, v:] = same & torch.ones(s, s, dtype=torch.bool, device=at).tril()
+    allow[:, range(v + s), range(v + s)] = True           # padding sees itself: no empty softmax
+    return allow
+
+
 class Decoder(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -126,13 +142,8 @@ class Decoder(nn.Module):
         padding. Returns hidden states of visual (B, V, width) and text (B, S, width).
         """
         x = torch.cat([visual, self.embed(ids, places)], 1)
-        v, s = visual.shape[1], ids.shape[1]
-        same = (segments[:, :, None] == segments[:, None, :]) & (segments[:, :, None] > 0)
-        causal = torch.ones(s, s, dtype=torch.bool, device=x.device).tril()
-        allow = torch.zeros(len(x), v + s, v + s, dtype=torch.bool, device=x.device)
-        allow[:, :, :v] = visual_mask[:, None, :]
-        allow[:, v:, v:] = same & causal
-        allow[:, range(v + s), range(v + s)] = True       # padding sees itself: no empty softmax
+        v = visual.shape[1]
+        allow = packed_mask(visual_mask, segments)
         for layer in self.layers:
             q, k, w = layer.project(x)
             mixed = functional.scaled_dot_product_attention(q, k, w, attn_mask=allow[:, None])
