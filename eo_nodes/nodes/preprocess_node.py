@@ -330,11 +330,13 @@ class Preprocess(EoNode):
         done = self._done.pop(request.id, None)
         now_ns = self.now_ns()
         limit = min(left_bytes(self._budget, now_ns), self.param("max_refinement_bytes"))
-        is_over = 0 < request.deadline_ns <= now_ns
-        if not self.param("refinements") or is_over or limit <= 0:
-            return  # the ground waits no longer than this contact
-        if done is not None and done.sent[0] and missing_share(done.sent[0]) <= 0:
-            return  # nor for what it has
+        if not self.param("refinements") or 0 < request.deadline_ns <= now_ns:
+            return  # the ground holds nothing
+        sent = done.sent[0] if done is not None else ()
+        if sent and (limit <= 0 or missing_share(sent) <= 0):
+            return  # the ground waits no longer than this contact, nor for what it has
+        # Else that nothing follows is said whatever the limit: after a restart the contact that
+        # is under way may not be known here yet.
         self.compute(
             "enhance",
             f"{request.id}/finer",
