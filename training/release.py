@@ -47,8 +47,7 @@ def export(model, out, source=None, compact=None):
     source = Source.find(source) if size.is_frozen else None
     perception, decoder = load_decoder(model, Words(), source, compact)
     write_folder(out, model_id=model, network=perception.network, decoder=decoder,
-                 words_path=PATH, input_size=size.longest, upscale=perception.upscale,
-                 source=source, compact=compact)
+                 words_path=PATH, sizes=perception.sizes, source=source, compact=compact)
     counts = {"vision network": sum(p.numel() for p in perception.network.parameters()),
               "decoder, trained": sum(p.numel() for p in decoder.parameters())}
     if size.is_frozen:

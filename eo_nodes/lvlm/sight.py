@@ -60,6 +60,7 @@ class SightFeed:
         geometry: (N, T, 4) centre x, y, width, height of each token's area, in units of the scene.
         pool: (T, cells): mean of the cells under each token; the identity where T = cells.
         grid: rows and columns of the T tokens.
+        coarse: (N, C, H', W') the same pictures for a second network, None where there is none.
     """
 
     pixels: Float
@@ -68,6 +69,7 @@ class SightFeed:
     tags: NDArray[np.int64]
     pool: Float
     grid: tuple[int, int]
+    coarse: Float | None = None
 
 
 def input_shape(height: int, width: int, longest: int, upscale: float) -> tuple[int, int]:
@@ -143,11 +145,15 @@ def tags_of(kind: str, sensor: int, frame: int, modality: str) -> NDArray[np.int
     return np.array([[min(v, n - 1) for v, n in zip(values, TAG_LIMITS, strict=True)]], np.int64)
 
 
-def feed_of(picture: Picture, longest: int, upscale: float, most_cells: int | None) -> SightFeed:
+def feed_of(
+    picture: Picture, longest: int, upscale: float, most_cells: int | None,
+    coarse: tuple[int, float] | None = None,
+) -> SightFeed:
     """Inputs of the vision graph for one picture.
 
     Args:
         longest, upscale: as in ``input_shape``. most_cells: tokens a side at most.
+        coarse: longest and upscale of a second network.
     Raises:
         ModelError: the picture breaks its contract.
     """
@@ -164,17 +170,23 @@ def feed_of(picture: Picture, longest: int, upscale: float, most_cells: int | No
         raise ModelError(f"window {picture.window} is empty")
     shape = input_shape(height, width, longest, upscale)
     pixels, codes = prepare_pixels(picture.values, picture.bands, shape)
+    smaller = None
+    if coarse is not None:
+        smaller, _ = prepare_pixels(
+            picture.values, picture.bands, input_shape(height, width, *coarse))
     pool, grid = pooling(shape[0] // CELL_PX, shape[1] // CELL_PX, most_cells)
     geometry = geometry_of(*grid, picture.window)
     tags = tags_of(picture.kind, picture.sensor, picture.frame, picture.modality)
-    return SightFeed(pixels[None], codes, geometry[None], tags, pool, grid)
+    return SightFeed(pixels[None], codes, geometry[None], tags, pool, grid,
+                     None if smaller is None else smaller[None])
 
 
 def alike(feeds: Sequence[SightFeed], most: int) -> list[list[int]]:
     """Indexes of the feeds that one run may take together, at most ``most`` a group."""
     groups: dict[tuple[object, ...], list[list[int]]] = {}
     for index, feed in enumerate(feeds):
-        key = (feed.pixels.shape, feed.grid, feed.codes.tobytes())
+        key = (feed.pixels.shape, feed.grid, feed.codes.tobytes(),
+               None if feed.coarse is None else feed.coarse.shape)
         known = groups.setdefault(key, [[]])
         if len(known[-1]) == most:
             known.append([])
@@ -187,6 +199,8 @@ def together(feeds: Sequence[SightFeed]) -> SightFeed:
     if len(feeds) == 1:
         return feeds[0]
     first = feeds[0]
+    coarse = [f.coarse for f in feeds if f.coarse is not None]
     return SightFeed(np.concatenate([f.pixels for f in feeds]), first.codes,
                      np.concatenate([f.geometry for f in feeds]),
-                     np.concatenate([f.tags for f in feeds]), first.pool, first.grid)
+                     np.concatenate([f.tags for f in feeds]), first.pool, first.grid,
+                     np.concatenate(coarse) if coarse else None)

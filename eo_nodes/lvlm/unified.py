@@ -128,7 +128,7 @@ class UnifiedModel:
     ) -> Float:
         """(384,) unit vector in the language space; several frames: their mean."""
         frames = values[None] if values.ndim == 3 else values
-        found = [self.see(self._feed(Picture(f, tuple(bands), modality), None)).meaning[0]
+        found = [self.see(self._feed(Picture(f, tuple(bands), modality))).meaning[0]
                  for f in frames]
         mean = np.mean(found, axis=0)
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
@@ -143,7 +143,7 @@ class UnifiedModel:
         if _SIGNATURE not in {o.name for o in self._vision.get_outputs()}:
             raise ModelError(f"{self.id}: its vision.onnx has no output {_SIGNATURE}, which "
                              "matching needs: export the folder again")
-        inputs = self._inputs(self._feed(picture, None))
+        inputs = self._inputs(self._feed(picture))
         (found,) = run_graph(self._vision, inputs, (_SIGNATURE,), cancel)
         return np.asarray(found[0], np.float32)
 
@@ -195,8 +195,16 @@ class UnifiedModel:
             raise ModelError(f"prompt of {len(body)} tokens, at most {limit}")
         return [self.config.cls_token, *body, self.config.end_token]
 
-    def _feed(self, picture: Picture, most_cells: int | None) -> SightFeed:
-        return feed_of(picture, self.config.input_size, self.config.upscale, most_cells)
+    def _feed(
+        self, picture: Picture, most_cells: int | None = None, longest: int | None = None
+    ) -> SightFeed:
+        """longest: side in pixels, that of the overview by default."""
+        c = self.config
+        longest = longest or c.input_size
+        coarse = None
+        if c.coarse is not None:
+            coarse = (round(c.coarse.input_size * longest / c.input_size), c.coarse.upscale)
+        return feed_of(picture, longest, c.upscale, most_cells, coarse)
 
     def see(self, feed: SightFeed, cancel: CancelFlag | None = None) -> See:
         """Run the vision graph on one picture."""
@@ -204,8 +212,10 @@ class UnifiedModel:
 
     @staticmethod
     def _inputs(feed: SightFeed) -> dict[str, NDArray[Any]]:
-        return {"pixels": feed.pixels, "codes": feed.codes, "geometry": feed.geometry,
-                "tags": feed.tags, "pool": feed.pool}
+        found: dict[str, NDArray[Any]] = {
+            "pixels": feed.pixels, "codes": feed.codes, "geometry": feed.geometry,
+            "tags": feed.tags, "pool": feed.pool}
+        return found if feed.coarse is None else {**found, "coarse": feed.coarse}
 
     def look_at(
         self, picture: Picture, most_cells: int | None, cancel: CancelFlag | None
@@ -219,7 +229,7 @@ class UnifiedModel:
         cancel: CancelFlag | None,
     ) -> list[tuple[SightFeed, See]]:
         """Prepare and see zooms, longest side ``longest`` px; those of one size in one run."""
-        feeds = [feed_of(p, longest, self.config.upscale, most_cells) for p in pictures]
+        feeds = [self._feed(p, most_cells, longest) for p in pictures]
         found: dict[int, See] = {}
         for group in alike(feeds, MOST_WINDOWS if self._takes_many else 1):
             seen = self.see(together([feeds[i] for i in group]), cancel)

@@ -43,12 +43,21 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class Coarse:
+    """How the coarse network of a vision graph is fed: as in ``sight.input_shape``."""
+
+    input_size: int
+    upscale: float
+
+
+@dataclass(frozen=True, slots=True)
 class UnifiedConfig:
     """Content of ``config.json``.
 
     Attributes:
         id: name of the model, e.g. ``compact``.
         input_size, upscale: as in ``sight.input_shape``.
+        coarse: of the second network, which sees every picture smaller; None where there is one.
         streams: of the decoder; logits come from the last one. Files of decoders with one may
             write its fields beside the others instead.
         words, vocabulary: word pieces; all tokens, the spatial ones included.
@@ -57,7 +66,8 @@ class UnifiedConfig:
         kinds: names of the objects that the heat map knows. chances: numbers of all heads.
         depth: channels of the pixel map. query_bias: added to query . pixel.
         spatial: where the spatial tokens lie.
-        vision_macs_per_cell: multiply-accumulates of the vision graph for one 32 x 32 px cell.
+        vision_macs_per_cell: multiply-accumulates of the vision graph for one 32 x 32 px cell of
+            the picture as it is fed at ``input_size``.
         temperature: divides the logits for the session's confidence; fitted on val.
     """
 
@@ -77,6 +87,7 @@ class UnifiedConfig:
     spatial: SpatialIds
     vision_macs_per_cell: int
     temperature: float
+    coarse: Coarse | None = None
 
     @property
     def width(self) -> int:
@@ -97,7 +108,8 @@ class UnifiedConfig:
         """Content for the file; ``read_unified`` is the inverse."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         return {**plain, "kinds": list(self.kinds), "spatial": self.spatial.as_json(),
-                "streams": [asdict(s) for s in self.streams]}
+                "streams": [asdict(s) for s in self.streams],
+                "coarse": None if self.coarse is None else asdict(self.coarse)}
 
 
 def read_unified(folder: Path) -> UnifiedConfig:
@@ -114,6 +126,8 @@ def read_unified(folder: Path) -> UnifiedConfig:
         streams = tuple(Stream(**s) for s in raw["streams"])
         if not streams:
             raise ValueError("no stream")
+        coarse = raw.get("coarse")
+        raw["coarse"] = None if coarse is None else Coarse(**coarse)
         return UnifiedConfig(**{**raw, "kinds": tuple(raw["kinds"]), "streams": streams,
                                 "spatial": SpatialIds.read(raw["spatial"])})
     except (KeyError, TypeError, ValueError, SlisValueError) as error:

@@ -18,10 +18,11 @@ from eo_nodes.lvlm.runtime import RuntimeOptions  # noqa: E402
 from eo_nodes.lvlm.unified import load_unified  # noqa: E402
 from training import schedule  # noqa: E402
 from training.decoder import tiny, train  # noqa: E402
-from training.decoder.ladder import LadderConfig, LadderDecoder, side_of  # noqa: E402
+from training.decoder.ladder import LadderConfig, LadderDecoder  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
 from training.decoder.train import answer_loss, optimizer_of, restored_decoder  # noqa: E402
-from training.vision.network import VisionConfig, VisionNetwork  # noqa: E402
+from training.stored import weights_of  # noqa: E402
+from training.vision.network import VisionNetwork  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -46,8 +47,8 @@ def fresh(released, source):
     """(ladder before its first step, the float decoder it goes on from)."""
     folder, _, _, old, words, decoder = released
     ladder = LadderDecoder(old.config, train._llama(old.config.wide, words, source),
-                           side_of(folder.parent / "compact" / "decoder.onnx"))
-    ladder.projector.narrow.load_state_dict(decoder.projector.state_dict())
+                           weights_of(folder.parent / "compact" / "decoder.onnx"))
+    ladder.projector.narrow.coarse.load_state_dict(decoder.projector.state_dict())
     return ladder, decoder
 
 
@@ -149,16 +150,16 @@ def test_the_folder_is_assembled_again_to_the_same_digest(released, source, tmp_
 def test_the_command_goes_on_from_both_checkpoints_and_resumes(
         data, released, source, tmp_path, monkeypatch):
     folder, _, _, old, words, decoder = released
-    config = VisionConfig("tiny", tiny.KINDS, tiny.HEADS, depth=16, match=4)
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
     monkeypatch.setattr(train, "Words", lambda: words)
     monkeypatch.setattr(train, "SIZES", {
-        "regular": train.Size(2, 96, 1.75, 2, "regular", is_frozen=True)})
+        "compact": train.Size(2, 96, 1.75, 2, "compact"),
+        "regular": train.Size(2, 128, 1.75, 2, "regular", "compact", is_frozen=True)})
     monkeypatch.setattr(schedule, "Budget", Looks)
     monkeypatch.setattr(schedule, "keep_pages", lambda: None)     # it would start pytest anew
     schedule.save(tmp_path / "vision" / "regular" / "vision.pt", {
-        "network": VisionNetwork(config, pretrained=False).state_dict(),
-        "config": config.to_dict(), "steps": 1,
+        "network": VisionNetwork(tiny.VISION, pretrained=False).state_dict(),
+        "config": tiny.VISION.to_dict(), "steps": 1,
         "names": {"class_a": ["forest", "river", "sea"], "label_b": ["car", "ship"]}})
     wide = train._llama(old.config.wide, words, source)
     wide.start_new()

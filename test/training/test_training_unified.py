@@ -23,6 +23,8 @@ from training.decoder.examples import Visual  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
 from training.decoder.perception import Seen, candidates  # noqa: E402
 from training.instruct.records import ImageRef  # noqa: E402
+from training.vision.dual import DualNetwork  # noqa: E402
+from training.vision.network import chances_of  # noqa: E402
 
 pytestmark = pytest.mark.training
 TOLERANCE = 1e-3        # of logits up to 40
@@ -44,26 +46,32 @@ def images_of(*bands, shape=(70, 90), modality="optical"):
             for b in bands]
 
 
+def found_by_torch(network, pictures, most_cells=None):
+    """What the network finds in pictures of one size, fed as the runtime feeds them."""
+    coarse = (tiny.COARSE_SIZE, 1.5) if isinstance(network, DualNetwork) else None
+    feeds = [feed_of(p, tiny.INPUT_SIZE, 2.0, most_cells, coarse) for p in pictures]
+    given = [[f.pixels for f in feeds]] + ([[f.coarse for f in feeds]] if coarse else [])
+    x, *small = (torch.from_numpy(np.concatenate(values)) for values in given)
+    return network(x, torch.from_numpy(feeds[0].codes), *small)
+
+
 def seen_by_torch(network, decoder, picture, is_raw=False):
     """What training keeps of a picture, at the full size of the pixel map.
 
     is_raw: with all candidates, as the runtime merges them; training merges the best 24 of a view.
     """
-    feed = feed_of(picture, tiny.INPUT_SIZE, 2.0, None)
     with torch.no_grad():
-        found = network(torch.from_numpy(feed.pixels), torch.from_numpy(feed.codes))
-        pooled = network.pool(found["cells"])
-        chances = torch.cat([network.pooled["class_a"](pooled).softmax(-1),
-                             network.pooled["label_b"](pooled).sigmoid()], -1)
-        counts = network.counts(network.cell_norm(found["cells"]))
-        totals = ((counts.clamp(0, 5).exp() - 1).sum((1, 2)) + 1).log()
+        found = found_by_torch(network, [picture])
+        chances = chances_of(network.logits(found, tiny.HEADS), tiny.HEADS)
         score, boxes, kinds, look = candidates(found["heat"], found["shape"], found["pixel"])
         kept = Proposals(*(v[0].numpy() for v in (score, boxes, kinds, look)))
         kept = kept if is_raw else keep(kept)
-        meaning = torch.nn.functional.normalize(network.image_text(pooled), dim=-1)
-    return Seen(found["cells"][0], chances[0], meaning[0], totals[0],
+    parts = found.get("parts", (found,))
+    return Seen(tuple(p["cells"][0] for p in parts), chances[0], network.meaning(found)[0],
+                network.totals(found)[0],
                 torch.from_numpy(kept.counts()), *map(torch.from_numpy, (
-                    kept.boxes, kept.look, kept.kinds, kept.score)), found["pixel"][0])
+                    kept.boxes, kept.look, kept.kinds, kept.score)),
+                tuple(p["pixel"][0] for p in parts))
 
 
 def torch_logits(network, decoder, words, images, prompt, zooms=0):
@@ -78,7 +86,7 @@ def torch_logits(network, decoder, words, images, prompt, zooms=0):
     pair = None
     if len(found) == 2 and pictures[0].frame != pictures[1].frame:
         with torch.no_grad():
-            change = network.compare(found[0].pixel[None], found[1].pixel[None])
+            change = network.compare(*(f.all_pixels[None] for f in found))
         pair = {"pooled": torch.cat([change.mean((2, 3)), change.amax((2, 3))], 1)[0]}
     with torch.no_grad():
         visual, *_ = Visual(decoder.projector, [n for _, n in tiny.HEADS]).tokens(
@@ -165,12 +173,11 @@ def test_which_proposal_a_place_is(tiny_model):
 def test_signatures_equal_torch(tiny_model, bands):
     model, network, _, _ = tiny_model
     picture = pictures_of_images(images_of(bands, shape=(70, 130)))[0]
-    feed = feed_of(picture, tiny.INPUT_SIZE, 2.0, None)
     with torch.no_grad():
-        pixel = network(torch.from_numpy(feed.pixels), torch.from_numpy(feed.codes))["pixel"]
+        pixel = found_by_torch(network, [picture])["pixel"]
         expected = network.signature(pixel)[0].numpy()
     found = model.signature_of(picture)
-    assert feed.pixels.shape[2] != feed.pixels.shape[3]
+    assert pixel.shape[2] != pixel.shape[3]
     assert found.shape == expected.shape and np.abs(found - expected).max() < 1e-5
 
 
@@ -180,11 +187,9 @@ def test_several_pictures_in_one_run_equal_torch(tiny_model, bands):
     pictures = [pictures_of_images(images_of(bands, shape=(70, 90)))[0]]
     pictures += [replace(p, values=p.values[::-1].copy(), window=(0.5, 0, 0.5, 1), kind="zoom")
                  for p in pictures]
-    feeds = [feed_of(p, tiny.INPUT_SIZE, 2.0, 2) for p in pictures]
     seen = model.look_closer(pictures, 2, tiny.INPUT_SIZE, None)
     with torch.no_grad():
-        found = network(torch.from_numpy(np.concatenate([f.pixels for f in feeds])),
-                        torch.from_numpy(feeds[0].codes))
+        found = found_by_torch(network, pictures, 2)
     for i, (_, one) in enumerate(seen):
         assert np.abs(one.pixel[0] - found["pixel"][i].numpy()).max() < TOLERANCE
         assert one.cells.shape[:2] == (1, 4)

@@ -12,7 +12,6 @@ from unittest import mock
 
 import onnx
 import torch
-from onnx import numpy_helper
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.unified_config import read_unified
@@ -20,6 +19,7 @@ from training.bench_runtime import asking
 from training.decoder.graphs import DecoderGraph, PairGraph, SceneGraph, VisionGraph
 from training.decoder.model import Decoder, DecoderConfig
 from training.decoder.projector import Projector
+from training.stored import weights_of
 from training.vision.network import VisionConfig, VisionNetwork
 
 _TYPES = {onnx.TensorProto.FLOAT: "tensor(float)", onnx.TensorProto.INT64: "tensor(int64)"}
@@ -29,16 +29,6 @@ _NOT_IN_GRAPHS = ("network.", "projector.", "model.projector.", "model.words.", 
                   "model.place_", "model.query_bias", "model.layers.")
 
 
-def weights(graph):
-    """{name: float32 tensor} of the initialisers of a graph."""
-    held = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    found = {n.removesuffix(".int8"): torch.from_numpy(
-        v * held[n.removesuffix("int8") + "scale"] if n.endswith(".int8") else v.copy())
-        for n, v in held.items() if not n.endswith(".scale")}
-    # The exporter's stem wraps the module's (`graphs.exported_stem`).
-    return {n.replace("stem.stem.", "stem."): v for n, v in found.items()}
-
-
 class Folder:
     """The modules of a folder whose decoder is `training.decoder.model.Decoder`."""
 
@@ -46,7 +36,7 @@ class Folder:
         self.folder, self.config = Path(folder), read_unified(Path(folder))
         self._graphs = {n: onnx.load(str(self.folder / f"{n}.onnx")).graph
                         for n in ("vision", "scene", "pair", "decoder")}
-        self._weights = {n: weights(g) for n, g in self._graphs.items()}
+        self._weights = {n: weights_of(self.folder / f"{n}.onnx") for n in self._graphs}
         if len(self.config.streams) > 1 or "products.0.weight" not in self._weights["decoder"]:
             raise ModelError(f"{folder}: no PyTorch modules are known for its decoder")
         sight, names = self._weights["vision"], "network.pooled."

@@ -129,7 +129,7 @@ class Visual:
         for n, (seen, ref) in enumerate(zip(found, refs, strict=True)):
             tags = torch.from_numpy(
                 tags_of("overview", ref.sensor, ref.frame, ref.modality)).to(at)
-            cells = seen.cells.float()
+            cells = seen.all_cells
             most = FEW_CELLS if len(found) > 2 else None
             pool, grid_of = pooling(*cells.shape[:2], most)
             shown = n > 0 or self.rng.random() >= self.hide
@@ -159,9 +159,10 @@ class Visual:
 
     def _zoomed(self, window, seen, ref, at):
         tags = torch.from_numpy(tags_of("zoom", ref.sensor, ref.frame, ref.modality)).to(at)
-        pool, grid = pooling(*seen.cells.shape[:2], ZOOM_CELLS)
+        cells = seen.all_cells
+        pool, grid = pooling(*cells.shape[:2], ZOOM_CELLS)
         geometry = torch.from_numpy(geometry_of(*grid, window))[None]
-        pooled = torch.from_numpy(pool) @ seen.cells.float().flatten(0, 1)
+        pooled = torch.from_numpy(pool) @ cells.flatten(0, 1)
         return self.projector.cells(pooled[None].to(at), geometry.to(at), tags)
 
     def _regions(self, seen, shown, prompts, tags):
@@ -169,11 +170,12 @@ class Visual:
             shown.score, shown.boxes, shown.kinds, shown.look))
         rank = torch.arange(len(score))
         is_prompt = torch.zeros(len(score))
-        _, h, w = seen.pixel.shape
+        pixel = seen.all_pixels if prompts else None
         for prompt in prompts:
+            _, h, w = pixel.shape
             mask = torch.from_numpy(
                 visual_prompts.rasterise(prompt, (0.0, 0.0, 1.0, 1.0), h, w)).float()
-            mean = (seen.pixel.float() * mask).sum((1, 2)) / mask.sum().clamp_min(1e-6)
+            mean = (pixel * mask).sum((1, 2)) / mask.sum().clamp_min(1e-6)
             boxes = torch.cat([boxes, torch.tensor([visual_prompts.extent(prompt)]).float()])
             look, kinds = torch.cat([look, mean[None]]), torch.cat(
                 [kinds, torch.zeros(1, kinds.shape[1])])

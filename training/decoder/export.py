@@ -23,18 +23,19 @@ from eo_nodes.lvlm.manifest import FAMILIES, V2, seal
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.spectrum import CODE_SIZE
 from eo_nodes.lvlm.unified import UnifiedModel
-from eo_nodes.lvlm.unified_config import WEIGHTS, Stream, UnifiedConfig
+from eo_nodes.lvlm.unified_config import WEIGHTS, Coarse, Stream, UnifiedConfig
 from training import schedule
 from training.decoder.graphs import export_decoder, export_pair, export_scene, export_vision
 from training.decoder.int8 import compute_in_int8
 from training.decoder.ladder import LadderDecoder
-from training.decoder.ladder_export import export_ladder, lent_slots, write_weights
+from training.decoder.ladder_export import export_ladder
+from training.decoder.lending import Lender, lend_vision, lent_matrices, write_weights
 from training.decoder.llama_export import Source, attach
-from training.decoder.perception import Perception
 from training.decoder.storage import SMALLEST_QUANTISED, store_weights_as_int8
-from training.decoder.train import SIZES, restored_decoder
+from training.decoder.train import SIZES, perception_of, restored_decoder
 from training.decoder.vocabulary import PATH, Words
 from training.recipe import CHECKPOINTS
+from training.vision.dual import DualNetwork
 
 GRAPHS = ("vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx")
 GOLDEN_PROMPT, GOLDEN_TOKENS = "What does this image show?", 8
@@ -49,7 +50,11 @@ def neutral_calibration():
 
 
 def macs_per_cell(network, cells=4, bands=3):
-    """Multiply-accumulates of the vision network's convolutions for one 32 x 32 px cell."""
+    """Multiply-accumulates of the vision network's convolutions for one 32 x 32 px cell; of two
+    networks for one of the fine one's, of which the coarse one's grid has ratio^2 as many."""
+    if isinstance(network, DualNetwork):
+        fine, coarse = (macs_per_cell(n, cells, bands) for n in (network.fine, network.coarse))
+        return round(fine + network.ratio**2 * coarse)
     total = 0
 
     def add(module, _, output):
@@ -66,10 +71,11 @@ def macs_per_cell(network, cells=4, bands=3):
     return (total + stem) // cells**2
 
 
-def write_folder(folder, *, model_id, network, decoder, words_path, input_size, upscale,
+def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
                  smallest=SMALLEST_QUANTISED, source=None, compact=None, computes_int8=False):
     """Everything but the card; returns the loaded model.
 
+    sizes: (longest side, upscale) of each network, as `Perception.sizes`.
     smallest: own weights of at least so many numbers are stored as int8; None: none are.
     source, compact: `llama_export.Source` and the compact folder, which lend a ladder its weights.
     computes_int8: the decoder without frozen weights computes so too (`int8.compute_in_int8`).
@@ -90,12 +96,16 @@ def write_folder(folder, *, model_id, network, decoder, words_path, input_size, 
     words, c = Words(words_path), decoder.config
     if is_ladder:
         slots = c.wide.slots()
-        lent, pieces = lent_slots(compact, decoder.frozen_names,
-                                  slots[-1].offset + slots[-1].size_bytes)
-        attach(folder / "decoder.onnx", [*slots, *lent])
-        write_weights(folder, source, decoder, words.pieces(source.open()), (compact, pieces))
+        matrices = Lender(compact / "decoder.onnx", slots[-1].offset + slots[-1].size_bytes)
+        attach(folder / "decoder.onnx",
+               [*slots, *lent_matrices(matrices, decoder.frozen_names)])
+        eye = Lender(compact / "vision.onnx", matrices.end)
+        lend_vision(folder / "vision.onnx", eye)
+        write_weights(folder, source, decoder, words.pieces(source.open()), (matrices, eye))
+    (input_size, upscale), *coarse = sizes
     config = UnifiedConfig(
         id=model_id, input_size=input_size, upscale=upscale,
+        coarse=Coarse(*coarse[0]) if coarse else None,
         streams=tuple(Stream(*s) for s in c.streams), words=c.words, vocabulary=c.vocabulary,
         positions=c.positions, cls_token=words.cls, end_token=words.end, kinds=tuple(kinds),
         chances=sum(n for _, n in network.config.heads), depth=depth,
@@ -112,9 +122,7 @@ def write_folder(folder, *, model_id, network, decoder, words_path, input_size, 
 
 def load_decoder(model, words, source=None, compact=None):
     """(perception, decoder) of the checkpoints of a model; the rest as `write_folder` takes it."""
-    size = SIZES[model]
-    perception = Perception(CHECKPOINTS / "vision" / size.sight / "vision.pt", size.longest,
-                            size.upscale)
+    perception = perception_of(model, compact)
     state = schedule.restore(CHECKPOINTS / "decoder" / model / "decoder.pt")
     return perception, restored_decoder(state, words, source, compact).eval()
 
@@ -134,8 +142,8 @@ def main():
     source = Source.find(a.source) if SIZES[a.model].is_frozen else None
     perception, decoder = load_decoder(a.model, Words(), source, a.compact)
     write_folder(a.out, model_id=a.model, network=perception.network, decoder=decoder,
-                 words_path=PATH, input_size=SIZES[a.model].longest, upscale=perception.upscale,
-                 source=source, compact=a.compact, computes_int8=a.int8)
+                 words_path=PATH, sizes=perception.sizes, source=source, compact=a.compact,
+                 computes_int8=a.int8)
     sizes = {f.name: f.stat().st_size for f in a.out.iterdir()}
     print(sizes, "sum", sum(sizes.values()))
 

@@ -8,6 +8,9 @@ from torch.nn import functional
 
 from eo_nodes.lvlm.spectrum import CODE_SIZE
 from training.decoder.perception import candidates
+from training.vision.backbone import Backbone
+from training.vision.dual import DualNetwork
+from training.vision.network import chances_of
 
 VISION_INPUTS = ("pixels", "codes", "geometry", "tags", "pool")
 VISION_OUTPUTS = ("cells", "chances", "meaning", "totals", "score", "boxes", "kinds", "look",
@@ -46,47 +49,35 @@ class _ExportedStem(nn.Module):
 
 @contextmanager
 def exported_stem(network):
-    """The network with the stem that its graph gets."""
-    stem = network.backbone.stem
-    network.backbone.stem = _ExportedStem(stem)
+    """The network with the stems that its graph gets."""
+    parts = [m for m in network.modules() if isinstance(m, Backbone)]
+    stems = [part.stem for part in parts]
+    for part in parts:
+        part.stem = _ExportedStem(part.stem)
     try:
         yield network
     finally:
-        network.backbone.stem = stem
+        for part, stem in zip(parts, stems, strict=True):
+            part.stem = stem
 
 
 class VisionGraph(nn.Module):
     """Pictures of one size and one set of bands -> cell tokens, what the summary is made of,
-    proposals, pixel map."""
+    proposals, pixel map. coarse: the same pictures once more, for a `DualNetwork`."""
 
     def __init__(self, network, projector):
         super().__init__()
         self.network, self.projector = network, projector
 
-    def forward(self, pixels, codes, geometry, tags, pool):
+    def forward(self, pixels, codes, geometry, tags, pool, *coarse):
         n, p = self.network, self.projector
-        found = n(pixels, codes)
-        pooled = n.pool(found["cells"])
-        chances = torch.cat([
-            n.pooled[k](pooled).softmax(-1) if k.startswith("class") else
-            n.pooled[k](pooled).sigmoid() for k, _ in p.heads], -1)
-        meaning = functional.normalize(n.image_text(pooled), dim=-1)
-        per_cell = n.counts(n.cell_norm(found["cells"]))
-        totals = ((per_cell.clamp(0, 5).exp() - 1).sum((1, 2)) + 1).log()
+        found = n(pixels, codes, *coarse)
+        chances = chances_of(n.logits(found, p.heads), p.heads)
         flat = found["cells"].flatten(1, 2)
         cells = p.cells(pool[None] @ flat, geometry, tags)
         score, boxes, kinds, look = candidates(found["heat"], found["shape"], found["pixel"])
-        return (cells, chances, meaning, totals, score, boxes, kinds, look, found["pixel"],
-                n.embed_cells(found["cells"]).flatten(1, 2), self.signature(found["pixel"]))
-
-    def signature(self, pixel):
-        """`VisionNetwork.signature`: a map is whole cells of 8 x 8, so that its blocks are equal
-        and their means reshapes, for any size; the means first, they are fewer."""
-        rows, cols = pixel.shape[2] // 8, pixel.shape[3] // 8
-        blocks = pixel.reshape(pixel.shape[0], pixel.shape[1], 8, rows, 8, cols).mean((3, 5))
-        x = self.network.match(blocks)
-        x = x - x.mean((2, 3), keepdim=True)
-        return functional.normalize(x.flatten(1), dim=-1)
+        return (cells, chances, n.meaning(found), n.totals(found), score, boxes, kinds, look,
+                found["pixel"], n.cell_meaning(found).flatten(1, 2), n.signature(found["pixel"]))
 
 
 class SceneGraph(nn.Module):
@@ -190,16 +181,21 @@ def export_vision(network, projector, path, bands=3, cells=(4, 4)):
     """Any number of pictures, bands, height, width and tokens."""
     rows, cols = cells
     n, t = 2, rows * cols
-    feed = (torch.zeros(n, bands, rows * 32, cols * 32), torch.zeros(bands, CODE_SIZE),
-            torch.full((n, t, 4), 0.5), torch.zeros(n, 4, dtype=torch.long), torch.eye(t))
+    feed = [torch.zeros(n, bands, rows * 32, cols * 32), torch.zeros(bands, CODE_SIZE),
+            torch.full((n, t, 4), 0.5), torch.zeros(n, 4, dtype=torch.long), torch.eye(t)]
+    inputs = list(VISION_INPUTS)
     free = {name: {0: "pictures"} for name in ("pixels", "geometry", "tags", *VISION_OUTPUTS)}
     free["pixels"] |= {1: "bands", 2: "height", 3: "width"}
     free |= {"codes": {0: "bands"}, "pool": {0: "tokens", 1: "cells"}}
     for name, more in (("geometry", {1: "tokens"}), ("cells", {1: "tokens"}),
                        ("pixel", {2: "rows", 3: "cols"}), ("cell_meaning", {1: "cells"})):
         free[name] |= more
+    if isinstance(network, DualNetwork):
+        feed.append(torch.zeros(n, bands, (rows - 1) * 32, (cols - 1) * 32))
+        inputs.append("coarse")
+        free["coarse"] = {0: "pictures", 1: "bands", 2: "coarse_height", 3: "coarse_width"}
     with exported_stem(network):
-        _export(VisionGraph(network, projector), feed, path, VISION_INPUTS, VISION_OUTPUTS, free)
+        _export(VisionGraph(network, projector), tuple(feed), path, inputs, VISION_OUTPUTS, free)
 
 
 def export_scene(projector, kinds, depth, path):

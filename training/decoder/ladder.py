@@ -4,11 +4,14 @@ Two streams read the same pictures and words. The wide one (`llama.LlamaDecoder`
 with the adapters that stage 2 taught them) only runs forward. The narrow one is the compact model's
 decoder, frozen in the int8 that its folder stores, with low-rank adapters; before each of its
 layers, and behind the last, it reads the wide stream's states over a rung that starts at nothing.
-So the regular model begins as the compact decoder on its own finer sight, and can only gain by what
-it learns to read; no gradient runs through the wide stream, a step costs a third.
+So the regular model begins as the compact one with better summaries, and gains by what it learns to
+read; no gradient runs through the wide stream, a step costs a third.
 
 Origin: ladder side-tuning (Sung 2022), with a trained side network where theirs is pruned from the
 backbone. Adapters: LoRA (Hu 2021). The map to words: tuned lens (Belrose 2023).
+
+The pictures come from two networks side by side (`training.vision.dual`): the narrow stream reads
+the compact model's own, to which is added what the fine one sees; the wide stream the fine one's.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,7 +22,7 @@ from torch.nn import functional
 
 from training.decoder.llama import LlamaDecoderConfig, rms
 from training.decoder.model import BINS, MARKS, packed_mask
-from training.decoder.projector import Projector
+from training.decoder.projector import DualProjector, Projector, halves
 
 SIDE = ("products.{}", "model.layers.{}.out", "model.layers.{}.up", "model.layers.{}.down")
 READ = ("ask", "offer", "query", "aim", "held")
@@ -27,8 +30,9 @@ READ = ("ask", "offer", "query", "aim", "held")
 
 @dataclass(frozen=True, slots=True)
 class LadderConfig:
-    """wide: of the frozen language model; the rest of the narrow stream, as `model.DecoderConfig`
-    has it. rank: of its adapters."""
+    """wide: of the frozen language model, its cells and maps the fine network's; the rest of the
+    narrow stream, as `model.DecoderConfig` has it, its the coarse network's. rank: of its adapters.
+    """
 
     wide: LlamaDecoderConfig
     side_layers: int
@@ -93,7 +97,9 @@ class LadderConfig:
 
 
 class BothProjector(nn.Module):
-    """Visual tokens of both streams side by side; methods as `Projector` has them."""
+    """Visual tokens of both streams side by side; methods as `Projector` has them.
+
+    wide: `Projector` of what the fine network sees, narrow: `DualProjector`."""
 
     def __init__(self, wide, narrow):
         super().__init__()
@@ -103,17 +109,21 @@ class BothProjector(nn.Module):
     place = property(lambda self: self.narrow.place)
     summary_tokens = property(lambda self: self.narrow.summary_tokens)
 
-    def cells(self, *given):
-        return torch.cat([self.wide.cells(*given), self.narrow.cells(*given)], -1)
+    def cells(self, cells, *others):
+        fine = cells[..., :self.narrow.sizes[0]]
+        return torch.cat([self.wide.cells(fine, *others), self.narrow.cells(cells, *others)], -1)
 
     def summary(self, *given):
         return torch.cat([self.wide.summary(*given), self.narrow.summary(*given)], -1)
 
-    def regions(self, *given):
-        return torch.cat([self.wide.regions(*given), self.narrow.regions(*given)], -1)
+    def regions(self, boxes, look, *others):
+        fine = look[..., :self.narrow.sizes[1]]
+        return torch.cat([self.wide.regions(boxes, fine, *others),
+                          self.narrow.regions(boxes, look, *others)], -1)
 
-    def change(self, *given):
-        return torch.cat([self.wide.change(*given), self.narrow.change(*given)], -1)
+    def change(self, pooled):
+        fine, _ = halves(pooled, self.narrow.sizes[1])
+        return torch.cat([self.wide.change(fine), self.narrow.change(pooled)], -1)
 
 
 class Rung(nn.Module):
@@ -160,17 +170,20 @@ def is_own(name, value):
 
 class LadderDecoder(nn.Module):
     """wide: `LlamaDecoder` with the same words; narrow: {name: tensor} of the compact decoder's
-    graph (`side_of`)."""
+    graph (`training.stored.weights_of`)."""
 
-    FRESH, RATES = ("rungs", "sides", "lens"), (1e-3, 2e-4)
+    FRESH = ("rungs", "sides", "lens", "fine_query", "projector.narrow.cell",
+             "projector.narrow.look", "projector.narrow.pair")
+    RATES = (1e-3, 2e-4)
 
     def __init__(self, config, wide, narrow):
         super().__init__()
         self.config = config
         self.wide = wide.hush().requires_grad_(False)
         c = config
-        self.projector = BothProjector(wide.projector, Projector(
-            c.cell_dim, c.depth, c.side_width, c.heads_vision, c.kinds))
+        self.projector = BothProjector(wide.projector, DualProjector(
+            Projector(c.cell_dim, c.depth, c.side_width, c.heads_vision, c.kinds),
+            c.wide.cell_dim, c.wide.depth))
         self.frozen_names = [n for n, v in narrow.items() if not is_own(n, v)]
         for name in self.frozen_names:
             self.register_buffer(_flat(name), narrow[name], persistent=False)
@@ -182,6 +195,9 @@ class LadderDecoder(nn.Module):
         self.rungs = nn.ModuleList(Rung(c.wide.width, c.side_width) for _ in c.taps)
         self.lens = nn.Linear(c.side_width, c.side_width, bias=False)
         nn.init.zeros_(self.lens.weight)
+        self.fine_query = nn.Linear(c.side_width, c.wide.depth)
+        nn.init.zeros_(self.fine_query.weight)
+        nn.init.zeros_(self.fine_query.bias)
         self.query_bias = nn.Parameter(torch.tensor(-2.0))
         self.drop = 0.1
         self.is_alone = False      # the narrow stream does not listen: a first, cheap lesson
@@ -255,7 +271,8 @@ class LadderDecoder(nn.Module):
                                  self.value(f"model.{name}.bias"))
 
     def query(self, x):
-        return self.map("query", x)
+        """(..., width) -> (..., depth) over the maps of both networks."""
+        return torch.cat([self.fine_query(x), self.map("query", x)], -1)
 
     def aim(self, x):
         return self.map("aim", x)
@@ -290,19 +307,3 @@ class LadderDecoder(nn.Module):
 
 def _flat(name):
     return name.replace(".", "_")
-
-
-def side_of(path):
-    """{name: float32 tensor} of a compact model's decoder graph, as its runtime computes."""
-    import onnx
-    from onnx import numpy_helper
-    found = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy())
-             for t in onnx.load(str(path)).graph.initializer}
-    out = {}
-    for name, value in found.items():
-        if name.endswith(".int8"):
-            plain = name.removesuffix(".int8")
-            out[plain] = value.float() * found[f"{plain}.scale"]
-        elif not name.endswith(".scale"):
-            out[name] = value
-    return out

@@ -2,29 +2,17 @@
 
 The graph has the inputs and outputs of `graphs.DecoderGraph`; a visual token is that of the wide
 stream and that of the narrow one side by side, the cache is the wide layers' and then the narrow
-ones'. What `assembly.json` puts together: SmolLM2's layers, and matrices of the compact folder.
+ones'. What is frozen is lent (`lending`): SmolLM2's layers, and matrices of the compact folder.
 """
 
-import json
-from dataclasses import asdict, replace
-
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import nn
 from torch.nn import functional
 
-from eo_nodes.lvlm.assemble import Recipe, Sibling
-from eo_nodes.lvlm.assemble import folder as assembly
-from eo_nodes.lvlm.assemble.llama import ALIGNMENT, Slot
-from eo_nodes.lvlm.manifest import sha256_of
-from eo_nodes.lvlm.unified_config import WEIGHTS
 from training.decoder.graphs import blocked, decoder_axes
 from training.decoder.ladder import SIDE
-from training.decoder.llama import STORAGE
+from training.decoder.lending import PREFIX
 from training.decoder.llama_export import WideStream
-
-PREFIX = "compact."         # of the names of what the compact folder lends
 
 
 class LadderGraph(nn.Module):
@@ -102,40 +90,3 @@ def export_ladder(model, path):
         LadderGraph(model).eval(), feed, str(path), dynamo=False, opset_version=17,
         do_constant_folding=False, input_names=[*inputs, *names_of(model)],
         output_names=outputs, dynamic_axes=free)
-
-
-def lent_slots(compact, names, end):
-    """What follows at ``end`` of the weights: [`Slot`], and the pieces (offset, length) of the
-    compact folder's decoder graph that they are."""
-    path = compact / "decoder.onnx"
-    data = path.read_bytes()
-    held = {t.name: t for t in onnx.load(str(path)).graph.initializer}
-    slots, pieces = [], []
-    for name in names:
-        for stored, slot in ((f"{name}.int8", name), (f"{name}.scale", f"{name}.scale")):
-            tensor = held[stored]
-            raw = numpy_helper.to_array(tensor)
-            at = data.find(tensor.raw_data)
-            if at < 0 or data.find(tensor.raw_data, at + 1) >= 0:
-                raise ValueError(f"{stored} does not lie once in {path.name}")
-            end = -(-end // ALIGNMENT) * ALIGNMENT
-            kind = "int8" if raw.dtype.name == "int8" else "<f4"
-            slots.append(Slot(PREFIX + slot, raw.shape, kind, end))
-            pieces.append((at, len(tensor.raw_data)))
-            end += len(tensor.raw_data)
-    return slots, pieces
-
-
-def write_weights(folder, source, model, kept, lent):
-    """Frozen weights, and the recipe that makes them again from package and compact folder.
-
-    kept: as `assemble.llama.tensors` takes it; lent: (compact folder, pieces of `lent_slots`).
-    """
-    path, pieces = lent
-    sibling = Sibling(path.name, "decoder.onnx", sha256_of(path / "decoder.onnx"), tuple(pieces))
-    draft = Recipe(source.package, source.version, source.file, sha256_of(source.path),
-                   tuple(model.config.wide.taken), tuple(kept), STORAGE, WEIGHTS, "", sibling)
-    digest = assembly.write_weights(source.open(), draft, folder / WEIGHTS, path)
-    recipe = replace(draft, target_sha256=digest)
-    (folder / assembly.RECIPE).write_text(json.dumps(asdict(recipe)) + "\n")
-    onnx.checker.check_model(str(folder / "decoder.onnx"))

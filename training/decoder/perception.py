@@ -2,30 +2,33 @@
 
 A `Seen` of a picture holds its cells, the chances of every head, its meaning in the language space,
 counts, proposals, and the pixel map at stride 8 (enough to pool regions; masks are learnt on it).
+Where two networks look (`training.vision.dual`), cells and maps of both are kept, each at its size.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from eo_nodes.lvlm.manifest import sha256_of
 from eo_nodes.lvlm.proposals import Proposals, keep
 from eo_nodes.lvlm.sight import input_shape, prepare_pixels
 from training import schedule
-from training.vision.network import VisionConfig, VisionNetwork
+from training.vision.dual import DualNetwork, put_weights, resized, resized_cells
+from training.vision.network import VisionConfig, VisionNetwork, chances_of
 
 CANDIDATES = 48
 
 
 @dataclass(slots=True)
 class Seen:
-    """cells (h, w, cell_dim), chances (all heads joined), meaning (384,), totals, peaks (K,) as
-    log(1 + n), boxes (R, 4) in [0, 1] in reading order, look (R, depth), kinds (R, K),
-    score (R,), pixel (depth, H/8, W/8); float16 but for boxes."""
+    """cells: of each network (h, w, cell_dim); chances (all heads joined), meaning (384,), totals,
+    peaks (K,) as log(1 + n), boxes (R, 4) in [0, 1] in reading order, look (R, depth), kinds
+    (R, K), score (R,), pixel: of each network (depth, H/8, W/8); float16 but for boxes."""
 
-    cells: torch.Tensor
+    cells: tuple
     chances: torch.Tensor
     meaning: torch.Tensor
     totals: torch.Tensor
@@ -34,10 +37,27 @@ class Seen:
     look: torch.Tensor
     kinds: torch.Tensor
     score: torch.Tensor
-    pixel: torch.Tensor
+    pixel: tuple
+
+    @property
+    def all_cells(self):
+        """(h, w, sum of cell_dim) float32, in the first network's grid."""
+        first, *others = (c.float() for c in self.cells)
+        return torch.cat([first, *(resized_cells(c[None], first.shape[:2])[0] for c in others)],
+                         -1)
+
+    @property
+    def all_pixels(self):
+        """(sum of depth, H/8, W/8) float32, likewise."""
+        return _joined(self.pixel)
 
     def to_dict(self):
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def _joined(maps):
+    first, *others = (m.float() for m in maps)
+    return torch.cat([first, *(resized(m[None], first.shape[1:])[0] for m in others)])
 
 
 def candidates(heat, shape, pixel, most=CANDIDATES):
@@ -60,66 +80,80 @@ def candidates(heat, shape, pixel, most=CANDIDATES):
     return score, boxes, at(chance), at(pixel)
 
 
+@dataclass(frozen=True, slots=True)
+class Coarse:
+    """A released folder whose vision network looks as well; longest, upscale: how it is fed;
+    shifts: {kind: shift of its heat map} (`DualNetwork`)."""
+
+    folder: Path
+    longest: int
+    upscale: float
+    shifts: dict = field(default_factory=dict)
+
+
 class Perception:
     """Runs the vision network of a checkpoint.
 
-    longest, upscale: of `input_shape`; device: where to compute.
+    longest, upscale: of `input_shape`; device: where to compute; coarse: `Coarse` or None.
     """
 
-    def __init__(self, checkpoint, longest, upscale, device="cpu"):
+    def __init__(self, checkpoint, longest, upscale, device="cpu", coarse=None):
         state = schedule.restore(Path(checkpoint))
-        config = state["config"]
-        self.network = VisionNetwork(VisionConfig(**config), pretrained=False)
-        self.network.load_state_dict(state["network"])
-        self.network.eval().requires_grad_(False).to(device)
-        self.names, self.steps = state["names"], state["steps"]
+        config = VisionConfig(**state["config"])
+        network = VisionNetwork(config, pretrained=False)
+        network.load_state_dict(state["network"])
+        self.key = str(state["steps"])
+        self.sizes = [(longest, upscale)]
+        if coarse is not None:
+            other = put_weights(VisionNetwork(config, pretrained=False), coarse.folder)
+            shifts = torch.tensor([float(coarse.shifts.get(k, 0)) for k in config.kinds])
+            network = DualNetwork(network, other, coarse.longest / longest, shifts)
+            self.sizes.append((coarse.longest, coarse.upscale))
+            self.key += f" {sha256_of(coarse.folder / 'vision.onnx')} {shifts.tolist()}"
+        self.network = network.eval().requires_grad_(False).to(device)
+        self.names = state["names"]
         self.longest, self.upscale, self.device = longest, upscale, device
-        self.heads = tuple(map(tuple, config["heads"]))
+        self.heads = tuple(map(tuple, config.heads))
 
-    def prepare(self, values, band_names, size=None):
-        """Native values (H, W, C) -> normalised (C, H', W') and codes."""
+    def prepare(self, values, band_names):
+        """Native values (H, W, C) -> [normalised (C, H', W') for each network], codes."""
         values = values.astype(np.float32) if values.dtype == np.float16 else values
-        size = size or input_shape(*values.shape[:2], self.longest, self.upscale)
-        return prepare_pixels(values, band_names, size)
+        made = [prepare_pixels(values, band_names, input_shape(*values.shape[:2], *size))
+                for size in self.sizes]
+        return [pixels for pixels, _ in made], made[0][1]
+
+    def find(self, images):
+        """[(values, band names)] of one shape and one set of bands -> what the network found."""
+        prepared = [self.prepare(v, b) for v, b in images]
+        x, *coarse = (torch.from_numpy(np.stack(same)).to(self.device)
+                      for same in zip(*(p for p, _ in prepared), strict=True))
+        return self.network(x, torch.from_numpy(prepared[0][1]).to(self.device), *coarse)
 
     @torch.no_grad()
     def see(self, images):
         """[(values, band names)] of one shape and one set of bands -> list of `Seen`."""
-        prepared = [self.prepare(v, b) for v, b in images]
-        x = torch.from_numpy(np.stack([p for p, _ in prepared])).to(self.device)
-        found = self.network(x, torch.from_numpy(prepared[0][1]).to(self.device))
-        n = self.network
-        pooled = n.pool(found["cells"])
-        chances = torch.cat([
-            n.pooled[k](pooled).softmax(-1) if k.startswith("class") else
-            n.pooled[k](pooled).sigmoid() for k, _ in self.heads], -1)
-        meaning = functional.normalize(n.image_text(pooled), dim=-1)
-        per_cell = n.counts(n.cell_norm(found["cells"]))
-        totals = ((per_cell.clamp(0, 5).exp() - 1).sum((1, 2)) + 1).log()
+        n, found = self.network, self.find(images)
+        parts = found.get("parts", (found,))
+        chances = chances_of(n.logits(found, self.heads), self.heads)
+        single = (chances, n.meaning(found), n.totals(found))
         score, boxes, kinds, look = candidates(found["heat"], found["shape"], found["pixel"])
-        pixel = functional.avg_pool2d(found["pixel"], 2)
+        maps = [functional.avg_pool2d(part["pixel"], 2) for part in parts]
         out = []
         for i in range(len(images)):
             kept = keep(Proposals(*(v[i].cpu().numpy() for v in (score, boxes, kinds, look))))
-            half = [v.half().cpu() for v in (found["cells"][i], chances[i], meaning[i], totals[i])]
-            out.append(Seen(*half, torch.from_numpy(kept.counts()).half(),
-                            torch.from_numpy(kept.boxes), torch.from_numpy(kept.look).half(),
-                            torch.from_numpy(kept.kinds).half(),
-                            torch.from_numpy(kept.score).half(), pixel[i].half().cpu()))
+            out.append(Seen(
+                tuple(part["cells"][i].half().cpu() for part in parts),
+                *(v[i].half().cpu() for v in single), torch.from_numpy(kept.counts()).half(),
+                torch.from_numpy(kept.boxes), torch.from_numpy(kept.look).half(),
+                torch.from_numpy(kept.kinds).half(), torch.from_numpy(kept.score).half(),
+                tuple(m[i].half().cpu() for m in maps)))
         return out
-
 
     @torch.no_grad()
     def compare(self, images):
         """[(values, band names)] before and after -> {"pooled": (2 depth,) mean and maximum of
         the pair map, "pixel": (depth, H/8, W/8)}, float16."""
-        maps = []
-        for values, names in images:
-            x, band_codes = self.prepare(values, names)
-            found = self.network(torch.from_numpy(x)[None].to(self.device),
-                                 torch.from_numpy(band_codes).to(self.device))
-            maps.append(found["pixel"])
-        change = self.network.compare(*maps)
+        change = self.network.compare(*(self.find([image])["pixel"] for image in images))
         pooled = torch.cat([change.mean((2, 3)), change.amax((2, 3))], 1)
         return {"pooled": pooled[0].half().cpu(),
                 "pixel": functional.avg_pool2d(change, 2)[0].half().cpu()}
@@ -138,7 +172,7 @@ class Memory:
         self.perception, self.path = perception, path
         self._seen, self._pairs = {}, {}
         state = schedule.restore(path) if path is not None else None
-        if state and state["steps"] == perception.steps:
+        if state and state["key"] == perception.key:
             self._seen = {k: Seen(**v) for k, v in state["seen"].items()}
             self._pairs = state["pairs"]
 
@@ -186,5 +220,5 @@ class Memory:
     def save(self):
         if self.path is not None:
             schedule.save(self.path, {
-                "steps": self.perception.steps, "pairs": self._pairs,
+                "key": self.perception.key, "pairs": self._pairs,
                 "seen": {k: v.to_dict() for k, v in self._seen.items()}})

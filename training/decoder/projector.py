@@ -55,15 +55,15 @@ class Projector(nn.Module):
         """(N, 4) -> (N, 1, width)."""
         return sum(t(tags[:, i]) for i, t in enumerate(self.tags))[:, None]
 
-    def cells(self, cells, geometry, tags):
+    def cells(self, cells, geometry, tags, more=0.0):
         """cells (N, T, cell_dim), geometry (N, T, 4) centre and size in units of the scene ->
-        (N, T, width)."""
+        (N, T, width). more: added before the norm, as of the methods below."""
         if self.cell_channels is not None:         # first comes the deepest encoder map
             kept = torch.arange(cells.shape[-1], device=cells.device) < self.cell_channels
             cells = cells * kept
         place = torch.cat([place_code(geometry[..., :2]).flatten(-2),
                            geometry[..., 2:].clamp_min(1e-3).log() / 4], -1)
-        return self.out(self.cell(self.norm(cells)) + self.place(place) + self.tag(tags))
+        return self.out(self.cell(self.norm(cells)) + self.place(place) + self.tag(tags) + more)
 
     def counted(self, log_counts):
         """(N, n) logarithm of one plus a count -> (N, n * marks), soft steps."""
@@ -77,7 +77,7 @@ class Projector(nn.Module):
         tokens.append(self.totals(self.counted(torch.cat([totals, peaks], -1))))
         return self.out(torch.stack(tokens, 1) + self.kind.weight + self.tag(tags))
 
-    def regions(self, boxes, look, kinds, score, is_prompt, rank, tags):
+    def regions(self, boxes, look, kinds, score, is_prompt, rank, tags, more=0.0):
         """boxes (N, R, 4) x1 y1 x2 y2 in [0, 1]; look (N, R, depth); kinds (N, R, K); score,
         is_prompt (N, R); rank (N, R) order of reading, 0 for prompts -> (N, R, width)."""
         # The width is said, not left to the exporter: of no regions it cannot be worked out.
@@ -85,13 +85,56 @@ class Projector(nn.Module):
         kind = self.region_kind(torch.cat([kinds, score[..., None], is_prompt[..., None]], -1))
         order = functional.embedding(rank.clamp_max(MOST - 1), self.rank.weight)
         return self.out(place + kind + self.region_look(look)
-                        + order * (1 - is_prompt[..., None]) + self.tag(tags))
+                        + order * (1 - is_prompt[..., None]) + self.tag(tags) + more)
 
-    def change(self, pooled):
+    def change(self, pooled, more=0.0):
         """(N, 2 depth) mean and maximum of the pair map -> (N, PAIR_TOKENS, width)."""
-        return self.out(self.pair(pooled).unflatten(-1, (PAIR_TOKENS, -1)))
+        return self.out(self.pair(pooled).unflatten(-1, (PAIR_TOKENS, -1)) + more)
 
     def start_words(self, names, vector_of):
         """names {head: [word of each output]}; vector_of: word -> (width,)."""
         for head, _ in self.heads:
             self.words[head].data = WORD_SCALE * torch.stack([vector_of(n) for n in names[head]])
+
+
+class DualProjector(nn.Module):
+    """For a `DualNetwork`: a projector trained on the coarse one, to whose tokens is added what the
+    fine one sees; nothing at first. Methods as `Projector` has them."""
+
+    def __init__(self, coarse, cell_dim, depth):
+        super().__init__()
+        self.coarse, width = coarse, coarse.out.normalized_shape[0]
+        self.sizes = (cell_dim, depth)
+        self.cell, self.look, self.pair = (
+            nn.Sequential(nn.LayerNorm(n), nn.Linear(n, out)) for n, out in (
+                (cell_dim, width), (depth, width), (2 * depth, PAIR_TOKENS * width)))
+        for part in (self.cell, self.look, self.pair):
+            nn.init.zeros_(part[1].weight)
+            nn.init.zeros_(part[1].bias)
+
+    heads = property(lambda self: self.coarse.heads)
+    place = property(lambda self: self.coarse.place)
+    summary_tokens = property(lambda self: self.coarse.summary_tokens)
+
+    def cells(self, cells, geometry, tags):
+        n = self.sizes[0]
+        return self.coarse.cells(cells[..., n:], geometry, tags, self.cell(cells[..., :n]))
+
+    def summary(self, *given):
+        return self.coarse.summary(*given)
+
+    def regions(self, boxes, look, *others):
+        n = self.sizes[1]
+        return self.coarse.regions(boxes, look[..., n:], *others, self.look(look[..., :n]))
+
+    def change(self, pooled):
+        fine, coarse = halves(pooled, self.sizes[1])
+        return self.coarse.change(coarse, self.pair(fine).unflatten(-1, (PAIR_TOKENS, -1)))
+
+
+def halves(pooled, depth):
+    """(N, 2 D) mean and maximum of two maps side by side -> those of the first one's ``depth``
+    channels, those of the other's."""
+    mean, most = pooled.chunk(2, -1)
+    return (torch.cat([mean[..., :depth], most[..., :depth]], -1),
+            torch.cat([mean[..., depth:], most[..., depth:]], -1))

@@ -4,8 +4,10 @@
 """
 
 import argparse
+import copy
 import json
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 import onnx
@@ -16,18 +18,21 @@ from torch import nn
 from eo_nodes.lvlm.assemble import llama
 from eo_nodes.lvlm.manifest import FAMILIES, V2, read_manifest, seal
 from training.decoder.export import GRAPHS, write_folder
-from training.decoder.ladder import LadderConfig, LadderDecoder, side_of
+from training.decoder.ladder import LadderConfig, LadderDecoder
 from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of
 from training.decoder.model import MARKS, Decoder, DecoderConfig
 from training.decoder.vocabulary import Words
 from training.decoder.wordpieces import SPECIAL
-from training.vision.backbone import BandStem
-from training.vision.network import Neck, VisionConfig, VisionNetwork
+from training.stored import weights_of
+from training.vision.dual import DualNetwork, put_weights
+from training.vision.network import VisionConfig, VisionNetwork
 
 WORDS = "what does this image show where is find all the ships how many in yes no a b c 1 2 3 ?"
 HEADS = (("class_a", 3), ("label_b", 2))
 KINDS = ("ship", "car")
-INPUT_SIZE = 128
+INPUT_SIZE, COARSE_SIZE = 128, 96      # of the second also of two networks
+# The file lies in the repository: what is wide for the sake of quality is narrow here.
+VISION = VisionConfig("tiny", KINDS, HEADS, depth=16, match=4, wide=24, hidden=24)
 SMALLEST = 200              # weights of so many numbers are stored as int8
 
 
@@ -43,14 +48,10 @@ def write_words(path):
     return Words(path)
 
 
-def networks(words, seed=5):
+def networks(words, seed=7):
     """(vision network, decoder), lively enough for answers to differ."""
     torch.manual_seed(seed)
-    network = VisionNetwork(VisionConfig("tiny", KINDS, HEADS, depth=16, match=4),
-                            pretrained=False)
-    # The file lies in the repository: what is wide for the sake of quality is narrow here.
-    network.backbone.stem = BandStem(network.backbone.stem.width, hidden=24)
-    network.neck = Neck(network.backbone.widths, network.config.depth, wide=24)
+    network = VisionNetwork(VISION, pretrained=False)
     # Maps that differ from place to place: proposals do not tie, masks have shapes.
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
@@ -105,19 +106,19 @@ def shorten(path):
 def write(folder, smallest=None, is_varied=False):
     """The folder; returns (loaded model, vision network, decoder, words).
 
-    smallest: as of ``write_folder``. is_varied: no two vectors of the decoder are equal, which the
-    exporter would write once.
+    smallest: as of ``write_folder``. is_varied: no two vectors are equal, which the exporter would
+    write once.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "words.json"
         words = write_words(path)
         network, decoder = networks(words)
-        for parameter in decoder.parameters() if is_varied else ():
+        varied = chain(network.parameters(), decoder.parameters()) if is_varied else ()
+        for parameter in varied:
             if parameter.ndim == 1:
                 parameter.data += 0.05 * torch.randn_like(parameter)
         model = write_folder(folder, model_id="tiny_unified", network=network, decoder=decoder,
-                             words_path=path, input_size=INPUT_SIZE, upscale=2.0,
-                             smallest=smallest)
+                             words_path=path, sizes=[(INPUT_SIZE, 2.0)], smallest=smallest)
     return model, network, decoder, words
 
 
@@ -136,8 +137,11 @@ def ladder_of(decoder, words, source, compact, rank=4):
         for parameter in adapter.leave.values():
             nn.init.normal_(parameter, std=0.1)
     ladder = LadderDecoder(LadderConfig.of(config, decoder.config, rank), wide,
-                           side_of(compact / "decoder.onnx"))
-    ladder.projector.narrow.load_state_dict(decoder.projector.state_dict())
+                           weights_of(compact / "decoder.onnx"))
+    narrow = ladder.projector.narrow
+    narrow.coarse.load_state_dict(decoder.projector.state_dict())
+    for layer in (ladder.fine_query, narrow.cell[1], narrow.look[1], narrow.pair[1]):
+        nn.init.normal_(layer.weight, std=0.05)
     for rung in ladder.rungs:
         nn.init.uniform_(rung.gain, 0.5, 2)
         nn.init.normal_(rung.out.weight, std=0.005)
@@ -148,17 +152,25 @@ def ladder_of(decoder, words, source, compact, rank=4):
     return ladder.eval()
 
 
+def released(folder, like):
+    """The vision network of a written folder as its runtime computes; like: it before rounding."""
+    return put_weights(copy.deepcopy(like), folder)
+
+
 def write_ladder(folder, source, smallest=None):
     """As ``write``, with a ladder over the frozen weights of ``source`` (`llama_export.Source`) and
     of ``folder``'s neighbour `compact`, which is written first and whose decoder comes last."""
     compact = folder.parent / "compact"
-    _, network, decoder, words = write(compact, SMALLEST, is_varied=True)
+    _, coarse, decoder, words = write(compact, SMALLEST, is_varied=True)
     ladder = ladder_of(decoder, words, source, compact)
+    fine, _ = networks(words, seed=6)
+    shifts = torch.tensor([0.2, -0.1])
+    network = DualNetwork(fine, released(compact, coarse), COARSE_SIZE / INPUT_SIZE, shifts).eval()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "words.json"
         write_words(path)
         model = write_folder(folder, model_id="tiny_ladder", network=network, decoder=ladder,
-                             words_path=path, input_size=INPUT_SIZE, upscale=2.0,
+                             words_path=path, sizes=[(INPUT_SIZE, 2.0), (COARSE_SIZE, 1.5)],
                              smallest=smallest, source=source, compact=compact)
     return model, network, ladder, words, decoder
 

@@ -35,14 +35,16 @@ from training.decoder.examples import (
     seg_places,
     seg_target,
 )
-from training.decoder.ladder import LadderConfig, LadderDecoder, side_of
+from training.decoder.ladder import LadderConfig, LadderDecoder
 from training.decoder.llama import SPEECH, LlamaDecoder, LlamaDecoderConfig, frozen_of
 from training.decoder.llama_export import Source
 from training.decoder.model import BINS, Decoder, DecoderConfig
-from training.decoder.perception import Memory, Perception, store_key
+from training.decoder.perception import Coarse, Memory, Perception, store_key
 from training.decoder.vocabulary import Words
 from training.instruct.builder import load_images, stream
 from training.recipe import CHECKPOINTS
+from training.stored import weights_of
+from training.vision.dual import read_shifts
 from training.vision.losses import mask_loss
 from training.vision.plan import DENSE
 
@@ -51,13 +53,15 @@ from training.vision.plan import DENSE
 class Size:
     """layers of the decoder that are new or, where frozen, taken; longest side of a view in
     pixels, and how far small pictures are enlarged; packs in a step; sight: whose vision network;
-    is_frozen: weights of a package stand in it."""
+    coarse: of which size a released one looks as well; is_frozen: weights of a package stand in it.
+    """
 
     layers: int
     longest: int
     upscale: float
     packs: int
     sight: str
+    coarse: str = ""
     is_frozen: bool = False
 
 
@@ -67,7 +71,7 @@ class Size:
 # little more than half the time of all 30.
 SIZES = {"compact": Size(4, 256, 1.75, 4, "compact"),
          "language": Size(17, 448, 2.75, 2, "regular", is_frozen=True),
-         "regular": Size(4, 448, 2.75, 4, "regular", is_frozen=True)}
+         "regular": Size(4, 448, 2.75, 4, "regular", "compact", is_frozen=True)}
 FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query", "gain", "adapters", "aim",
          "held")
 RATES = (1e-3, 4e-4)       # of what is fresh, of what was trained elsewhere
@@ -121,8 +125,8 @@ class Trainer:
         if len(found) == 1 and i.set in ZOOMED and self.rng.random() < zoom:
             closer = self.examples.closer(pack[0], prompts, self.longest)
         tokens, grid, offered = view.tokens(found, pair, prompts, i.images, i.modality, closer)
-        pixel = pair["pixel"] if pair is not None else found[0].pixel
-        return tokens[0], grid, pixel.to(self.device).float(), offered
+        pixel = pair["pixel"].float() if pair is not None else found[0].all_pixels
+        return tokens[0], grid, pixel.to(self.device), offered
 
     def loss(self, packs, hide=HIDE, zoom=ZOOM_SHARE):
         """{name: scalar} of packed questions."""
@@ -245,6 +249,15 @@ def new_decoder(model, perception, words, source=None, layers=None):
     return decoder
 
 
+def perception_of(model, compact, device="cpu"):
+    """Of the checkpoints, and of the released folder ``compact`` where that looks as well."""
+    size, coarse, folder = SIZES[model], None, CHECKPOINTS / "vision" / SIZES[model].sight
+    if size.coarse:
+        other = SIZES[size.coarse]
+        coarse = Coarse(compact, other.longest, other.upscale, read_shifts(folder))
+    return Perception(folder / "vision.pt", size.longest, size.upscale, device, coarse)
+
+
 def new_ladder(words, source, compact):
     """The regular decoder before its first step.
 
@@ -255,8 +268,8 @@ def new_ladder(words, source, compact):
         restored_decoder(schedule.restore(CHECKPOINTS / "decoder" / name / "decoder.pt"), words,
                          source) for name in ("language", "compact"))
     decoder = LadderDecoder(LadderConfig.of(wide.config, narrow.config), wide,
-                            side_of(compact / "decoder.onnx"))
-    decoder.projector.narrow.load_state_dict(narrow.projector.state_dict())
+                            weights_of(compact / "decoder.onnx"))
+    decoder.projector.narrow.coarse.load_state_dict(narrow.projector.state_dict())
     decoder.query_bias.data = narrow.query_bias.data.clone()
     return decoder
 
@@ -268,7 +281,7 @@ def restored_decoder(state, words, source=None, compact=None):
     if "wide" in config:
         config = LadderConfig.read(config)
         decoder = LadderDecoder(config, _llama(config.wide, words, source),
-                                side_of(compact / "decoder.onnx"))
+                                weights_of(compact / "decoder.onnx"))
         speech = tuple(f"wide.{name}" for name in SPEECH)
         decoder.load_state_dict({
             k: v for k, v in state["decoder"].items() if not k.startswith(speech)})
@@ -352,9 +365,8 @@ def main():
     torch.manual_seed(a.seed)
     size, folder = SIZES[a.model], CHECKPOINTS / "decoder" / a.model
     folder.mkdir(parents=True, exist_ok=True)
-    perception = Perception(CHECKPOINTS / "vision" / size.sight / "vision.pt", size.longest,
-                            size.upscale, a.device)
-    memory = Memory(perception, CHECKPOINTS / "decoder" / size.sight / "seen.pt")
+    perception = perception_of(a.model, a.compact, a.device)
+    memory = Memory(perception, folder / "seen.pt")
     if a.fill or not len(memory):
         print("pictures", fill(a.data, memory, "train"), fill(a.data, memory, "val"), flush=True)
         if a.fill:

@@ -85,10 +85,10 @@ def _between(nm, rgb, grey):
 class Backbone(nn.Module):
     """(N, C, H, W), codes -> maps at strides 4, 8, 16, 32; H and W multiples of 32."""
 
-    def __init__(self, size, pretrained=True):
+    def __init__(self, size, pretrained=True, hidden=128):
         super().__init__()
         trunk = pretrained_trunk(size) if pretrained else _bare_trunk(size)
-        self.stem = BandStem(trunk.stem.conv.out_channels)
+        self.stem = BandStem(trunk.stem.conv.out_channels, hidden)
         self.fit = self.stem.start_from(trunk.stem.conv) if pretrained else None
         self.blocks = trunk.blocks
         # The last block of each stride: where the next one starts with a stride, and the end.

@@ -20,7 +20,8 @@ HEAT_BIAS = -4.0          # the prior that a place holds no object: sigmoid(-4) 
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
-    """backbone: lite0 or lite2; depth: channels of the pixel map; match: of the matching map.
+    """backbone: lite0 or lite2; depth: channels of the pixel map; match: of the matching map;
+    wide: of the neck's upper maps; hidden: of the kernels' generator.
 
     kinds: objects the heat map knows; heads: (name, outputs) pairs, ``class_*`` softmax,
     ``label_*`` sigmoid.
@@ -31,6 +32,8 @@ class VisionConfig:
     heads: tuple
     depth: int = 64
     match: int = 32
+    wide: int = 96
+    hidden: int = 128
 
     def to_dict(self):
         return asdict(self)
@@ -51,7 +54,7 @@ class Mix(nn.Module):
 class Neck(nn.Module):
     """Maps at strides 4, 8, 16, 32 -> pixel map (N, depth, H / 4, W / 4)."""
 
-    def __init__(self, widths, depth, wide=96):
+    def __init__(self, widths, depth, wide):
         super().__init__()
         inner = (depth, depth, wide, wide)
         self.enter = nn.ModuleList(nn.Conv2d(w, i, 1) for w, i in zip(widths, inner, strict=True))
@@ -75,9 +78,9 @@ class VisionNetwork(nn.Module):
     def __init__(self, config, pretrained=True):
         super().__init__()
         self.config = config
-        self.backbone = Backbone(config.backbone, pretrained)
+        self.backbone = Backbone(config.backbone, pretrained, config.hidden)
         widths, depth = self.backbone.widths, config.depth
-        self.neck = Neck(widths, depth)
+        self.neck = Neck(widths, depth, config.wide)
         kinds = len(config.kinds)
         self.tower = Mix(depth, depth)
         self.heat = nn.Conv2d(depth, kinds, 1)
@@ -121,9 +124,23 @@ class VisionNetwork(nn.Module):
         flat = cells.flatten(1, 2)
         return self.pool_norm(torch.cat([flat.mean(1), flat.amax(1)], 1))
 
-    def embed(self, cells):
-        """Unit vectors of the image (N, 384) in the space of MiniLM sentences."""
-        return functional.normalize(self.image_text(self.pool(cells)), dim=-1)
+    def logits(self, found, heads):
+        """[(N, n)] of the summary heads named, of what `forward` found."""
+        pooled = self.pool(found["cells"])
+        return [self.pooled[name](pooled) for name, _ in heads]
+
+    def meaning(self, found):
+        """Unit vectors of the images (N, 384) in the space of MiniLM sentences."""
+        return functional.normalize(self.image_text(self.pool(found["cells"])), dim=-1)
+
+    def totals(self, found):
+        """(N, kinds) what the cells count, as log(1 + n)."""
+        per_cell = self.counts(self.cell_norm(found["cells"]))
+        return ((per_cell.clamp(0, 5).exp() - 1).sum((1, 2)) + 1).log()
+
+    def cell_meaning(self, found):
+        """Unit vectors of the cells (N, h, w, 384)."""
+        return self.embed_cells(found["cells"])
 
     def embed_cells(self, cells):
         """Unit vectors of the cells (N, h, w, 384)."""
@@ -146,6 +163,16 @@ class VisionNetwork(nn.Module):
 
     def signature(self, pixel):
         """(N, match * 64): layout of an image, to compare across sensors by dot product."""
-        x = functional.adaptive_avg_pool2d(self.match(pixel), 8)
+        # Maps are whole cells of 8 x 8, so blocks are equal and their means reshapes, for any size;
+        # the means first, they are fewer.
+        rows, cols = pixel.shape[2] // 8, pixel.shape[3] // 8
+        blocks = pixel.reshape(pixel.shape[0], pixel.shape[1], 8, rows, 8, cols).mean((3, 5))
+        x = self.match(blocks)
         x = x - x.mean((2, 3), keepdim=True)
         return functional.normalize(x.flatten(1), dim=-1)
+
+
+def chances_of(logits, heads):
+    """(N, all) chances of summary heads, joined."""
+    return torch.cat([x.softmax(-1) if name.startswith("class") else x.sigmoid()
+                      for x, (name, _) in zip(logits, heads, strict=True)], -1)

@@ -53,7 +53,7 @@ class Recipe:
         layers: blocks taken, in order. kept: as ``llama.tensors`` takes it.
         storage: as ``llama.plan`` takes it.
         target: file written, a plain name. target_sha256: of it.
-        sibling: what follows from another model folder, None nothing.
+        siblings: what follows from another model folder, file by file.
     """
 
     package: str
@@ -65,7 +65,7 @@ class Recipe:
     storage: str
     target: str
     target_sha256: str
-    sibling: Sibling | None = None
+    siblings: tuple[Sibling, ...] = ()
 
 
 def read_recipe(folder: Path) -> Recipe | None:
@@ -85,20 +85,18 @@ def read_recipe(folder: Path) -> Recipe | None:
             None if kept is None else tuple(
                 tuple(map(int, k)) if isinstance(k, list) else (int(k),) for k in kept),
             str(raw["storage"]), str(raw["target"]), str(raw["target_sha256"]),
-            _read_sibling(raw.get("sibling")),
+            tuple(_read_sibling(one) for one in raw.get("siblings", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{RECIPE} does not fit: {error!r}") from error
-    beside = (found.sibling.folder, found.sibling.file) if found.sibling else ()
+    beside = [name for one in found.siblings for name in (one.folder, one.file)]
     for name in (found.target, *beside):
         if Path(name).name != name or name in ("", ".", ".."):
             raise ModelError(f"{RECIPE} names {name!r}, which is no plain name")
     return found
 
 
-def _read_sibling(raw: Mapping[str, Any] | None) -> Sibling | None:
-    if raw is None:
-        return None
+def _read_sibling(raw: Mapping[str, Any]) -> Sibling:
     return Sibling(
         str(raw["folder"]), str(raw["file"]), str(raw["file_sha256"]),
         tuple((int(at), int(length)) for at, length in raw["pieces"]))
@@ -174,9 +172,8 @@ def _write(folder: Path, recipe: Recipe, source: Path) -> Path:
     if not source.is_file() or sha256_of(source) != recipe.file_sha256:
         raise ModelError(f"{source.name} is not the file that {RECIPE} names (SHA-256)")
     target, temporary = folder / recipe.target, folder / f"{recipe.target}.part"
-    beside = folder.parent / recipe.sibling.folder if recipe.sibling else None
     try:
-        digest = write_weights(GgufFile(source), recipe, temporary, beside)
+        digest = write_weights(GgufFile(source), recipe, temporary, folder.parent)
         if digest != recipe.target_sha256:
             raise ModelError(f"{recipe.target} came out with SHA-256 {digest}")
         temporary.replace(target)
@@ -189,10 +186,10 @@ def _write(folder: Path, recipe: Recipe, source: Path) -> Path:
 def write_weights(
     source: GgufFile, recipe: Recipe, path: Path, beside: Path | None = None
 ) -> str:
-    """Write the tensors of a recipe in the order of the plan, then the sibling's pieces.
+    """Write the tensors of a recipe in the order of the plan, then the siblings' pieces.
 
     Args:
-        beside: the folder that ``recipe.sibling`` names.
+        beside: where the folders that ``recipe.siblings`` name lie.
     Returns:
         SHA-256 of the file.
     Raises:
@@ -200,7 +197,8 @@ def write_weights(
     """
     total, at = hashlib.sha256(), 0
     with path.open("wb") as f:
-        for data in chain(_planned(source, recipe), _pieces(recipe.sibling, beside)):
+        lent = chain.from_iterable(_pieces(one, beside) for one in recipe.siblings)
+        for data in chain(_planned(source, recipe), lent):
             padded = bytes(-at % ALIGNMENT) + data
             f.write(padded)
             total.update(padded)
@@ -221,10 +219,8 @@ def _planned(source: GgufFile, recipe: Recipe) -> Iterator[bytes]:
         yield values.astype(slot.dtype).tobytes()
 
 
-def _pieces(sibling: Sibling | None, beside: Path | None) -> Iterator[bytes]:
-    if sibling is None:
-        return
-    path = (beside or Path()) / sibling.file
+def _pieces(sibling: Sibling, beside: Path | None) -> Iterator[bytes]:
+    path = (beside or Path()) / sibling.folder / sibling.file
     if not path.is_file() or sha256_of(path) != sibling.file_sha256:
         raise ModelError(f"{sibling.folder}/{sibling.file} beside this folder is missing or not "
                          f"the file that {RECIPE} names (SHA-256)")

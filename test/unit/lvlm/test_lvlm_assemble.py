@@ -178,11 +178,15 @@ def test_pieces_of_a_folder_beside_follow(source, tmp_path):
     (beside / "decoder.onnx").write_bytes(data)
     sibling = Sibling("small", "decoder.onnx", sha256_of(beside / "decoder.onnx"),
                       ((150, 50), (3, 7)))
-    changes = {"layers": (1,), "sibling": sibling}
+    (beside / "vision.onnx").write_bytes(data[::-1])
+    other = Sibling("small", "vision.onnx", sha256_of(beside / "vision.onnx"), ((1, 5),))
+    changes = {"layers": (1,), "siblings": (sibling, other)}
     digest = assembly.write_weights(
-        GgufFile(source), draft(source, **changes), folder / "probe", beside)
+        GgufFile(source), draft(source, **changes), folder / "probe", tmp_path)
     path = assemble(folder, draft(source, target_sha256=digest, **changes), source)
     found = path.read_bytes()
+    assert found[-5:] == data[::-1][1:6] and (len(found) - 5) % 64 == 0
+    found = found[: -5 - 57]
     assert found[-7:] == data[3:10] and (len(found) - 7) % 64 == 0
     assert found[-7 - 64 : -7 - 14] == data[150:200]
     for bad in (b"other", data[:-1]):
@@ -193,7 +197,7 @@ def test_pieces_of_a_folder_beside_follow(source, tmp_path):
     for pieces in (((190, 11),), ((-1, 4),), ((0, 0),)):
         wrong = replace(sibling, pieces=pieces)
         with pytest.raises(ModelError, match="has no bytes"):
-            assemble(folder, draft(source, layers=(1,), sibling=wrong), source)
+            assemble(folder, draft(source, layers=(1,), siblings=(wrong,)), source)
 
 
 def test_package_that_is_not_there_says_what_to_run(source):
@@ -209,12 +213,13 @@ def test_recipe_is_read_and_checked(source, tmp_path):
     path.write_text(json.dumps(raw))
     assert read_recipe(tmp_path).kept == ((1,), (2,))
     beside = {"folder": "compact", "file": "decoder.onnx", "file_sha256": "c", "pieces": [[1, 2]]}
-    path.write_text(json.dumps({**raw, "kept": [[1, 2], [3]], "sibling": beside}))
+    path.write_text(json.dumps({**raw, "kept": [[1, 2], [3]], "siblings": [beside]}))
     assert read_recipe(tmp_path).kept == ((1, 2), (3,))
-    assert read_recipe(tmp_path).sibling == Sibling("compact", "decoder.onnx", "c", ((1, 2),))
+    assert read_recipe(tmp_path).siblings == (
+        Sibling("compact", "decoder.onnx", "c", ((1, 2),)),)
     for change in ({"target": "../x"}, {"layers": ["a"]}, {"kept": 3},
-                   {"sibling": {**beside, "folder": ".."}}, {"sibling": {"folder": "a"}},
-                   {"sibling": {**beside, "pieces": [[1]]}}):
+                   {"siblings": [{**beside, "folder": ".."}]}, {"siblings": [{"folder": "a"}]},
+                   {"siblings": [{**beside, "pieces": [[1]]}]}, {"siblings": 3}):
         path.write_text(json.dumps({**raw, **change}))
         with pytest.raises(ModelError, match=r"assembly\.json"):
             read_recipe(tmp_path)

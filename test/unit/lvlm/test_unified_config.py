@@ -10,7 +10,7 @@ import pytest
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.unified import UnifiedModel
-from eo_nodes.lvlm.unified_config import Stream, read_unified
+from eo_nodes.lvlm.unified_config import Coarse, Stream, read_unified
 
 TINY = Path(__file__).parents[2] / "data" / "lvlm" / "tiny_unified"
 
@@ -31,9 +31,9 @@ def two_streams():
 
 
 def test_what_is_written_is_read_back(folder):
-    config = two_streams()
-    store(folder, config.as_json())
-    assert read_unified(folder) == config
+    for config in (two_streams(), replace(two_streams(), coarse=Coarse(96, 1.5))):
+        store(folder, config.as_json())
+        assert read_unified(folder) == config
 
 
 def test_a_single_stream_may_stand_beside_the_other_fields(folder):
@@ -62,6 +62,9 @@ def test_a_missing_or_unknown_field_is_refused(folder):
         store(folder, content | {"streams": streams})
         with pytest.raises(ModelError, match="does not fit"):
             read_unified(folder)
+    store(folder, content | {"coarse": {"input_size": 96}})
+    with pytest.raises(ModelError, match="does not fit"):
+        read_unified(folder)
     store(folder, content | {"wheels": 4})
     with pytest.raises(ModelError, match="wheels"):
         read_unified(folder)

@@ -5,7 +5,17 @@ import pytest
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm import sight
-from eo_nodes.lvlm.sight import Picture, feed_of, geometry_of, input_shape, pooling, resize, tags_of
+from eo_nodes.lvlm.sight import (
+    Picture,
+    alike,
+    feed_of,
+    geometry_of,
+    input_shape,
+    pooling,
+    resize,
+    tags_of,
+    together,
+)
 
 RGB = ("red", "green", "blue")
 
@@ -67,6 +77,18 @@ def test_a_feed_fits_together():
     assert feed.pool.sum(1) == pytest.approx(1)
     assert feed.geometry[0, :, 0] == pytest.approx([0.375, 0.625] * 2)
     assert feed.tags.tolist() == [[1, 1, 0, 0]]
+
+
+def test_a_second_network_gets_the_same_picture_smaller():
+    one = picture(90, 150)
+    assert feed_of(one, 128, 2.0, None).coarse is None
+    feeds = [feed_of(one, 128, 2.0, None, (96, 1.5)), feed_of(one, 128, 2.0, None, (160, 2.0))]
+    assert [f.coarse.shape for f in feeds] == [(1, 3, 64, 96), (1, 3, 96, 160)]
+    expected = feed_of(one, 96, 1.5, None).pixels
+    np.testing.assert_array_equal(feeds[0].coarse, expected)
+    assert feeds[0].grid == (2, 4), "tokens are those of the first network"
+    assert alike([feeds[0], feeds[0], feeds[1]], 4) == [[0, 1], [2]]
+    assert together(feeds[:1] * 3).coarse.shape == (3, 3, 64, 96)
 
 
 @pytest.mark.parametrize("bands", [1, 4, 5, 9, 200])

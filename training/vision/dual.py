@@ -1,0 +1,117 @@
+"""Two vision networks as one: a fine one beside the coarse one of another model, frozen.
+
+Both see the same pictures, each at the size it was trained at. Chances, counts and the language
+space are the means of what both say, heat maps and sizes too: an ensemble errs less than either of
+its members where their errors differ. Cells and pixel maps lie side by side, the fine ones first,
+in the fine grid.
+"""
+
+import json
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from training.stored import weights_of
+
+SHIFTS = "shifts.json"       # beside the fine network's checkpoint
+UNUSED = ("region_text.", "text_query.", "query_bias", "text_scale", "text_bias")
+
+
+def resized(maps, size):
+    """Maps (N, D, h, w) at another size, bilinear."""
+    return functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def resized_cells(cells, size):
+    """Cells (N, h, w, D) on another grid."""
+    return resized(cells.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+
+
+class DualNetwork(nn.Module):
+    """fine, coarse: `VisionNetwork` of the same heads and kinds; ratio: of the longest sides they
+    are fed, coarse to fine; shifts (kinds,): added to the heat maps' logits, so that one chance
+    means the same for every kind (`training.decoder.shifts`)."""
+
+    def __init__(self, fine, coarse, ratio, shifts=None):
+        super().__init__()
+        if (fine.config.heads, fine.config.kinds) != (coarse.config.heads, coarse.config.kinds):
+            raise ValueError("two networks of different heads")
+        self.fine, self.coarse, self.ratio = fine, coarse, ratio
+        kinds = len(fine.config.kinds)
+        self.register_buffer("shifts", torch.zeros(kinds) if shifts is None else shifts)
+        self.config = replace(fine.config, depth=fine.config.depth + coarse.config.depth)
+        self.cell_dim = fine.cell_dim + coarse.cell_dim
+
+    def forward(self, x, band_codes, small):
+        """x (N, C, H, W), small (N, C, H', W') the same pictures -> as `VisionNetwork.forward`;
+        parts: what each of both found."""
+        fine, coarse = self.fine(x, band_codes), self.coarse(small, band_codes)
+        size = fine["heat"].shape[2:]
+        heat = (fine["heat"] + resized(coarse["heat"], size)) / 2 + self.shifts[:, None, None]
+        # Sizes are logarithms in steps of the own map: the coarse one's steps are larger.
+        # (The factor one lets the exporter see a quotient of free sizes.)
+        own, one = coarse["heat"].shape[2:], self.shifts.new_ones(1)
+        steps = torch.cat([one * size[1] / own[1], one * size[0] / own[0]]).log()
+        sides = resized(coarse["shape"], size)[:, 2:] + steps[:, None, None]
+        shape = torch.cat([fine["shape"][:, :2], (fine["shape"][:, 2:] + sides) / 2], 1)
+        cells = torch.cat([fine["cells"], resized_cells(
+            coarse["cells"], fine["cells"].shape[1:3])], -1)
+        pixel = torch.cat([fine["pixel"], resized(coarse["pixel"], size)], 1)
+        return {"pixel": pixel, "heat": heat, "shape": shape, "cells": cells,
+                "parts": (fine, coarse)}
+
+    def logits(self, found, heads):
+        fine, coarse = found["parts"]
+        return [(a + b) / 2 for a, b in zip(self.fine.logits(fine, heads),
+                                            self.coarse.logits(coarse, heads), strict=True)]
+
+    def meaning(self, found):
+        fine, coarse = found["parts"]
+        return functional.normalize(self.fine.meaning(fine) + self.coarse.meaning(coarse), dim=-1)
+
+    def totals(self, found):
+        fine, coarse = found["parts"]
+        return (self.fine.totals(fine) + self.coarse.totals(coarse)) / 2
+
+    def cell_meaning(self, found):
+        fine, coarse = found["parts"]
+        own = self.fine.cell_meaning(fine)
+        other = resized_cells(self.coarse.cell_meaning(coarse), own.shape[1:3])
+        return functional.normalize(own + other, dim=-1)
+
+    def _halves(self, pixel):
+        return pixel.split([self.fine.config.depth, self.coarse.config.depth], 1)
+
+    def compare(self, first, last):
+        """Pixel map of what changed between two co-registered pixel maps; the coarse network
+        compares at its own size."""
+        (fine, coarse), (fine_last, coarse_last) = self._halves(first), self._halves(last)
+        small = [functional.interpolate(m, scale_factor=self.ratio, mode="bilinear",
+                                        align_corners=False) for m in (coarse, coarse_last)]
+        change = self.fine.compare(fine, fine_last)
+        return torch.cat([change, resized(self.coarse.compare(*small), change.shape[2:])], 1)
+
+    def signature(self, pixel):
+        """Layouts of both; a dot product is the mean of theirs."""
+        fine, coarse = self._halves(pixel)
+        return torch.cat([self.fine.signature(fine), self.coarse.signature(coarse)], 1) * 0.5**0.5
+
+
+def put_weights(network, folder):
+    """Give a `VisionNetwork` the weights of a model folder, as its runtime computes with them."""
+    held = {}
+    for name in ("vision.onnx", "pair.onnx"):
+        held |= {k.removeprefix("network."): v for k, v in weights_of(folder / name).items()
+                 if k.startswith("network.")}
+    missing, unknown = network.load_state_dict(held, strict=False)
+    if unknown or any(not name.startswith(UNUSED) for name in missing):
+        raise ValueError(f"{folder} lacks {missing} and has {unknown}")
+    return network.eval().requires_grad_(False)
+
+
+def read_shifts(folder):
+    """{kind: shift} as measured, nothing without the file."""
+    path = folder / SHIFTS
+    return json.loads(path.read_text()) if path.is_file() else {}
