@@ -14,6 +14,8 @@ Source: own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,9 @@ from eo_nodes.contracts.errors import ConfigError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 _LEAST_CELLS = 4  # of the relevance map in a cell, to say that something stands out
+_SIZES_KNOWN = 16  # of windows; each takes some 100 kB
 
 
 def cut(
@@ -45,28 +49,106 @@ def cut(
     """
     if relevance.ndim != 2 or 0 in relevance.shape or len(window) != 4 or min(window[2:]) < 1:
         raise ConfigError(f"cutting: relevance of shape {relevance.shape}, window {tuple(window)}")
-    clean = np.clip(np.nan_to_num(relevance, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
-    ys, xs = (_edges(side, cell_px, most) for side in (window[3], window[2]))
-    peak, sizes = _standing_out(clean, ys, xs, window)
-    sides = np.minimum(np.diff(ys)[:, None], np.diff(xs)[None])
-    is_cut = ~np.isnan(sizes) & (fine_px > 0) & (sides >= 2 * fine_px)
-    fine_ys, fine_xs = _halved(ys), _halved(xs)
-    best = _highest(clean, fine_ys, fine_xs, window)
-    areas = np.diff(fine_ys)[:, None] * np.diff(fine_xs)[None]
-    whole = _spread(np.diff(ys)[:, None] * np.diff(xs)[None])
-    stands_out = best >= _spread(peak) / 2
+    clean = np.fmin(np.fmax(relevance, 0.0), 1.0)  # NaN is 0
+    grid = _grid(window[2], window[3], *relevance.shape, cell_px, most)
+    best = grid.highest(clean)
+    # A cell touches what its quarters touch.
+    peak = best.max(axis=0)
+    sizes = grid.standing_out(clean, peak)
+    is_cut = ~np.isnan(sizes) & ((fine_px > 0) & (grid.sides >= 2 * fine_px))
+    stands_out = best >= peak / 2
     # What is left of a cell that was cut counts by its area, or cutting would raise it.
-    shares = np.where(stands_out, 1.0, areas / whole) * np.maximum(floor, best)
-    is_fine = _spread(is_cut)
-    cell = np.arange(peak.size).reshape(peak.shape)
-    order = np.argsort(np.concatenate([cell[~is_cut], _spread(cell)[is_fine]]), kind="stable")
-    parts = (
-        (_places(window, ys, xs, ~is_cut), _places(window, fine_ys, fine_xs, is_fine)),
-        (np.maximum(floor, peak)[~is_cut], shares[is_fine]),
-        (sizes[~is_cut], np.where(stands_out, _spread(sizes), np.nan)[is_fine]),
-    )
-    places, weights, smallest = (np.concatenate(part)[order] for part in parts)
-    return places, weights, smallest
+    quarters = np.where(stands_out, 1.0, grid.shares) * np.maximum(floor, best)
+    taken = _by_cell(~is_cut, np.broadcast_to(is_cut, best.shape)).nonzero()[0]
+    places = grid.places[taken]
+    places[:, :2] += window[:2]
+    weights = _by_cell(np.maximum(floor, peak), quarters)[taken]
+    return places, weights, _by_cell(sizes, np.where(stands_out, sizes, np.nan))[taken]
+
+
+def _by_cell(whole: NDArray[Any], quarters: NDArray[Any]) -> NDArray[Any]:
+    """(5 N,) what is said of each cell (N,), then of its quarters (4, N), cell by cell."""
+    return np.concatenate([whole[None], quarters]).T.ravel()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Grid:
+    """Cells of a window and their quarters, over a relevance map; N cells row by row, of each the
+    quarters top left, top right, bottom left, bottom right.
+
+    Attributes:
+        places: (5 N, 4) x, y, w, h in the window: each cell, then its quarters.
+        sides: (N,) the shorter side of each cell. areas: (N,) pixels.
+        shares: (4, N) of a cell's area that each quarter takes.
+        rows, cols: spans of the map that halves of cells touch, as for ``reduceat``.
+        touched: (P, N) places in the flat map that each cell touches, the last again and again
+            where another touches more. is_in: (P, N) those that are not such.
+        counts: (N,) how many each touches.
+    """
+
+    places: Ints
+    sides: Ints
+    areas: Ints
+    shares: Floats
+    rows: Ints
+    cols: Ints
+    touched: Ints
+    is_in: Mask
+    counts: Ints
+
+    def highest(self, relevance: Floats) -> Floats:
+        """(4, N) highest relevance that each quarter touches."""
+        # Behind the last cell there is nothing; every other maximum is of what lies between spans.
+        padded = np.zeros((relevance.shape[0] + 1, relevance.shape[1] + 1))
+        padded[:-1, :-1] = relevance
+        best = np.maximum.reduceat(padded, self.rows, axis=0)[::2]
+        best = np.maximum.reduceat(best, self.cols, axis=1)[:, ::2]
+        rows, cols = best.shape
+        return best.reshape(rows // 2, 2, cols // 2, 2).transpose(1, 3, 0, 2).reshape(4, -1)
+
+    def standing_out(self, relevance: Floats, peak: Floats) -> Floats:
+        """(N,) side of what stands out in each cell, scene pixels.
+
+        What is at least half as relevant as the best stands out; a thing is as large as the area
+        that does, spread over what may be several things, so it is at most that. NaN where the
+        relevance of a cell is even, or nothing is relevant.
+
+        Args:
+            peak: (N,) highest relevance that each cell touches.
+        """
+        is_above = (relevance.ravel()[self.touched] >= peak / 2) & self.is_in
+        share = is_above.sum(axis=0) / self.counts
+        is_even = (self.counts < _LEAST_CELLS) | (share > 0.5) | (peak <= 0)
+        return np.where(is_even, np.nan, np.sqrt(share * self.areas))
+
+
+@lru_cache(_SIZES_KNOWN)
+def _grid(width: int, height: int, rows: int, cols: int, cell_px: int, most: int) -> _Grid:
+    """Cells of a window of this size, over a relevance map of so many rows and columns."""
+    ys, xs = (_edges(side, cell_px, most) for side in (height, width))
+    tops, bottoms = _touched(ys, height, rows)
+    lefts, rights = _touched(xs, width, cols)
+    y, in_y = _indexes(tops, bottoms)
+    x, in_x = _indexes(lefts, rights)
+    count = (len(ys) - 1) * (len(xs) - 1)
+    touched = (y * cols)[:, None, :, None] + x[None, :, None, :]
+    is_in = in_y[:, None, :, None] & in_x[None, :, None, :]
+    halves = _halved(ys), _halved(xs)
+    whole, parts = _places(ys, xs), _places(*halves)
+    # (2 R, 2 C) to (R, C, 4): quarters cell by cell.
+    parts = parts.reshape(len(ys) - 1, 2, len(xs) - 1, 2, 4).transpose(0, 2, 1, 3, 4)
+    areas = whole[:, 2] * whole[:, 3]
+    quarters = parts.reshape(count, 4, 4)
+    return _Grid(
+        places=np.concatenate([whole[:, None], quarters], axis=1).reshape(-1, 4),
+        sides=whole[:, 2:].min(axis=1), areas=areas,
+        shares=(quarters[:, :, 2] * quarters[:, :, 3] / areas[:, None]).T,
+        rows=np.stack(_touched(halves[0], height, rows), axis=1).ravel(),
+        cols=np.stack(_touched(halves[1], width, cols), axis=1).ravel(),
+        touched=np.ascontiguousarray(touched.reshape(count, -1).T),
+        is_in=np.ascontiguousarray(is_in.reshape(count, -1).T),
+        counts=is_in.reshape(count, -1).sum(axis=1),
+    )  # fmt: skip
 
 
 def _edges(side: int, cell_px: int, most: int) -> Ints:
@@ -82,16 +164,10 @@ def _halved(edges: Ints) -> Ints:
     return out
 
 
-def _spread(cells: NDArray[Any]) -> NDArray[Any]:
-    """(2 R, 2 C): what is said of each cell, of its quarters."""
-    return cells.repeat(2, 0).repeat(2, 1)
-
-
-def _places(window: Sequence[int], ys: Ints, xs: Ints, taken: NDArray[np.bool_]) -> Ints:
-    """(n, 4) windows between edges, of the cells (R, C) that are taken."""
-    row, col = np.nonzero(taken)
-    parts = (window[0] + xs[col], window[1] + ys[row], np.diff(xs)[col], np.diff(ys)[row])
-    return np.stack(parts, axis=1)
+def _places(ys: Ints, xs: Ints) -> Ints:
+    """(n, 4) x, y, w, h of all cells between edges, row by row."""
+    row, col = (v.ravel() for v in np.indices((len(ys) - 1, len(xs) - 1)))
+    return np.stack([xs[col], ys[row], np.diff(xs)[col], np.diff(ys)[row]], axis=1)
 
 
 def _touched(edges: Ints, side: int, count: int) -> tuple[Ints, Ints]:
@@ -101,41 +177,7 @@ def _touched(edges: Ints, side: int, count: int) -> tuple[Ints, Ints]:
     return first, np.maximum(last, first + 1)
 
 
-def _highest(relevance: Floats, ys: Ints, xs: Ints, window: Sequence[int]) -> Floats:
-    """(rows, columns) highest relevance that each cell touches."""
-    tops, bottoms = _touched(ys, window[3], relevance.shape[0])
-    lefts, rights = _touched(xs, window[2], relevance.shape[1])
-    # Behind the last cell there is nothing; every other maximum is of what lies between two spans.
-    padded = np.zeros((relevance.shape[0] + 1, relevance.shape[1] + 1))
-    padded[:-1, :-1] = relevance
-    rows = np.maximum.reduceat(padded, np.stack([tops, bottoms], 1).ravel(), axis=0)[::2]
-    return np.maximum.reduceat(rows, np.stack([lefts, rights], 1).ravel(), axis=1)[:, ::2]
-
-
-def _standing_out(
-    relevance: Floats, ys: Ints, xs: Ints, window: Sequence[int]
-) -> tuple[Floats, Floats]:
-    """Highest relevance of each cell, and side of what stands out in it, scene pixels.
-
-    What is at least half as relevant as the best stands out; a thing is as large as the area that
-    does, spread over what may be several things, so it is at most that. NaN where the relevance of
-    a cell is even, or nothing is relevant.
-    """
-    peak = _highest(relevance, ys, xs, window)
-    tops, bottoms = _touched(ys, window[3], relevance.shape[0])
-    lefts, rights = _touched(xs, window[2], relevance.shape[1])
-    y, in_y = _indexes(tops, bottoms)
-    x, in_x = _indexes(lefts, rights)
-    parts = relevance[y[:, None, :, None], x[None, :, None, :]]
-    is_in = in_y[:, None, :, None] & in_x[None, :, None, :]
-    counts = is_in.sum(axis=(2, 3))
-    share = ((parts >= peak[:, :, None, None] / 2) & is_in).sum(axis=(2, 3)) / counts
-    areas = np.diff(ys)[:, None] * np.diff(xs)[None]
-    is_even = (counts < _LEAST_CELLS) | (share > 0.5) | (peak <= 0)
-    return peak, np.where(is_even, np.nan, np.sqrt(share * areas))
-
-
-def _indexes(first: Ints, last: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+def _indexes(first: Ints, last: Ints) -> tuple[Ints, Mask]:
     """(cells, most) indexes of each span, and which of them belong to it."""
     found = first[:, None] + np.arange(int((last - first).max()))
     return np.minimum(found, last[:, None] - 1), found < last[:, None]

@@ -20,7 +20,6 @@ Source: own.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,10 +104,10 @@ def on_grid(values: Floats, rows: int, cols: int) -> Floats:
     """
     if values.ndim != 2 or 0 in values.shape:
         return np.zeros((rows, cols))
-    clean = np.clip(np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+    clean = np.fmin(np.fmax(values, 0.0), 1.0)  # NaN is 0
     y = ((np.arange(rows) + 0.5) * values.shape[0] / rows).astype(int)
     x = ((np.arange(cols) + 0.5) * values.shape[1] / cols).astype(int)
-    return np.asarray(clean[np.ix_(y, x)])
+    return np.asarray(clean[y[:, None], x])
 
 
 def marks(
@@ -123,23 +122,24 @@ def marks(
     out = np.zeros((rows, cols))
     if boxes.shape != (len(chances), 4):
         raise ConfigError(f"relevance: boxes {boxes.shape}, chances {chances.shape}")
-    for box, chance in zip(boxes, np.nan_to_num(chances), strict=True):
-        x1, y1, x2, y2 = (float(v) for v in box)
-        if not (x1 < x2 and y1 < y2):  # also NaN
-            continue
-        wide, high = margin * (x2 - x1), margin * (y2 - y1)
-        left, right = _span(x1 - wide, x2 + wide, cols)
-        top, bottom = _span(y1 - high, y2 + high, rows)
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    is_drawn = (sizes > 0).all(axis=1) & (chances > 0)  # also NaN
+    sides, wider = (cols, rows), margin * sizes[is_drawn]
+    first = np.minimum(_inside(boxes[is_drawn, :2] - wider) * sides, np.subtract(sides, 1))
+    first = first.astype(np.int64)
+    last = np.ceil(_inside(boxes[is_drawn, 2:] + wider) * sides).astype(np.int64)
+    last = np.minimum(np.maximum(last, first + 1), sides)
+    for (left, top), (right, bottom), chance in zip(
+            first.tolist(), last.tolist(), np.minimum(chances[is_drawn], 1.0).tolist(),
+            strict=True):
         part = out[top:bottom, left:right]
-        np.maximum(part, min(max(float(chance), 0.0), 1.0), out=part)
+        np.maximum(part, chance, out=part)
     return out
 
 
-def _span(low: float, high: float, count: int) -> tuple[int, int]:
-    """Cells that [low, high] of the unit length touches, at least one."""
-    first = min(int(min(max(low, 0.0), 1.0) * count), count - 1)
-    last = min(max(ceil(min(max(high, 0.0), 1.0) * count), first + 1), count)
-    return first, last
+def _inside(places: Floats) -> Floats:
+    """Places on the unit length."""
+    return np.fmin(np.fmax(places, 0.0), 1.0)
 
 
 def standing_out(cosines: Floats) -> Floats:

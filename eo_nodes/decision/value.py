@@ -147,70 +147,83 @@ def ladders(
     Raises:
         ConfigError: shapes differ, or a cost is not positive and finite.
     """
-    share = np.clip(np.nan_to_num(np.asarray(relevance, np.float64), nan=0, posinf=1, neginf=0),
-                    0, 1)
+    share = np.fmin(np.fmax(np.asarray(relevance, np.float64), 0.0), 1.0)
     if costs.shape != options.shape or not len(share) == len(costs) == bases.shape[1]:
         raise ConfigError(f"value: costs {costs.shape}, seen {options.shape}, {bases.shape}")
     if not np.isfinite(costs).all() or (costs <= 0).any():
         raise ConfigError("value: a cost is not positive and finite")
-    order = np.argsort(costs, axis=1, kind="stable")
-    x, y = (np.take_along_axis(v, order, 1) for v in (costs, options))
-    is_corner, more, better = _hulls(x, y)
-    # Corners to the front, and as many columns as the longest hull has.
-    longest = int(is_corner.sum(axis=1).max(initial=1))
-    front = np.argsort(~is_corner, axis=1, kind="stable")[:, :longest]
-    order = np.take_along_axis(order, front, 1)
-    is_corner = np.take_along_axis(is_corner, front, 1)
-    x, y, more, better = (np.take_along_axis(v, front, 1) for v in (x, y, more, better))
-    height = y - bases[:, :, None]
-    is_up = is_corner & (height * share[:, None] > _NEVER_BELOW)
-    first = np.where(is_up, height / x, 0.0)
+    # Cells along the last axis: short axes are walked step by step, over all cells at once.
+    order = costs.argsort(axis=1, kind="stable").T
+    from_row = order + np.arange(0, costs.size, costs.shape[1])
+    cell, option, x, y, more, better = _hulls(costs.take(from_row), options.take(from_row), order)
+    ends = cell.searchsorted(np.arange(len(costs) + 1))
+    corner = np.arange(len(cell)) - ends[cell]
+    count = int(corner.max(initial=0)) + 1
+    table = np.ones((4, count, len(costs)))
+    table[:, corner, cell] = x, y, more, better
+    is_corner = np.arange(count)[:, None] < np.diff(ends)
+    x_of, y_of, more_of, better_of = table
+    height = y_of[:, None] - bases
+    is_up = is_corner[:, None] & (height * share > _NEVER_BELOW)
+    first = np.where(is_up, height / x_of[:, None], 0.0)
     # Entered where it is steepest from the overview; of equal slopes at the farthest.
-    place = np.arange(x.shape[1])
-    enters = (place[-1] - first[:, :, ::-1].argmax(axis=2))[:, :, None]
+    steepest, enters = first[0], np.zeros(first.shape[1:], np.int64)
+    for number in range(1, count):
+        enters[first[number] >= steepest] = number
+        steepest = np.maximum(steepest, first[number])
+    place = np.arange(count)[:, None, None]
     is_edge = is_up & (place >= enters)
-    slopes = np.where(place == enters, first, better / more)
+    slopes = np.where(place == enters, first, (better_of / more_of)[:, None])
     # They fall, whatever rounding says.
-    slopes = np.minimum.accumulate(np.where(is_edge, slopes, np.inf), axis=2)
-    base, cell, corner = np.nonzero(is_edge)
-    is_first = corner == enters[base, cell, 0]
-    costs_more = np.where(is_first, x[cell, corner], more[cell, corner])
-    gains_more = share[cell] * np.where(is_first, height[base, cell, corner], better[cell, corner])
-    # Edges of a cell come in the order in which they are climbed, and a stable sort keeps it.
-    climbed = np.argsort(-share[cell] * slopes[base, cell, corner], kind="stable")
-    climbed = climbed[np.argsort(base[climbed].astype(np.uint16), kind="stable")]
-    ends = np.searchsorted(base, np.arange(len(bases) + 1))
-    rungs = Ladder(cell[climbed], order[cell, corner][climbed], costs_more[climbed],
-                   gains_more[climbed])
-    return [Ladder(rungs.cells[a:b], rungs.options[a:b], rungs.bytes[a:b], rungs.gains[a:b])
-            for a, b in pairwise(ends.tolist())]
+    slopes = np.minimum.accumulate(np.where(is_edge, slopes, np.inf), axis=0)
+    base, where, number = is_edge.transpose(1, 2, 0).nonzero()
+    at = ends[where] + number
+    is_first = number == enters[base, where]
+    weight = share[where]
+    costs_more = np.where(is_first, x[at], more[at])
+    gains_more = weight * np.where(is_first, height[number, base, where], better[at])
+    falling, chosen = -weight * slopes[number, base, where], option[at]
+    found = []
+    for a, b in pairwise(base.searchsorted(np.arange(len(bases) + 1)).tolist()):
+        # Edges of a cell come in the order in which they are climbed, and a stable sort keeps it.
+        climbed = a + falling[a:b].argsort(kind="stable")
+        found.append(Ladder(where[climbed], chosen[climbed], costs_more[climbed],
+                            gains_more[climbed]))
+    return found
 
 
-def _hulls(x: Floats, y: Floats) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    """(N, K) corners of each cell's upper convex hull, from (0, 0) to its highest point, and what
-    they are farther and higher than the corner before; elsewhere 1 and 0.
+def _hulls(x: Floats, y: Floats, order: Ints) -> tuple[Ints, Ints, Floats, Floats, Floats, Floats]:
+    """Corners of each cell's upper convex hull, from (0, 0) to its highest point, cell by cell.
 
     A corner is steeper from all on its left than all on its right are from it.
 
     Args:
-        x: (N, K) > 0, rising. y: (N, K).
+        x: (K, N) > 0, rising. y: (K, N). order: (K, N) option of each.
+    Returns:
+        (M,) cell, option, x, y of each corner, and what it is farther and higher than the one
+        before.
     """
-    count = x.shape[1]
-    # From the second to the third; 32 bits are enough to compare, and half as much to move.
-    across, up = ((v[:, None] - v[:, :, None]).astype(np.float32) for v in (x, y))
+    # From the first to the second; 32 bits are enough to compare, and half as much to move.
+    across, up = ((v - v[:, None]).astype(np.float32) for v in (x, y))
     is_right = across > 0
-    slopes = np.where(is_right, up / np.where(is_right, across, 1.0), np.nan)
-    # Of equally far ones the highest, and of these the first, hides the others.
-    is_hid = (across == 0) & ((up > 0) | ((up == 0) & np.tri(count, k=-1, dtype=bool)))
-    to = np.where(is_right, slopes, np.where(is_hid, np.inf, 0.0)).max(axis=2)
-    since = np.minimum(y / x, np.where(is_right, slopes, np.inf).min(axis=1))
-    is_corner = since > np.maximum(to, 0.0)
-    place = np.where(is_corner, np.arange(count), -1)
-    before = np.insert(np.maximum.accumulate(place, axis=1), 0, -1, axis=1)[:, :-1]
-    farther, higher = (
-        v - np.where(before < 0, 0.0, np.take_along_axis(v, np.maximum(before, 0), 1))
-        for v in (x, y))
-    return is_corner, np.where(is_corner, farther, 1.0), np.where(is_corner, higher, 0.0)
+    slopes = up / np.where(is_right, across, np.float32(1))
+    hidden: Floats | float = 0.0
+    if (x[1:] == x[:-1]).any():
+        # Of equally far ones the highest, and of these the first, hides the others.
+        is_later = np.tri(len(x), k=-1, dtype=bool)[:, :, None]
+        is_hid = (across == 0) & ((up > 0) | ((up == 0) & is_later))
+        hidden = np.where(is_hid, np.inf, 0.0)
+    to = np.where(is_right, slopes, hidden).max(axis=1)
+    since = np.minimum(y / x, np.where(is_right, slopes, np.inf).min(axis=0))
+    cell, place = (since > np.maximum(to, 0.0)).T.nonzero()
+    corners = x[place, cell], y[place, cell]
+    is_same = cell[1:] == cell[:-1]
+    steps = []
+    for v in corners:
+        step = v.copy()
+        step[1:] -= np.where(is_same, v[:-1], 0.0)
+        steps.append(step)
+    return cell, order[place, cell], *corners, *steps
 
 
 def within(

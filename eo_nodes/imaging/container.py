@@ -14,7 +14,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,10 @@ class ProductHeader:
     visual_prompts: tuple[tuple[str, tuple[float, ...], str], ...] = ()
     raw_bytes: int = 0
     steps: tuple[tuple[str, int], ...] = ()
+
+
+_HEADER_FIELDS = tuple(f.name for f in fields(ProductHeader))
+_REGION_FIELDS = tuple(f.name for f in fields(Region))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,7 @@ def write_container(
     blobs = [overview] if overview else []
     blobs += [r.data for r in regions if r.data]
     tree = {
-        "product": asdict(header),
+        "product": {name: getattr(header, name) for name in _HEADER_FIELDS},
         "overview": {"length": len(overview), "crc32": zlib.crc32(overview)},
         "regions": [
             {**_facts(r.region), "length": len(r.data), "crc32": zlib.crc32(r.data)}
@@ -158,7 +162,7 @@ def write_container(
 
 def _facts(region: Region) -> dict[str, Any]:
     """Fields of a region; ``asdict`` copies deeply, and there may be hundreds."""
-    return {f.name: getattr(region, f.name) for f in fields(Region)}
+    return {name: getattr(region, name) for name in _REGION_FIELDS}
 
 
 def read_container(data: bytes, *, is_cut: bool = False) -> ContainerContent:
@@ -241,7 +245,7 @@ def _blobs(
 
 
 def _header(tree: dict[str, Any]) -> ProductHeader:
-    allowed = {f.name for f in fields(ProductHeader)}
+    allowed = set(_HEADER_FIELDS)
     known = {key: value for key, value in tree.items() if key in allowed}
     for name in ("window", "band_names"):
         known[name] = tuple(known.get(name, ()))
@@ -272,7 +276,7 @@ def _check_geometry(header: ProductHeader) -> None:
 
 
 def _region(entry: dict[str, Any], header: ProductHeader, blob: bytes) -> Region:
-    known = {f.name: entry[f.name] for f in fields(Region)}
+    known = {name: entry[name] for name in _REGION_FIELDS}
     known["window"] = tuple(known["window"])
     region = Region(**known)
     validate(region)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,8 @@ _PLACES = (1.22, 1.72)
 BYTES_LOSSY, BYTES_EXACT = (0.245, 0.0), (0.197, 0.132)
 _HEAD_BYTES, _HEAD_BYTES_PER_BAND = 60, 45
 _TINY = 1e-9
+# Places in a tile, by their binary digits from the lowest on.
+_REVERSED = np.array([int(f"{i:0{LEVELS}b}"[::-1], 2) for i in range(TILE)])
 # Equal weights and two differences: near to what the coder's colour transform does.
 _TURN = np.divide([[1, 1, 1], [1, 0, -1], [1, -2, 1]], np.sqrt([[3], [2], [6]]), dtype=np.float32)
 
@@ -104,62 +107,68 @@ def statistic(block: Array, *, unit: float = 1.0, least_px: int = 32) -> Statist
 
 
 def _planes(block: Array, y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(F * C, y, x) of these rows and columns; three are made uncorrelated."""
-    part = block.take(y, 1).take(x, 2)
-    planes = np.ascontiguousarray(np.moveaxis(part, 3, 1), np.float32).reshape(-1, len(y), len(x))
-    if len(planes) != len(_TURN):
-        return planes
-    return (_TURN @ planes.reshape(len(_TURN), -1)).reshape(planes.shape)
+    """(F * C, TILE, TILE, R, C) of these rows (TILE, R) and columns (TILE, C); three planes are
+    made uncorrelated."""
+    frames, _, width, bands = block.shape
+    row = np.arange(0, y.size * width, width).reshape(y.shape)
+    place = row[:, None, :, None] + x[None, :, None]
+    part = block.take(y.ravel(), 1).reshape(frames, -1, bands).take(place.ravel(), 1)
+    planes = np.ascontiguousarray(part.transpose(0, 2, 1), np.float32).reshape(-1, place.size)
+    if len(planes) == len(_TURN):
+        planes = _TURN @ planes
+    return planes.reshape(-1, *place.shape)
 
 
 def _taken(side: int, every: int) -> NDArray[np.int64]:
-    """Pixels along one side: every so many tiles; what a tile lacks at the edge is repeated."""
+    """(TILE, N) pixels along one side of every so many tiles; what a tile lacks at the edge is
+    repeated. Ordered by the lowest binary digit of a pixel's place in its tile first, so that what
+    each level of the transform joins are two halves."""
     starts = np.arange(0, side, TILE * every)
-    return np.asarray(np.minimum(starts[:, None] + np.arange(TILE), side - 1).ravel())
+    return np.minimum(_REVERSED[:, None] + starts, side - 1)
 
 
 def _counts(
     planes: NDArray[np.float32], unit: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Counts and coarsest means, as `Statistic` has them, of planes (P, 16 R, 16 C)."""
-    count, height, width = planes.shape
-    rows, cols = height // TILE, width // TILE
-    counts = np.empty((rows * cols, LEVELS + 1, _BUCKETS), np.float32)
-    low = planes
-    for level in range(LEVELS):
+    """Counts and coarsest means, as `Statistic` has them, of planes (P, TILE, TILE, R, C)."""
+    tiles = planes.shape[3] * planes.shape[4]
+    made = np.empty((planes.size // tiles, tiles), np.float32)
+    low, ends = planes, [0]
+    for _ in range(LEVELS):
         # Sums and differences alone: the halves of the orthonormal transform are in `_octave`.
-        left, right = low[:, :, 0::2], low[:, :, 1::2]
+        half = low.shape[1] // 2
+        left, right = low[:, :, :half], low[:, :, half:]
         sums, differences = left + right, left - right
-        top, bottom = sums[:, 0::2], sums[:, 1::2]
-        first, second = differences[:, 0::2], differences[:, 1::2]
-        fine = np.empty((3, *top.shape), np.float32)
+        top, bottom = sums[:, :half], sums[:, half:]
+        first, second = differences[:, :half], differences[:, half:]
+        ends.append(ends[-1] + 3 * top.size // tiles)
+        fine = made[ends[-2] : ends[-1]].reshape(3, *top.shape)
         np.add(first, second, out=fine[0])
         np.subtract(top, bottom, out=fine[1])
         np.subtract(first, second, out=fine[2])
         low = top + bottom
-        counts[:, level] = _histogram(fine, rows, cols, _octave(unit, level + 1))
-    counts[:, LEVELS] = _histogram(low[None], rows, cols, _octave(unit, LEVELS))
-    return counts, low.reshape(count, -1).T / np.float32(2**LEVELS)
+    made[ends[-1] :] = low.reshape(-1, tiles)
+    # Exponent and first binary digit of a float32 say the bucket.
+    bits = made.view(np.uint32)
+    bits <<= 1
+    bits >>= 23
+    bins = bits.view(np.int32)
+    parts = [bins[a:b] for a, b in pairwise([*ends, len(bins)])]
+    for level, part in enumerate(parts, 1):
+        part -= 2 * (_octave(unit, min(level, LEVELS)) + 127) - 1
+    np.maximum(bins, 0, out=bins)
+    np.minimum(bins, _BUCKETS - 1, out=bins)
+    place = np.arange(0, tiles * len(parts) * _BUCKETS, _BUCKETS, np.int32).reshape(tiles, -1)
+    for part, of_tile in zip(parts, place.T, strict=True):
+        part += of_tile
+    found = np.bincount(bins.ravel(), minlength=place.size * _BUCKETS)
+    counts = found.reshape(tiles, LEVELS + 1, _BUCKETS).astype(np.float32)
+    return counts, low.reshape(-1, tiles).T / np.float32(2**LEVELS)
 
 
 def _octave(unit: float, level: int) -> int:
     """Octave in which the buckets of a level begin, before it is halved as often."""
     return int(np.floor(np.log2(unit))) + _FIRST_OCTAVE + level
-
-
-def _histogram(
-    values: NDArray[np.float32], rows: int, cols: int, octave: int
-) -> NDArray[np.float32]:
-    """(rows * cols, _BUCKETS) how many magnitudes of (..., H, W) lie in each half octave."""
-    # Exponent and first binary digit of a float32 say the bucket.
-    bins = ((values.view(np.uint32) << 1) >> 23).view(np.int32)
-    bins -= 2 * (octave + 127) - 1
-    np.clip(bins, 0, _BUCKETS - 1, out=bins)
-    *_, height, width = values.shape
-    tile = (np.arange(height) * rows // height)[:, None] * cols + np.arange(width) * cols // width
-    bins += (tile * _BUCKETS).astype(np.int32)
-    found = np.bincount(bins.ravel(), minlength=rows * cols * _BUCKETS)
-    return found.reshape(rows * cols, _BUCKETS).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

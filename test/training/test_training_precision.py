@@ -18,6 +18,7 @@ from eo_nodes.lvlm import load_model  # noqa: E402
 from training import precision  # noqa: E402
 from training.bench_runtime import asking, memory, modules, report  # noqa: E402
 from training.evaluation import twin  # noqa: E402
+from training.stored import weights_of  # noqa: E402
 
 pytestmark = pytest.mark.training
 COMPACT = Path(__file__).resolve().parents[2] / "models/compact"
@@ -63,7 +64,7 @@ def test_the_folder_that_computes_in_int8_is_whole_and_differs(tmp_path, seen):
 def test_unpacked_weights_are_the_stored_ones_and_others_are_refused(tmp_path):
     path = tmp_path / "pair.onnx"
     shutil.copyfile(COMPACT / "pair.onnx", path)
-    stored = modules.weights(onnx.load(str(path)).graph)
+    stored = weights_of(path)
     precision.unpack(path)
     whole = {t.name: numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer}
     assert whole.keys() == stored.keys()

