@@ -24,7 +24,7 @@ from eo_nodes.contracts.values import Region
 from .cutting import cut
 from .product import Sent
 from .regions import relative
-from .sending import LEAST_SUM, Base, Coder, SendingConfig, offers_of, regions_of
+from .sending import LEAST_SUM, Base, Cells, Coder, SendingConfig, offers_of
 from .value import Floats, Ints, Shown, ladders, seen, within
 
 _DROPPED: Base = (0.0, np.inf)
@@ -78,9 +78,10 @@ def finer(
     worth = np.where(is_finer, levels[:, : len(options)], 0.0)
     weights = shares / max(float(shares.sum()), LEAST_SUM)
     (ladder,) = ladders(found.bytes[:, : len(options)], worth, weights, known[None])
+    cells = Cells(places, shares, options)
 
     def chosen(count: int) -> tuple[Region, ...]:
-        made = regions_of(places, shares, ladder.choice(count, len(places)), options)
+        made = cells.regions(ladder.choice(count, len(places)))
         return tuple(region for region in made if region.action != "drop")
 
     count, _ = within(

@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,8 @@ Estimate = Callable[[Region], int]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _ACTIONS = ("drop", "downsample", "keep")
-_BITS = 32  # that a place takes in a key to sort by
-_ONE = np.array([True])
+Joined = tuple[tuple[int, int, int, int], float, int, int]
+"""Window, relevance, kind, and the first cell in it."""
 
 
 def allocate(
@@ -161,40 +162,55 @@ def merge(regions: Sequence[Region]) -> tuple[Region, ...]:
     First along rows, then equal runs of rows that lie below each other; the window stays tiled.
     """
     kinds: dict[tuple[str, float, str], int] = {}
-    kind = np.array([kinds.setdefault((r.action, r.scale, r.codec), len(kinds)) for r in regions])
-    windows, relevance, first = joined(
-        np.array([r.window for r in regions], np.int64).reshape(-1, 4), kind,
-        np.array([r.relevance for r in regions]))
+    kind = [kinds.setdefault((r.action, r.scale, r.codec), len(kinds)) for r in regions]
+    tiles = Tiles(np.array([r.window for r in regions], np.int64).reshape(-1, 4),
+                  np.array([r.relevance for r in regions]))
     return tuple(
-        replace(regions[i], window=tuple(window), relevance=share)
-        for window, share, i in zip(windows.tolist(), relevance.tolist(), first.tolist(),
-                                    strict=True))
+        replace(regions[first], window=window, relevance=share)
+        for window, share, _, first in tiles.joined(np.array(kind, np.int64)))
 
 
-def joined(windows: Ints, kind: Ints, relevance: Floats) -> tuple[Ints, Floats, Ints]:
-    """`merge` on plain numbers: there may be a thousand cells, and it is done for each try.
+class Tiles:
+    """Cells whose like neighbours are joined, again and again: all but kinds is looked at once."""
 
-    Args:
-        windows: (N, 4) x, y, w, h, no two of which overlap. kind: (N,) equal where sent alike.
-        relevance: (N,).
-    Returns:
-        (M, 4) windows row by row, (M,) relevance, (M,) index of a cell in each.
-    """
-    which = np.arange(len(windows))
-    x, y, w, h = windows.T
-    for _ in range(2):  # along x; then the same along y
-        order = np.argsort(y << _BITS | x)
-        x, y, w, h, which = x[order], y[order], w[order], h[order], which[order]
-        relevance, kinds = relevance[order], kind[which]
-        is_other = (x[1:] != x[:-1] + w[:-1]) | (y[1:] != y[:-1])
-        is_other |= (h[1:] != h[:-1]) | (kinds[1:] != kinds[:-1])
-        first = np.flatnonzero(np.concatenate([_ONE[: len(x)], is_other]))
-        if len(first) < len(x):
-            w, relevance = np.add.reduceat(w, first), np.maximum.reduceat(relevance, first)
-            x, y, h, which = x[first], y[first], h[first], which[first]
-        x, y, w, h = y, x, h, w
-    order = np.argsort(y << _BITS | x)
-    return np.stack([x, y, w, h], axis=1)[order], relevance[order], which[order]
+    def __init__(self, windows: Ints, relevance: Floats) -> None:
+        """Take (N, 4) x, y, w, h, no two of which overlap, and (N,)."""
+        shares = relevance.tolist()
+        found = [(y, x, w, h, shares[i], i) for i, (x, y, w, h) in enumerate(windows.tolist())]
+        self._cells = sorted(found)
+
+    def joined(self, kinds: Ints) -> list[Joined]:
+        """`merge` on plain numbers: there may be a thousand cells.
+
+        Args:
+            kinds: (N,) equal where sent alike.
+        Returns:
+            Windows row by row, each with its highest relevance, its kind and its first cell.
+        """
+        kind_of = kinds.tolist()
+        rows: list[list[Any]] = []
+        next_to: tuple[Any, ...] = ()
+        for y, x, w, h, share, cell in self._cells:
+            kind = kind_of[cell]
+            if next_to == (y, x, h, kind):
+                last = rows[-1]
+                last[2] += w
+                last[4] = max(last[4], share)
+            else:
+                rows.append([x, y, w, h, share, kind, cell])
+            next_to = y, x + w, h, kind
+        above: dict[tuple[int, int, int], list[Any]] = {}
+        found = []
+        for row in rows:
+            x, y, w, h, share, kind, _ = row
+            last = above.get((x, w, kind), row)
+            if last[1] + last[3] == y:
+                last[3] += h
+                last[4] = max(last[4], share)
+            else:
+                above[x, w, kind] = row
+                found.append(row)
+        return [((x, y, w, h), share, kind, cell) for x, y, w, h, share, kind, cell in found]
 
 
 def cells(window: Sequence[int], grid: tuple[int, int]) -> list[tuple[int, int, int, int]]:

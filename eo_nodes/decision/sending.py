@@ -25,7 +25,7 @@ from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import Region
 
 from .cutting import cut
-from .regions import joined, relative
+from .regions import Tiles, relative
 from .value import DROPPED, Floats, Ints, Ladder, Option, Shown, ladders, seen, within
 
 Base = tuple[float, float]
@@ -178,15 +178,12 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """An overview with its estimated bytes beside the head, its ladder, and after so many rungs,
-    from none on, their estimated bytes and the gain over sending nothing."""
+    """An overview with its estimated bytes beside the head, and its ladder."""
 
     index: int
     base: Base | None
     bytes: float
     ladder: Ladder
-    totals: Floats
-    gained: Floats
 
 
 class _Work:
@@ -213,17 +210,25 @@ class _Work:
         known = np.zeros((len(weights), 1 + len(over)))
         known[:, 1:] = levels[:, over]
         made = ladders(found.bytes[:-1, :count], levels[:, :count], weights, known.T)
+        self._cells = Cells(self._places, self._shares, self._options)
+        self._bytes = np.append(0.0, found.bytes[-1, over])
         self.starts = [
-            _Start(index, base, size, ladder, _sums(0.0, ladder.bytes), _sums(gain, ladder.gains))
-            for index, (base, size, ladder, gain) in enumerate(zip(
-                (None, *bases), (0.0, *found.bytes[-1, over].tolist()), made,
-                (weights @ known).tolist(), strict=True))]
-        self._real: dict[int, float] = {}  # files of an overview alone, by index
+            _Start(index, base, size, ladder) for index, (base, size, ladder) in enumerate(
+                zip((None, *bases), self._bytes.tolist(), made, strict=True))]
+        # After so many rungs; behind the last there is no more, whatever it may cost.
+        self._totals = np.full((len(made), 1 + max(map(len, made))), np.inf)
+        self._gained = np.zeros(self._totals.shape)
+        self._totals[:, 0], self._gained[:, 0] = 0.0, weights @ known
+        for row, ladder in enumerate(made):
+            self._totals[row, 1 : len(ladder) + 1] = ladder.bytes
+            self._gained[row, 1 : len(ladder) + 1] = ladder.gains
+        self._totals, self._gained = self._totals.cumsum(axis=1), self._gained.cumsum(axis=1)
+        self._real = np.full(len(made), np.nan)  # files of an overview alone
         self.measure(self.starts[0])
 
     def is_measured(self, start: _Start) -> bool:
         """Whether it is known what an overview really takes."""
-        return start.index in self._real
+        return not np.isnan(self._real[start.index])
 
     def measure(self, start: _Start) -> None:
         """Code an overview; of a better one than the smallest, estimates learn from it."""
@@ -232,26 +237,22 @@ class _Work:
         if start.base:
             self.ratio = max(foot - self._coder.head_size, 1.0) / max(start.bytes, 1.0)
 
-    def _foot(self, start: _Start) -> float:
-        """What an overview's file takes, as coded or as hoped."""
-        hoped = self._coder.head_size + start.bytes * (self.ratio * _HOPED)
-        return self._real.get(start.index, hoped)
+    def _feet(self) -> Floats:
+        """What each overview's file takes, as coded or as hoped."""
+        hoped = self._coder.head_size + self._bytes * (self.ratio * _HOPED)
+        return np.where(np.isnan(self._real), hoped, self._real)
 
     def _chosen(self, start: _Start, count: int) -> tuple[Region, ...]:
         if count == 0:
             return (Region(window=self._window, action="drop", relevance=1.0),)
-        chosen = start.ladder.choice(count, len(self._places))
-        return regions_of(self._places, self._shares, chosen, self._options)
+        return self._cells.regions(start.ladder.choice(count, len(self._places)))
 
     def guesses(self, limit: float) -> list[float]:
         """Gain of each start within a limit by estimated bytes; ``_NOTHING`` where it fits not."""
-        gains = []
-        for start in self.starts:
-            left = limit - self._foot(start)
-            count = int(start.totals.searchsorted(left / self.ratio, "right")) - 1
-            gains.append(start.gained.item(count) if left >= 0 else _NOTHING)
-        found: list[float] = np.round(gains, _DIGITS).tolist()
-        return found
+        left = limit - self._feet()
+        counts = (self._totals <= (left / self.ratio)[:, None]).sum(axis=1)
+        gains = self._gained[np.arange(len(left)), np.maximum(counts - 1, 0)].round(_DIGITS)
+        return list(np.where(left < 0, _NOTHING, gains).tolist())
 
     def climb(self, start: _Start, limit: float) -> Plan:
         """As far up one ladder as the limit reaches."""
@@ -262,12 +263,13 @@ class _Work:
             return self._coder.size(made[count], start.base)
 
         rungs = len(start.ladder)
-        foot = self._foot(start)
+        foot = float(self._feet()[start.index])
         count = rungs if foot <= limit else 0
         if count and np.isfinite(limit):
-            count, self.ratio = within(start.totals, limit, size, fixed=foot, ratio=self.ratio)
+            count, self.ratio = within(self._totals[start.index, : rungs + 1], limit, size,
+                                       fixed=foot, ratio=self.ratio)
         regions = made.get(count) or self._chosen(start, count)
-        return Plan(regions, start.base, start.gained.item(count), rungs, count)
+        return Plan(regions, start.base, float(self._gained[start.index, count]), rungs, count)
 
     def smallest(self) -> _Start:
         """The overview that really takes the fewest bytes, of those that should."""
@@ -275,11 +277,6 @@ class _Work:
             if not self.is_measured(start):
                 self.measure(start)
         return min(filter(self.is_measured, self.starts), key=lambda s: self._real[s.index])
-
-
-def _sums(first: float, steps: Floats) -> Floats:
-    """(R + 1,) what so many steps come to, from none on."""
-    return np.append(first, steps).cumsum()
 
 
 def offers_of(coder: Coder, config: SendingConfig) -> tuple[list[Option], list[Base]]:
@@ -299,23 +296,26 @@ def _rounded(step: float) -> float:
     return float(f"{step:.3g}")
 
 
-def regions_of(
-    places: Ints, shares: Floats, chosen: Ints, options: Sequence[Option]
-) -> tuple[Region, ...]:
-    # Digits cost bytes in the product's head.
-    windows, relevance, first = joined(places, chosen, shares.round(3))
-    kinds = chosen[first]
-    order = np.lexsort((-relevance, kinds == DROPPED))
-    made = []
-    for window, share, index in zip(
-            windows[order].tolist(), relevance[order].tolist(), kinds[order].tolist(), strict=True):
-        if index == DROPPED:
-            made.append(Region(window=tuple(window), action="drop", relevance=share))
-            continue
-        option = options[index]
-        made.append(Region(
-            window=tuple(window), action="keep" if option.scale == 1 else "downsample",
-            scale=option.scale, relevance=share,
-            codec=f"htj2k/{option.step:g}" if option.step else "",
-        ))  # fmt: skip
-    return tuple(made)
+class Cells:
+    """Cells of a window that become regions, again and again as more is tried."""
+
+    def __init__(self, places: Ints, shares: Floats, options: Sequence[Option]) -> None:
+        """Take cells (N, 4) with their relevance (N,), and what they may be sent as."""
+        # Digits cost bytes in the product's head.
+        self._tiles = Tiles(places, shares.round(3))
+        self._sent = {
+            index: ("keep" if option.scale == 1 else "downsample", option.scale,
+                    f"htj2k/{option.step:g}" if option.step else "")
+            for index, option in enumerate(options)
+        } | {DROPPED: ("drop", 0.0, "")}  # fmt: skip
+
+    def regions(self, chosen: Ints) -> tuple[Region, ...]:
+        """Regions of the cells at these options (N,), best first, dropped ones last."""
+        found = self._tiles.joined(chosen)
+        found.sort(key=lambda one: (one[2] == DROPPED, -one[1]))
+        made = []
+        for window, share, index, _ in found:
+            action, scale, codec = self._sent[index]
+            made.append(Region(window=window, action=action, scale=scale, relevance=share,
+                               codec=codec))
+        return tuple(made)

@@ -22,8 +22,9 @@ from .container import (
     code_region,
     write_container,
 )
+from .looks import Look
 from .prepare import fit
-from .rate import Profile, Statistic, head_bytes, profile, statistic
+from .rate import Profile, head_bytes, profile, spacing, statistic
 
 Array = NDArray[Any]
 Base = tuple[float, float]
@@ -48,21 +49,26 @@ class RegionCoder:
         overview_px: int = 32,
         codec: str = codecs.DEFAULT_CODEC,
         max_error: float = 0.0,
+        look: Look | None = None,
     ) -> None:
-        """Take a frame (F, H, W, C); the window is the header's; overview_px 0: no overview."""
+        """Take a frame (F, H, W, C); the window is the header's; overview_px 0: no overview.
+
+        Args:
+            look: what is known of this window at this error from an earlier request.
+        """
         self._frame, self._header = frame, header
         self._codec, self._max_error = codec, max_error
         x, y, w, h = header.window
         self._window = frame[:, y : y + h, x : x + w, :]
         self._overview_px = overview_px
-        thin = max(1, int(np.sqrt(self._window.size / _SAMPLES)))
-        low, high = np.percentile(self._window[:, ::thin, ::thin], (1, 99))
-        self.contrast = float(high - low)
+        self._look = look if look is not None else Look()
+        if self._look.contrast is None:
+            thin = max(1, int(np.sqrt(self._window.size / _SAMPLES)))
+            low, high = np.percentile(self._window[:, ::thin, ::thin], (1, 99))
+            self._look.contrast = float(high - low)
+        self.contrast = self._look.contrast
         self._known: dict[tuple[tuple[int, ...], str, float, str], CodedRegion] = {}
-        self._statistic: Statistic | None = None
-        self._least_px = 0
         self._head_size = 0
-        self._overviews: dict[Base | None, bytes] = {}
 
     @property
     def has_steps(self) -> bool:
@@ -77,14 +83,16 @@ class RegionCoder:
 
     def overview(self, base: Base | None) -> bytes:
         """Coded block of the whole window; None: the smallest."""
-        if base not in self._overviews:
-            _, _, w, h = self._header.window
-            scale, step = base or (0.0, 0.0)
-            longest = max(1, round(scale * max(w, h))) if base else self._overview_px
-            self._overviews[base] = code_overview(
-                self._frame, self._header.window, longest_px=longest, wavelet_step=step,
-            ) if longest else b""  # fmt: skip
-        return self._overviews[base]
+        _, _, w, h = self._header.window
+        scale, step = base or (0.0, 0.0)
+        longest = max(1, round(scale * max(w, h))) if base else self._overview_px
+        if not longest:
+            return b""
+        known = self._look.overviews
+        if (longest, step) not in known:
+            known[longest, step] = code_overview(
+                self._frame, self._header.window, longest_px=longest, wavelet_step=step)
+        return known[longest, step]
 
     @property
     def head_size(self) -> int:
@@ -104,10 +112,12 @@ class RegionCoder:
         x0, y0, _, _ = self._header.window
         places = np.asarray(windows) - (x0, y0, 0, 0)
         least_px = int(places[:, 2:].min())
-        if self._statistic is None or least_px < self._least_px:
-            self._statistic = statistic(self._window, unit=self._unit(), least_px=least_px)
-            self._least_px = least_px
-        found = profile(self._statistic, places, options)
+        known = self._look.statistics
+        # What an earlier request knew better would let its answers depend on what came before.
+        spaced = spacing(self._window.size, least_px)
+        if spaced not in known:
+            known[spaced] = statistic(self._window, unit=self._unit(), least_px=least_px)
+        found = profile(known[spaced], places, options)
         head = _HEAD_SHARE * head_bytes(self._window.shape[0] * self._window.shape[3])
         return Profile(found.bytes + head, found.shown, found.fine)
 

@@ -21,8 +21,9 @@ Source: own; distortion of a uniform quantiser with a dead zone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ _PLACES = (1.22, 1.72)
 BYTES_LOSSY, BYTES_EXACT = (0.245, 0.0), (0.197, 0.132)
 _HEAD_BYTES, _HEAD_BYTES_PER_BAND = 60, 45
 _TINY = 1e-9
+_TOLD = 2  # sets of options: of a product, and of what follows it
 # Places in a tile, by their binary digits from the lowest on.
 _REVERSED = np.array([int(f"{i:0{LEVELS}b}"[::-1], 2) for i in range(TILE)])
 # Equal weights and two differences: near to what the coder's colour transform does.
@@ -77,6 +79,7 @@ class Statistic:
             holds the coarsest means.
         means: (R * C, P) the coarsest means. rows, cols: (R + 1,), (C + 1,) edges in pixels of
             what each tile stands for. planes: P. unit: spacing of the samples.
+        told: bits and errors of each tile, by the options that were asked about last.
     """
 
     counts: NDArray[np.float32]
@@ -85,6 +88,19 @@ class Statistic:
     cols: Floats
     planes: int
     unit: float
+    told: dict[tuple[tuple[float, float], ...], NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes."""
+        return sum(v.nbytes for v in (self.counts, self.means, *self.told.values()))
+
+
+def spacing(samples: int, least_px: int) -> tuple[int, int]:
+    """Every how many tiles are looked at, down and across, of so many samples; see `statistic`."""
+    farthest = max(1, least_px // TILE)
+    down = min(farthest, max(1, round(sqrt(samples / MOST_SAMPLES))))
+    return down, min(farthest, max(1, round(samples / MOST_SAMPLES / down)))
 
 
 def statistic(block: Array, *, unit: float = 1.0, least_px: int = 32) -> Statistic:
@@ -96,9 +112,7 @@ def statistic(block: Array, *, unit: float = 1.0, least_px: int = 32) -> Statist
         least_px: cells asked about later are at least so wide: each keeps a tile.
     """
     frames, height, width, bands = block.shape
-    farthest = max(1, least_px // TILE)
-    down = min(farthest, max(1, round(np.sqrt(block.size / MOST_SAMPLES))))
-    across = min(farthest, max(1, round(block.size / MOST_SAMPLES / down)))
+    down, across = spacing(block.size, least_px)
     y, x = _taken(height, down), _taken(width, across)
     counts, means = _counts(_planes(block, y, x), unit)
     rows, cols = (np.append(np.arange(0, side, TILE * step), side).astype(float)
@@ -196,8 +210,7 @@ def units(
     """As `profile`, before it is made bytes and shares."""
     count = len(options)
     places = np.asarray(windows, float)
-    # Of each tile first, as any cell is made of them; 32 bits hold counts and magnitudes alike.
-    found = known.counts.reshape(len(known.counts), -1) @ _table(known, options)
+    found = _of_tiles(known, options)
     high, wide = _cover(known, places)
     cover = (high[:, :, None] * wide[:, None]).reshape(len(places), -1)
     # The coarsest means show what varies between tiles, not their level.
@@ -210,6 +223,17 @@ def units(
     samples = places[:, 2:].prod(axis=1)[:, None] * known.planes
     samples = samples * np.array([scale**2 for scale, _ in options])
     return Units(logs, samples, lost, lost_fine, whole, fine[:, 0])
+
+
+def _of_tiles(known: Statistic, options: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
+    """(R * C, 3 K + 2) as `_table`, of each tile: any cell is made of them."""
+    key = tuple(options)
+    if key not in known.told:
+        while len(known.told) >= _TOLD:
+            del known.told[next(iter(known.told))]
+        # 32 bits hold counts and magnitudes alike.
+        known.told[key] = known.counts.reshape(len(known.counts), -1) @ _table(known, options)
+    return known.told[key]
 
 
 def profile(

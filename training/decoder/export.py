@@ -81,7 +81,7 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
     computes_int8: the decoder without frozen weights computes so too (`int8.compute_in_int8`).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    network.eval(), decoder.eval()
+    network.eval().to(memory_format=torch.contiguous_format), decoder.eval()
     depth, kinds = network.config.depth, network.config.kinds
     export_vision(network, decoder.projector, folder / "vision.onnx")
     export_scene(decoder.projector, len(kinds), depth, folder / "scene.onnx")

@@ -20,6 +20,7 @@ from training.vision.dual import DualNetwork, put_weights, resized, resized_cell
 from training.vision.network import VisionConfig, VisionNetwork, chances_of
 
 CANDIDATES = 48
+LAYOUT = torch.channels_last      # depthwise convolutions take three quarters of the time so
 
 
 @dataclass(slots=True)
@@ -110,7 +111,8 @@ class Perception:
             network = DualNetwork(network, other, coarse.longest / longest, shifts)
             self.sizes.append((coarse.longest, coarse.upscale))
             self.key += f" {sha256_of(coarse.folder / 'vision.onnx')} {shifts.tolist()}"
-        self.network = network.eval().requires_grad_(False).to(device)
+        network = network.eval().requires_grad_(False)
+        self.network = network.to(device, memory_format=LAYOUT)
         self.names = state["names"]
         self.longest, self.upscale, self.device = longest, upscale, device
         self.heads = tuple(map(tuple, config.heads))
@@ -125,7 +127,7 @@ class Perception:
     def find(self, images):
         """[(values, band names)] of one shape and one set of bands -> what the network found."""
         prepared = [self.prepare(v, b) for v, b in images]
-        x, *coarse = (torch.from_numpy(np.stack(same)).to(self.device)
+        x, *coarse = (torch.from_numpy(np.stack(same)).to(self.device, memory_format=LAYOUT)
                       for same in zip(*(p for p, _ in prepared), strict=True))
         return self.network(x, torch.from_numpy(prepared[0][1]).to(self.device), *coarse)
 

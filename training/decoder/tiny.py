@@ -21,6 +21,7 @@ from training.decoder.export import GRAPHS, write_folder
 from training.decoder.ladder import LadderConfig, LadderDecoder
 from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of
 from training.decoder.model import MARKS, Decoder, DecoderConfig
+from training.decoder.perception import LAYOUT
 from training.decoder.vocabulary import Words
 from training.decoder.wordpieces import SPECIAL
 from training.stored import weights_of
@@ -166,6 +167,7 @@ def write_ladder(folder, source, smallest=None):
     fine, _ = networks(words, seed=6)
     shifts = torch.tensor([0.2, -0.1])
     network = DualNetwork(fine, released(compact, coarse), COARSE_SIZE / INPUT_SIZE, shifts).eval()
+    network.to(memory_format=LAYOUT)         # as it comes from training
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "words.json"
         write_words(path)
