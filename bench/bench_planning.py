@@ -24,7 +24,7 @@ LIMIT_PER_CENT = 100 * MOST_SHARE
 def outcome() -> Outcome:
     """Run the benchmark. Raises `EoError` without a model."""
     measured = overhead(project_file("models/compact"))
-    every = measured.every()
+    every, further = measured.every(), measured.every_further()
     note = "confidence: heads at three taps" if measured.heads_macs else "no heads in this folder"
     rows = [
         _share("confidence and planning", every, lambda r: r.heads_s + r.plan_s, LIMIT_PER_CENT,
@@ -32,11 +32,15 @@ def outcome() -> Outcome:
         *(_share(f"  {name.partition('__')[2].partition('.')[0]}", found,
                  lambda r: r.heads_s + r.plan_s, None, _sizes(found))
           for name, found in measured.rounds.items()),
+        _share("  further questions on a scene", further, lambda r: r.heads_s + r.plan_s, None,
+               "what is known of its pixels is kept"),
         _share("  with coding", every, lambda r: r.heads_s + r.plan_s + r.code_s, None,
                "regions, overview and head in real bytes"),
         *(figure_of(f"  {what}", summarise([1000 * getattr(r, field) for r in every]), "ms")
           for what, field in (("model", "model_s"), ("heads", "heads_s"), ("planning", "plan_s"),
                               ("coding", "code_s"))),
+        figure_of("  planning, further questions", summarise([1000 * r.plan_s for r in further]),
+                  "ms"),
     ]  # fmt: skip
     return Outcome(tuple(rows), {"model": {"id": measured.model_id, "digest": measured.digest}})
 

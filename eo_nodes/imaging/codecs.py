@@ -42,6 +42,8 @@ _VERSION = 1
 HEAD_BYTES = _HEAD.size
 # JPEG 2000 allows 16,384 components (ISO/IEC 15444-1 A.5.1).
 _MAX_PLANES = 16_384
+_START_OF_DATA = b"\xff\x93"
+_LONGEST_HEAD = 1 << 16
 _MIDDLE, _LOSSY_LEVELS = 32_768, 16_384
 # Correlation of neighbouring bands from which the colour transform pays.
 _ALIKE = 0.5
@@ -85,6 +87,15 @@ def encode(
         frames, height, width, bands, step, offset,
     )  # fmt: skip
     return head + _code_planes(planes, codec, wavelet_step / step)
+
+
+def head_length(blob: bytes) -> int:
+    """Bytes at the beginning of a coded block that blocks of one product have nearly in common:
+    the head, and of a codestream all up to its first data."""
+    if len(blob) < _HEAD.size or CODECS[blob[1]] in ("png", "raw"):
+        return min(_HEAD.size, len(blob))
+    at = blob.find(_START_OF_DATA, _HEAD.size, _LONGEST_HEAD)
+    return _HEAD.size if at < 0 else at + len(_START_OF_DATA)
 
 
 def decode(blob: bytes, *, max_samples: int = 256_000_000) -> Array:

@@ -30,7 +30,7 @@ Array = NDArray[Any]
 Base = tuple[float, float]
 """Scale of the side length, and step of the wavelet or 0."""
 # Heads that a cell costs: its block's and its entry in the file's, less what neighbours share.
-_HEAD_SHARE = 1.5
+_HEAD_SHARE = 0.8
 _SAMPLES = 6_000  # that the contrast is taken from, about
 
 

@@ -1,10 +1,12 @@
 """The product file: one request's regions and overview, self-describing, safe to read.
 
 Layout: ``EOPC``, version (1 byte), 3 zero bytes, header length and header CRC-32 (little endian,
-4 bytes each), header JSON in UTF-8 as a zlib stream, then the blobs without gaps: the overview if
-there is one, then each region not dropped, in header order. The header has length and CRC-32 of
-every blob. So a reader needs nothing but the file; it allocates only what the bytes can hold, and
-any bytes give content or `ImageError`.
+4 bytes each), a zlib stream, then what is left of the blobs without gaps: the overview if there is
+one, then each region not dropped, in header order. The stream holds the header JSON in UTF-8, a
+zero byte, and the heads of the blobs in the same order: they hardly differ from each other, and of
+a small block the head is most. The header has length and CRC-32 of every blob, and how much of it
+is its head; what it says of regions stands column by column. So a reader needs nothing but the
+file; it allocates only what the bytes can hold, and any bytes give content or `ImageError`.
 Non-purpose: authentication and transfer, which are the link's.
 """
 
@@ -30,7 +32,7 @@ from .sensors import DTYPES
 
 Array = NDArray[Any]
 MAGIC = b"EOPC"
-_VERSION = 1
+_VERSION = 2
 _PREFIX = struct.Struct("<4sB3xII")
 _MAX_HEADER_BYTES = 4 << 20
 _MAX_REGIONS = 65_536
@@ -68,6 +70,9 @@ class ProductHeader:
 
 _HEADER_FIELDS = tuple(f.name for f in fields(ProductHeader))
 _REGION_FIELDS = tuple(f.name for f in fields(Region))
+_PLACE = ("x", "y", "w", "h")
+_SAID = ("action", "scale", "relevance", "codec")
+_BLOB = ("length", "crc32", "head")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,19 +150,23 @@ def write_container(
         overview: from `code_overview`, or empty.
         regions: from `code_region`.
     """
-    blobs = [overview] if overview else []
-    blobs += [r.data for r in regions if r.data]
+    blobs = [overview, *(r.data for r in regions)]
+    heads = [codecs.head_length(blob) for blob in blobs]
+    places = zip(*(r.region.window for r in regions), strict=True) if regions else [()] * 4
+    columns: dict[str, Any] = dict(zip(_PLACE, places, strict=True))
+    columns |= {name: [getattr(r.region, name) for r in regions] for name in _SAID}
+    stored = [[len(blob) for blob in blobs], [zlib.crc32(blob) for blob in blobs], heads]
     tree = {
         "product": {name: getattr(header, name) for name in _HEADER_FIELDS},
-        "overview": {"length": len(overview), "crc32": zlib.crc32(overview)},
-        "regions": [
-            {**_facts(r.region), "length": len(r.data), "crc32": zlib.crc32(r.data)}
-            for r in regions
-        ],
+        "overview": {name: column[0] for name, column in zip(_BLOB, stored, strict=True)},
+        "regions": columns | {
+            name: column[1:] for name, column in zip(_BLOB, stored, strict=True)},
     }
-    text = zlib.compress(json.dumps(tree, separators=(",", ":"), allow_nan=False).encode(), 9)
+    parts = list(zip(blobs, heads, strict=True))
+    plain = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode() + b"\0"
+    text = zlib.compress(plain + b"".join(blob[:head] for blob, head in parts), 9)
     prefix = _PREFIX.pack(MAGIC, _VERSION, len(text), zlib.crc32(text))
-    return b"".join([prefix, text, *blobs])
+    return b"".join([prefix, text, *(blob[head:] for blob, head in parts)])
 
 
 def _facts(region: Region) -> dict[str, Any]:
@@ -187,12 +196,11 @@ def read_container(data: bytes, *, is_cut: bool = False) -> ContainerContent:
     if zlib.crc32(text) != crc:
         raise ImageError("corrupt", "product header does not match its CRC")
     try:
-        tree = json.loads(_inflate(text))
+        plain, _, heads = _inflate(text).partition(b"\0")
+        tree = json.loads(plain)
         header = _header(tree["product"])
-        entries = [tree["overview"], *tree["regions"]]
-        if len(entries) > _MAX_REGIONS:
-            raise ImageError("corrupt", f"{len(entries)} regions")
-        blobs = _blobs(data, _PREFIX.size + length, entries, is_cut)
+        entries = [tree["overview"], *_entries(tree["regions"])]
+        blobs = _blobs(data, _PREFIX.size + length, heads, entries, is_cut)
         regions = tuple(
             CodedRegion(_region(_as_come(entry, blob, is_cut), header, blob), blob)
             for entry, blob in zip(entries[1:], blobs[1:], strict=True)
@@ -212,6 +220,19 @@ def _inflate(text: bytes) -> bytes:
     return plain
 
 
+def _entries(columns: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is said of each region, from the header's columns."""
+    count = len(columns["length"])
+    if count >= _MAX_REGIONS:
+        raise ImageError("corrupt", f"{count} regions")
+    rows = zip(*(columns[name] for name in (*_PLACE, *_SAID, *_BLOB)), strict=True)
+    found = []
+    for row in rows:
+        entry = dict(zip((*_SAID, *_BLOB), row[len(_PLACE) :], strict=True))
+        found.append({**entry, "window": row[: len(_PLACE)], "coded_bytes": entry["length"]})
+    return found
+
+
 def _as_come(entry: dict[str, Any], blob: bytes, is_cut: bool) -> dict[str, Any]:
     """A region's entry with what a cut left of it."""
     if not is_cut or len(blob) == entry["length"]:
@@ -221,26 +242,29 @@ def _as_come(entry: dict[str, Any], blob: bytes, is_cut: bool) -> dict[str, Any]
 
 
 def _blobs(
-    data: bytes, start: int, entries: Sequence[dict[str, Any]], is_cut: bool
+    data: bytes, start: int, heads: bytes, entries: Sequence[dict[str, Any]], is_cut: bool
 ) -> list[bytes]:
-    blobs, at = [], start
+    blobs, at, head_at = [], start, 0
     for entry in entries:
-        length, crc = entry["length"], entry["crc32"]
-        if type(length) is not int or length < 0:
+        length, head = entry["length"], entry["head"]
+        if type(length) is not int or type(head) is not int or not 0 <= head <= length:
             raise ImageError("corrupt", "blob without a length")
-        blob = data[at : at + length]
-        at += length
-        if len(blob) < length and is_cut:
+        body = data[at : at + length - head]
+        blob = heads[head_at : head_at + head] + body
+        at, head_at = at + length - head, head_at + head
+        if len(body) < length - head and is_cut:
             has_layers = entry.get("codec") == "jpeg2000_layers"
-            blobs.append(blob if has_layers and len(blob) > codecs.HEAD_BYTES else b"")
+            blobs.append(blob if has_layers and body else b"")
             continue
-        if len(blob) < length:
+        if len(body) < length - head:
             raise ImageError("truncated", f"product file ends {at - len(data)} bytes early")
-        if zlib.crc32(blob) != crc:
+        if len(blob) < length or zlib.crc32(blob) != entry["crc32"]:
             raise ImageError("corrupt", "blob does not match its CRC")
         blobs.append(blob)
     if at != len(data) and not (is_cut and at > len(data)):
         raise ImageError("corrupt", f"{len(data) - at} bytes behind the last blob")
+    if head_at != len(heads):
+        raise ImageError("corrupt", f"heads of {len(heads)} bytes, {head_at} of blobs")
     return blobs
 
 

@@ -42,6 +42,7 @@ from eo_nodes.downlink.budget import left_bytes
 from eo_nodes.imaging.coder import RegionCoder
 from eo_nodes.imaging.container import ProductHeader, read_container, write_container
 from eo_nodes.imaging.header import header_of, places_of, raw_bytes_of
+from eo_nodes.imaging.looks import Looks
 from eo_nodes.imaging.prepare import prepare_views
 from eo_nodes.lvlm.question import question_about
 from eo_nodes.store.frame_store import FrameStore
@@ -112,6 +113,7 @@ class Preprocess(EoNode):
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._done: OrderedDict[str, _Done] = OrderedDict()
         self._budget: ByteBudget | None = None
+        self._looks = Looks()
         self._sending, self._cutoffs = sending_of(self), cutoffs_of(self)
         self.speak("views", "product", "answer")
         self.listen("request", self._on_request)
@@ -277,12 +279,14 @@ class Preprocess(EoNode):
         return _Done(product, (() if product.is_late else coded, base), relevance)
 
     def _coder(self, request: Request, header: ProductHeader, overview_px: int) -> RegionCoder:
+        scene, max_error = request.scene, self.param("max_error")
         return RegionCoder(
             self._open(request),
             header,
             overview_px=overview_px,
             codec=self.param("codec"),
-            max_error=self.param("max_error"),
+            max_error=max_error,
+            look=self._looks.of((scene.frame_key, scene.sha256, request.window, max_error)),
         )
 
     # -- refinement --------------------------------------------------------------------------

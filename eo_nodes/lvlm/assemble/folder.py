@@ -147,7 +147,7 @@ def assemble(folder: Path, recipe: Recipe, source: Path | None = None) -> Path:
     Args:
         source: the file itself, or a wheel that holds it; default: the installed package.
     Raises:
-        ModelError: the source or the result has another digest, or cannot be read.
+        ModelError: the source or the result has another digest, or cannot be read or written.
     """
     source = source or source_file(recipe)
     if source.suffix == ".whl":
@@ -177,6 +177,8 @@ def _write(folder: Path, recipe: Recipe, source: Path) -> Path:
         if digest != recipe.target_sha256:
             raise ModelError(f"{recipe.target} came out with SHA-256 {digest}")
         temporary.replace(target)
+    except OSError as error:
+        raise ModelError(f"{recipe.target} cannot be written: {error}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()

@@ -86,7 +86,8 @@ def compute(table: Row) -> list[str]:
               + ("." if found["has_heads"] else ": this folder has none."), "",
               "| part | % of the model's time |", "|---|---:|"]
     for name, key in (("confidence", "heads"), ("planning of regions", "planning"),
-                      ("both", "both"), ("coding, beside it", "coding")):
+                      ("both", "both"), ("both, further questions on a scene", "both_further"),
+                      ("coding, beside it", "coding")):
         part = found[key]
         lines.append(f"| {name} | {percent(part['value'])}{ends(part['quartiles'], scale=100)} |")
     return [*lines, ""]

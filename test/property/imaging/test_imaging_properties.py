@@ -60,8 +60,8 @@ def test_coding_keeps_its_bound(values, codec, bound):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from([b"", b"EOPC\x01\0\0\0"]), st.binary(max_size=300))
-@example(b"EOPC\x01\0\0\0", b"\xff\xff\xff\xff\0\0\0\0")
+@given(st.sampled_from([b"", b"EOPC\x02\0\0\0"]), st.binary(max_size=300))
+@example(b"EOPC\x02\0\0\0", b"\xff\xff\xff\xff\0\0\0\0")
 def test_any_bytes_give_a_product_or_a_named_error(start, tail):
     with pytest.raises(ImageError):
         read_container(start + tail)

@@ -108,9 +108,10 @@ def test_a_file_that_a_pass_broke_off_shows_what_came_best_first():
     overview = codecs.encode(resize(crop(pixels, WINDOW), 12, 16))
     data = write_container(HEADER, overview, parts)
     window = crop(pixels, WINDOW).astype(float)
-    second = len(data) - len(parts[1].data)
+    body = len(parts[1].data) - codecs.head_length(parts[1].data)  # heads lie in front
+    second = len(data) - body
     errors = []
-    for length in (second, second + len(parts[1].data) // 2, len(data)):
+    for length in (second, second + body // 2, len(data)):
         content = read_container(data[:length], is_cut=True)
         mosaic = compose(content)
         assert np.array_equal(mosaic[:, :, :32], window[:, :, :32])
@@ -129,6 +130,29 @@ def test_a_cut_in_the_head_or_without_layers_is_no_content_made_up():
     assert len(parts[1].data) > 0
     with pytest.raises(ImageError):
         read_container(data + b"x", is_cut=True)
+
+
+def test_a_further_small_block_costs_little_beside_its_samples():
+    pixels = np.cumsum(frame() // 400, axis=2).astype(np.int16)
+    windows = [(x, y, 16, 16) for y in (8, 24, 40) for x in (16, 32, 48, 64)]
+    parts = [code_region(pixels, Region(window=w, action="keep", scale=1.0), wavelet_step=500.0)
+             for w in windows]
+    one, all_of_them = (len(write_container(HEADER, b"", part)) for part in (parts[:1], parts))
+    samples = sum(len(p.data) - codecs.head_length(p.data) for p in parts[1:])
+    heads = sum(codecs.head_length(p.data) for p in parts[1:])
+    assert all_of_them - one - samples < 0.25 * heads
+    assert [p.data for p in read_container(write_container(HEADER, b"", parts)).regions] == [
+        p.data for p in parts]
+
+
+@pytest.mark.parametrize("codec", codecs.CODECS)
+def test_the_head_of_a_block_ends_where_its_data_begins(codec):
+    blob = codecs.encode(frame(), codec)
+    length = codecs.head_length(blob)
+    assert codecs.HEAD_BYTES <= length < 300 + codecs.HEAD_BYTES
+    is_stream = codec not in ("png", "raw")
+    assert is_stream == (blob[length - 2 : length] == b"\xff\x93")
+    assert codecs.head_length(b"") == 0
 
 
 def test_a_quality_step_is_in_the_codecs_name():

@@ -1,5 +1,6 @@
 """GGUF reading and the assembly of weights, on small synthetic files."""
 
+import errno
 import json
 import zipfile
 from dataclasses import replace
@@ -169,6 +170,20 @@ def test_m30_wrong_source_or_result_leaves_nothing(source, tmp_path):
     with pytest.raises(ModelError, match="came out with"):
         assemble(tmp_path, draft(source, target_sha256="0" * 64), source)
     assert not list(tmp_path.glob("language.bin*"))
+
+
+def test_m30_a_full_disk_leaves_nothing_and_says_so(source, tmp_path, monkeypatch):
+    recipe = finished(source, tmp_path)
+    (tmp_path / "language.bin").unlink(missing_ok=True)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk, pytest.raises(ModelError, match=r"language\.bin.*No space"):
+        disk.setattr(assembly.os, "fsync", full)
+        assemble(tmp_path, recipe, source)
+    assert not list(tmp_path.glob("language.bin*"))
+    assert sha256_of(assemble(tmp_path, recipe, source)) == recipe.target_sha256
 
 
 def test_pieces_of_a_folder_beside_follow(source, tmp_path):
