@@ -172,7 +172,7 @@ def _counts(
         part -= 2 * (_octave(unit, min(level, LEVELS)) + 127) - 1
     np.maximum(bins, 0, out=bins)
     np.minimum(bins, _BUCKETS - 1, out=bins)
-    place = np.arange(0, tiles * len(parts) * _BUCKETS, _BUCKETS, np.int32).reshape(tiles, -1)
+    place = np.arange(tiles * len(parts), dtype=np.int32).reshape(tiles, -1) * _BUCKETS
     for part, of_tile in zip(parts, place.T, strict=True):
         part += of_tile
     found = np.bincount(bins.ravel(), minlength=place.size * _BUCKETS)

@@ -4,9 +4,10 @@ Real scenes of the demo are asked about, in turns: the model from its views to t
 answer; then, for each tap, the heads; cues, relevance and the plan of regions at 1/20 of the raw
 bytes; and, apart, coding them. What planning needs of a scene's pixels alone is kept for the next
 question on it (``imaging.looks``), so each scene is asked twice: first as one that nothing is known
-of, which counts in full and is what the limit is held to; then again. All are processor times of one thread, so that other programs on
-the machine hardly count. Planning asks the coder for real bytes: that is coding, and counted as
-such. Operations of the heads are counted too; those of planning are not.
+of, which counts in full and is what the limit is held to; then again. All are processor times of
+one thread, so that other programs on the machine hardly count. Planning asks the coder for real
+bytes: that is coding, and counted as such. Operations of the heads are counted too; those of
+planning are not.
 """
 
 from __future__ import annotations

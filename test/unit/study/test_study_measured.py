@@ -147,11 +147,13 @@ def test_speed_is_measured_at_a_load_that_contacts_carry():
 
 def test_compute_is_confidence_and_planning_over_the_model():
     rounds = {"a": [Round(1.0, 0.02, 0.04, 0.5, 1000)], "b": [Round(2.0, 0.04, 0.2, 1.0, 3000)]}
-    found = compute_table(Overhead("m", "d", 20, rounds))
+    later = {"a": [Round(1.0, 0.01, 0.02, 0.3, 100)]}
+    found = compute_table(Overhead("m", "d", 20, rounds, later))
+    assert found["both_further"]["value"] == pytest.approx(0.03)
     assert found["both"]["value"] == pytest.approx((0.06 + 0.12) / 2)
     assert found["is_reached"] and found["heads_operations"] == pytest.approx(0.01)
     slow = {"a": [Round(1.0, 0.02, 0.09, 0.5, 1000)]}
-    assert not compute_table(Overhead("m", "d", 20, slow))["is_reached"]
+    assert not compute_table(Overhead("m", "d", 20, slow, later))["is_reached"]
 
 
 def test_compute_is_measured_of_the_model_of_the_trace_alone(folders):
