@@ -153,7 +153,7 @@ def ladders(
     if not np.isfinite(costs).all() or (costs <= 0).any():
         raise ConfigError("value: a cost is not positive and finite")
     # Cells along the last axis: short axes are walked step by step, over all cells at once.
-    order = costs.argsort(axis=1, kind="stable").T
+    order: Ints = costs.argsort(axis=1, kind="stable").T
     from_row = order + np.arange(0, costs.size, costs.shape[1])
     cell, option, x, y, more, better = _hulls(costs.take(from_row), options.take(from_row), order)
     ends = cell.searchsorted(np.arange(len(costs) + 1))
@@ -168,9 +168,9 @@ def ladders(
     first = np.where(is_up, height / x_of[:, None], 0.0)
     # Entered where it is steepest from the overview; of equal slopes at the farthest.
     steepest, enters = first[0], np.zeros(first.shape[1:], np.int64)
-    for number in range(1, count):
-        enters[first[number] >= steepest] = number
-        steepest = np.maximum(steepest, first[number])
+    for rank in range(1, count):
+        enters[first[rank] >= steepest] = rank
+        steepest = np.maximum(steepest, first[rank])
     place = np.arange(count)[:, None, None]
     is_edge = is_up & (place >= enters)
     slopes = np.where(place == enters, first, (better_of / more_of)[:, None])
