@@ -21,6 +21,7 @@ from training.decoder import tiny, train  # noqa: E402
 from training.decoder.ladder import LadderConfig, LadderDecoder  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
 from training.decoder.train import answer_loss, optimizer_of, restored_decoder  # noqa: E402
+from training.decoder.voice import Reread  # noqa: E402
 from training.stored import weights_of  # noqa: E402
 from training.vision.network import VisionNetwork  # noqa: E402
 
@@ -87,6 +88,26 @@ def test_rungs_bring_every_channel_to_one_size(fresh, released):
     for rung, states in zip(ladder.rungs, ladder.listen(*given), strict=True):
         sizes = (states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True)) * rung.gain)
         assert torch.allclose(sizes.pow(2).mean((0, 1)).sqrt(), torch.ones(64), atol=1e-3)
+
+
+@torch.no_grad()
+def test_what_was_heard_once_is_read_at_any_loudness(fresh, released):
+    ladder = fresh[0].eval()
+    for rung in ladder.rungs:
+        torch.nn.init.normal_(rung.out.weight, std=0.1)
+    given = batch(ladder.config, released[4])
+    reread, found = Reread(ladder), {}
+    for voice in (0.0, 0.5, 1.0):
+        ladder.voice.fill_(voice)
+        found[voice] = reread(*given)[1]
+        assert torch.equal(found[voice], ladder(*given)[1])
+    assert not torch.allclose(found[0.5], found[1.0], atol=1e-3)
+    ladder.is_alone = True
+    assert torch.allclose(found[0.0], ladder(*given)[1], atol=1e-5)
+    ladder.is_alone, other = False, [torch.zeros_like(given[0]), *given[1:]]
+    assert torch.equal(reread(*other)[1], ladder.read(reread._heard, *other)[1])
+    reread.forget()
+    assert torch.equal(reread(*other)[1], ladder(*other)[1])
 
 
 def test_training_moves_neither_stream_and_lowers_the_loss(fresh, released):

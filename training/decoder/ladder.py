@@ -193,6 +193,7 @@ class LadderDecoder(nn.Module):
             _flat(n): Side(v.shape[1], v.shape[0], c.rank) for n, v in narrow.items()
             if n.startswith(("products", "model.layers")) and not is_own(n, v)})
         self.rungs = nn.ModuleList(Rung(c.wide.width, c.side_width) for _ in c.taps)
+        self.register_buffer("voice", torch.ones(()))      # of the rungs; chosen on val (`voice`)
         self.lens = nn.Linear(c.side_width, c.side_width, bias=False)
         nn.init.zeros_(self.lens.weight)
         self.fine_query = nn.Linear(c.side_width, c.wide.depth)
@@ -292,16 +293,20 @@ class LadderDecoder(nn.Module):
         """Packed training pass; as `model.Decoder.forward`, hidden states of the narrow stream."""
         heard = () if self.is_alone else self.listen(
             visual, visual_mask, ids, places, segments)
+        return self.read(heard, visual, visual_mask, ids, places, segments)
+
+    def read(self, heard, visual, visual_mask, ids, places, segments):
+        """`forward` behind `listen`; heard: nothing where the narrow stream is alone."""
         eps, v = self.config.wide.eps, visual.shape[1]
         x = torch.cat([visual[..., self.config.wide.width:], self.embed(ids, places)], 1)
         allow = packed_mask(visual_mask, segments)
         for n in range(self.config.side_layers):
-            x = x + self.rungs[n](heard[n], eps) if heard else x
+            x = x + self.voice * self.rungs[n](heard[n], eps) if heard else x
             q, k, w = self.project(n, x)
             mixed = functional.scaled_dot_product_attention(
                 q, k, w, attn_mask=allow[:, None], scale=1.0)
             x = self.finish(n, x, mixed)
-        x = x + self.rungs[-1](heard[-1], eps) if heard else x
+        x = x + self.voice * self.rungs[-1](heard[-1], eps) if heard else x
         return x[:, :v], x[:, v:]
 
 

@@ -22,7 +22,7 @@ class LadderGraph(nn.Module):
         super().__init__()
         self.model, self.wide = model, WideStream(model.wide)
         self.names = names_of(model)
-        self.rungs = nn.ModuleList(_folded(rung) for rung in model.rungs)
+        self.rungs = nn.ModuleList(_folded(rung, model.voice) for rung in model.rungs)
         self.ones = nn.Parameter(torch.ones(model.config.wide.width))
 
     def times(self, x, name, lent):
@@ -72,11 +72,11 @@ def names_of(model):
     return [*model.wide.names, *(PREFIX + n for n in model.frozen_names)]
 
 
-def _folded(rung):
-    """The rung's product with its gain in it."""
+def _folded(rung, voice):
+    """The rung's product with its gain and the common factor in it."""
     out = nn.Linear(rung.out.in_features, rung.out.out_features)
-    out.weight.data = rung.out.weight.detach() * rung.gain
-    out.bias.data = rung.out.bias.detach()
+    out.weight.data = rung.out.weight.detach() * rung.gain * voice
+    out.bias.data = rung.out.bias.detach() * voice
     return out
 
 

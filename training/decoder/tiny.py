@@ -147,6 +147,7 @@ def ladder_of(decoder, words, source, compact, rank=4):
         nn.init.uniform_(rung.gain, 0.5, 2)
         nn.init.normal_(rung.out.weight, std=0.005)
         nn.init.normal_(rung.out.bias, std=0.02)
+    ladder.voice.fill_(0.8)
     for side in ladder.sides.values():
         nn.init.normal_(side.leave, std=0.02)
     nn.init.normal_(ladder.lens.weight, std=0.02)

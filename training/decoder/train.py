@@ -133,7 +133,7 @@ class Trainer:
         seen = [self.visual(p, hide, zoom) for p in packs]
         batch, wanted = self.packed(packs, seen)
         seen_hidden, text = self.decoder(*batch)
-        return self._losses(packs, seen, wanted, seen_hidden, text)
+        return self.losses_of(packs, seen, wanted, seen_hidden, text)
 
     def batch(self, packs):
         """Arguments of the decoder's forward pass."""
@@ -160,7 +160,8 @@ class Trainer:
                                  (ids, places, segments))
         return (visual, visual_mask, ids, places, segments), wanted
 
-    def _losses(self, packs, seen, wanted, seen_hidden, text):
+    def losses_of(self, packs, seen, wanted, seen_hidden, text):
+        """{name: scalar} of what `packed` gave and the decoder found."""
         hidden, targets, weights = [], [], []
         relevance, masks, aims = [], [], []
         for b, start, q, _ in wanted:
