@@ -1,18 +1,20 @@
 """Scenes for the regions measurement: mosaics of real chips of one kind of sensor.
 
 A scene is a grid of chips of one set, cut to one size and laid side by side; nothing is drawn or
-rescaled. Of its chips a third hold the named kind; the others were searched for that kind by the
-set's annotators and hold none (they are empty or hold other kinds). Where a set has too few such
-chips (every val picture of trees or aircraft has some), pictures of ``ucm_multilabel`` fill up,
-which are aerial colour pictures as well and labelled for the kind's absence; several lie side by
-side in the place of one chip. Without them the task would be to tell full from full.
+rescaled. It is 2 x 2 by default, as large as what the model on board looks at near the chips' own
+sampling (an overview and its four quarters); in 3 x 3 it sees everything half as large or less. Of
+its chips a quarter (of 3 x 3 a third) hold the named kind; the others were searched for that kind
+by the set's annotators and hold none (they are empty or hold other kinds). Where a set has too few
+such chips (every val picture of trees or aircraft has some), pictures of ``ucm_multilabel`` fill
+up, which are aerial colour pictures as well and labelled for the kind's absence; several lie side
+by side in the place of one chip. Without them the task would be to tell full from full.
 
-Fairness, in both directions. The named kind is in a third of the area, not in a twentieth, and its
-instances are spread over it, so a score per chip is not enough; an oracle that knows the boxes
-shows what can be had. Fillers differ in look from the own chips, which helps a policy that knows
-looks (none of the policies learns from these scenes). Chips come again in other scenes of a kind
-when there are few; scenes, not chips, are drawn for intervals, so those of small sets are too
-narrow, and the table says how many chips are behind each.
+Fairness, in both directions. A quarter of 2 x 2 is one chip, and each quarter is one look of the
+model. The named kind is in a quarter of the area, not in a twentieth, and its instances are spread
+over it, so a score per chip is not enough; an oracle that knows the boxes shows what can be had.
+Fillers differ in look from the own chips, which helps a policy that knows looks (none of the
+policies learns from these scenes). Chips come again in other scenes of a kind when there are few;
+scenes, not chips, are drawn for intervals, so those of small sets are too narrow.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ FILLER = "ucm_multilabel"
 # What is asked for, and the label of the filler that says it is there.
 _FILLER_LABEL = {"aircraft": "airplane", "vehicle": "cars", "ship": "ship", "tree": "trees"}
 ASKED = ("vehicle", "person", "bicycle", "aircraft", "ship", "tree")
+GRID = 2
 _LEAST_SIDE_PX = 192
 _LEAST_INSIDE = 0.5  # of a box's area that a cut chip must still hold
 
@@ -84,13 +87,13 @@ def _source(sample: Sample) -> str:
 
 
 def mosaics(
-    library: Library, name: str, split: str, *, most: int, rows: int = 3, cols: int = 3,
+    library: Library, name: str, split: str, *, most: int, grid: int = GRID,
     is_bare: bool = False,
 ) -> list[Mosaic]:
     """Scenes of one set, at most ``most`` for each source and kind; the same on every machine.
 
-    is_bare: of chips without the kind alone, as many as there are with it: what a question whether
-    there is any must be answered no on.
+    grid: chips a side. is_bare: of chips without the kind alone, as many as there are with it: what
+    a question whether there is any must be answered no on.
     """
     chips = library.samples(name, split)
     made: list[Mosaic] = []
@@ -103,7 +106,7 @@ def mosaics(
         size = tuple(min(shapes[s.key][axis] for s in group) for axis in (0, 1))
         for kind in ASKED:
             if any(kind in groups_of(name, s.facts) for s in group):
-                made += _of_kind(library, group, kind, size, split, most, (rows, cols), is_bare)
+                made += _of_kind(library, group, kind, size, split, most, (grid, grid), is_bare)
     return made
 
 

@@ -1,7 +1,8 @@
 """What kept regions hold of the objects that a prompt names, at a share of a scene's bytes.
 
     python -m training.evaluation.regions --data DIR --model FOLDER [--regular FOLDER]
-        --split val|test --share 0.05 [--scenes 12] [--sets 'hit_uav,trees'] [--answers] [--keep]
+        --split val|test --share 0.05 [--grid 2] [--scenes 12] [--sets 'hit_uav,trees'] [--answers]
+        [--keep]
 
 Scenes are mosaics of real chips (``mosaics``); policies share bytes, codec, cells (``policies``).
 
@@ -52,7 +53,7 @@ from eo_nodes.decision.sending import SendingConfig
 from eo_nodes.lvlm import load_model
 from eo_nodes.lvlm.manifest import answers_digest
 from training.evaluation.intervals import draws
-from training.evaluation.mosaics import ASKED, NAMES, Mosaic, mosaics
+from training.evaluation.mosaics import ASKED, GRID, NAMES, Mosaic, mosaics
 from training.evaluation.policies import (
     BASELINES,
     CUES,
@@ -313,11 +314,13 @@ def limits(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def measure(run: Run, library: Library, split: str, name: str, most: int) -> list[Held]:
+def measure(
+    run: Run, library: Library, split: str, name: str, most: int, grid: int = GRID
+) -> list[Held]:
     """Rows of all scenes of a set; none where the data folder lacks it."""
-    scenes = mosaics(library, name, split, most=most) if name in library.names else []
+    scenes = mosaics(library, name, split, most=most, grid=grid) if name in library.names else []
     if scenes and run.regular is not None:
-        scenes += mosaics(library, name, split, most=most, is_bare=True)
+        scenes += mosaics(library, name, split, most=most, grid=grid, is_bare=True)
     texts = sorted({p for scene in scenes for p in prompts(scene)})
     vectors = sentences(texts) if texts and "language" in run.policies else {}
     return [row for scene in scenes for row in run.scene(scene, vectors)]
@@ -355,7 +358,7 @@ def _plain(value: Any) -> Any:
 
 def _why_not_kept(a: argparse.Namespace) -> str:
     """What of the arguments is not what the study shows; "" where all is."""
-    wanted = {"split": "test", "share": SHARE, "sets": ",".join(NAMES),
+    wanted = {"split": "test", "share": SHARE, "sets": ",".join(NAMES), "grid": GRID,
               "policies": ",".join(POLICIES)}
     return ", ".join(f"--{k} {getattr(a, k)}" for k, v in wanted.items() if getattr(a, k) != v)
 
@@ -372,9 +375,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--split", choices=("val", "test"), default="test")
     p.add_argument("--share", type=float, default=SHARE)
     p.add_argument("--scenes", type=int, default=12, help="of a set and kind at most")
+    p.add_argument("--grid", type=int, default=GRID, help="chips a side of a scene")
     p.add_argument("--sets", default=",".join(NAMES))
     p.add_argument("--policies", default=",".join(POLICIES))
-    p.add_argument("--weights", default="", help="attention,marks,language,floor; val only")
+    p.add_argument("--weights", default="",
+                   help="attention,marks,language,floor,sharpness; val only")
     p.add_argument("--answers", action="store_true", help="ask the regular model too")
     p.add_argument("--out", type=Path, default=PROJECT / "build" / "eval" / "regions.json")
     p.add_argument("--keep", action="store_true", help=f"write the figures to {KEPT.name} too")
@@ -394,19 +399,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         regular = load_model(a.regular, threads=1) if a.answers else None
         run = Run(model, regular, a.share, policies=tuple(a.policies.split(",")))
         if a.weights:
-            attention, marks, language, floor = map(float, a.weights.split(","))
-            run.relevance = RelevanceConfig(attention=attention, marks=marks, language=language)
+            attention, marks, language, floor, sharpness = map(float, a.weights.split(","))
+            run.relevance = RelevanceConfig(
+                attention=attention, marks=marks, language=language, sharpness=sharpness)
             run.sending = SendingConfig(floor=floor)
         models = {"compact": answers_digest(a.model)} if a.keep else {}
         if a.keep and a.answers:
             models["regular"] = answers_digest(a.regular)
-        facts = {"split": a.split, "share": a.share, "model": model.digest,
+        facts = {"split": a.split, "share": a.share, "grid": a.grid, "model": model.digest,
                  "regular": regular.digest if regular else "", "target": TARGET,
                  "most_lost": MOST_LOST}
         rows: list[Held] = []
         found: dict[str, Any] = {}
         for name in a.sets.split(","):
-            rows += measure(run, library, a.split, name, a.scenes)
+            rows += measure(run, library, a.split, name, a.scenes, a.grid)
             if rows:  # what a stopped run has measured is not lost
                 found = write(a.out, rows, {**facts, "seconds": round(time.monotonic() - start)})
     except EoError as fault:
