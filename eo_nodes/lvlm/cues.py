@@ -29,6 +29,8 @@ KIND_WORDS = {
     "bicycle": ("bicycle", "bike", "cyclist"),
 }
 """Words by which a prompt names a kind of the heat map, in the singular."""
+LEAST_CHANCE = 0.05
+"""Of a proposal that counts."""
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -61,6 +63,9 @@ def _singulars(word: str) -> tuple[str, ...]:
 def seen_of(session: Any, prompt: str, kinds: Sequence[str]) -> Seen:
     """Cues of a session of any family; one without a scene has attention alone.
 
+    Proposals are all that any view offered, not the few that the decoder reads: those are the most
+    striking of any kind, and what the prompt names may not be among them.
+
     Args:
         session: at a tap. kinds: names of what proposals are chances of, in their order.
     """
@@ -68,14 +73,14 @@ def seen_of(session: Any, prompt: str, kinds: Sequence[str]) -> Seen:
     scene = getattr(session, "scene", None)
     if not isinstance(scene, Scene):
         return Seen(attention, np.zeros((0, 4)), np.zeros(0), np.zeros((0, 0, 0)))
-    found = scene.regions[0]
+    found = scene.regions[0].offered or scene.regions[0]
     named = named_kinds(prompt, kinds)
-    chances = found.score.astype(np.float64) * (found.kinds @ named) if len(found.score) else (
-        np.zeros(0))
+    chances = (found.kinds * named).max(axis=1, initial=0.0).astype(np.float64)
+    counts = chances >= LEAST_CHANCE
     feed, seen = scene.seen[0]
     rows, cols = (side // CELL_PX for side in feed.pixels.shape[2:])
     meanings = seen.cell_meaning[0].astype(np.float64).reshape(rows, cols, -1)
-    return Seen(attention, found.boxes.astype(np.float64), chances, meanings)
+    return Seen(attention, found.boxes[counts].astype(np.float64), chances[counts], meanings)
 
 
 def cosines(meanings: Floats, sentence: Floats) -> Floats:

@@ -9,7 +9,7 @@ top to bottom, then left to right. The decoder writes lists of boxes in that ord
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,14 @@ class Proposals:
     Attributes:
         score: (n,) in [0, 1]. boxes: (n, 4) x1 y1 x2 y2 in [0, 1]. kinds: (n, K) chances.
         look: (n, depth) of the pixel map at the centre.
+        offered: what these were kept from; None where they were not chosen.
     """
 
     score: Float
     boxes: Float
     kinds: Float
     look: Float
+    offered: Proposals | None = None
 
     def take(self, order: Sequence[int]) -> Proposals:
         """Those of these indexes, in this order."""
@@ -64,7 +66,7 @@ def iou(one: Float, others: Float) -> Float:
 
 
 def keep(proposals: Proposals, most: int = MOST) -> Proposals:
-    """The best, no doubles, in reading order."""
+    """The best, no doubles, in reading order; ``offered`` are all."""
     chosen: list[int] = []
     for i in np.argsort(-proposals.score, kind="stable"):
         if proposals.score[i] < LEAST_SCORE or len(chosen) == most:
@@ -73,7 +75,7 @@ def keep(proposals: Proposals, most: int = MOST) -> Proposals:
             chosen.append(int(i))
     boxes = proposals.boxes
     chosen.sort(key=lambda i: (float(boxes[i, 1]), float(boxes[i, 0])))
-    return proposals.take(chosen)
+    return replace(proposals.take(chosen), offered=proposals)
 
 
 def merge(
@@ -98,8 +100,9 @@ def merge(
         scale, shift = np.array([w, h, w, h], np.float32), np.array([x0, y0, x0, y0], np.float32)
         boxes = np.clip(found.boxes * scale + shift, 0, 1)
         scenes.append(Proposals(found.score, boxes, found.kinds, found.look))
-    return Proposals(*(np.concatenate([getattr(s, f) for s in scenes])
-                       for f in ("score", "boxes", "kinds", "look")))
+    score, boxes, kinds, look = (np.concatenate([getattr(s, f) for s in scenes])
+                                 for f in ("score", "boxes", "kinds", "look"))
+    return Proposals(score, boxes, kinds, look)
 
 
 def _centres(boxes: Float) -> tuple[Float, Float]:

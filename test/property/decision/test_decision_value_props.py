@@ -173,11 +173,11 @@ def test_small_things_are_judged_by_fine_detail():
 
 
 def test_little_is_gained_behind_enough_but_exact_samples_are_still_worth_something():
-    detail = Shown(np.array([[0.4, 0.85, 0.99, 1.0]]), np.zeros((1, 4)), (1.0,) * 4)
+    detail = Shown(np.array([[0.4, 0.88, 0.99, 1.0]]), np.zeros((1, 4)), (1.0,) * 4)
     low, enough, near, exact = seen(detail, [np.nan])[0]
-    assert low < 0.5 and enough > 0.99 - 0.01
+    assert low < 0.25 and enough > 0.99 - 0.01
     assert enough < near < exact == 1.0
-    assert (exact - enough) / 0.15 < 0.1 * (enough - low) / 0.45
+    assert (exact - enough) / 0.12 < 0.1 * (enough - low) / 0.48
 
 
 @pytest.mark.parametrize("costs", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.ones((2, 3))])

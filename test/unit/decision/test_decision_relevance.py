@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ from eo_nodes.decision.relevance import (
     standing_out,
 )
 
-CONFIG = RelevanceConfig(attention=0.5, marks=1.0, language=0.5, margin=0.0, grid=16)
+CONFIG = RelevanceConfig(
+    attention=0.5, marks=1.0, language=0.5, sharpness=1.0, margin=0.0, grid=16)
 SHIP = np.array([[0.5, 0.25, 0.52, 0.27]])
 
 
@@ -45,6 +48,14 @@ def test_without_any_cue_everything_counts() -> None:
     assert relevance_of(Cues(), 64, 128, CONFIG).shape == (8, 16)
 
 
+def test_sharpness_sets_what_is_likely_apart_from_what_hardly_is() -> None:
+    cues = Cues(np.full((2, 2), 0.2), SHIP, np.array([0.9]))
+    plain = relevance_of(cues, 320, 320, CONFIG)
+    sharp = relevance_of(cues, 320, 320, replace(CONFIG, sharpness=2.0))
+    assert np.allclose(sharp, plain**2)
+    assert (relevance_of(Cues(), 64, 128, replace(CONFIG, sharpness=3.0)) == 1).all()
+
+
 def test_values_without_sense_are_no_chances() -> None:
     bad = np.array([[np.nan, np.inf], [-3.0, 0.5]])
     assert on_grid(bad, 2, 2).tolist() == [[0.0, 1.0], [0.0, 0.5]]
@@ -65,5 +76,7 @@ def test_language_counts_what_stands_out_whatever_the_level() -> None:
 def test_weights_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigError):
         RelevanceConfig(attention=1.5)
+    with pytest.raises(ConfigError):
+        RelevanceConfig(sharpness=0.5)
     with pytest.raises(ConfigError):
         marks(np.zeros((2, 4)), np.zeros(1), 2, 2)

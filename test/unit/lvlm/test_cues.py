@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,8 @@ import pytest
 
 from eo_nodes.lvlm import ViewTensor, load_model
 from eo_nodes.lvlm.cues import cosines, named_kinds, seen_of
+from eo_nodes.lvlm.proposals import Proposals, keep
+from eo_nodes.lvlm.unified_scene import Scene
 
 KINDS = ("aircraft", "vehicle", "ship", "person", "tree", "bicycle")
 TINY = Path(__file__).parents[2] / "data" / "lvlm" / "tiny_unified"
@@ -57,3 +60,20 @@ def test_only_proposals_of_a_named_kind_count() -> None:
         assert one.meanings.ndim == 3 and np.isfinite(one.meanings).all()
         close = cosines(one.meanings, np.ones(one.meanings.shape[2]))
         assert close.shape == one.meanings.shape[:2] and (np.abs(close) <= 1 + 1e-6).all()
+
+
+def test_what_the_decoder_does_not_read_counts_as_well() -> None:
+    kinds = np.array([[0.9, 0.02], [0.8, 0.1], [0.03, 0.4]], np.float32)
+    boxes = np.array([[0.1 * i, 0.1, 0.1 * i + 0.05, 0.2] for i in range(3)], np.float32)
+    every = Proposals(kinds.max(1), boxes, kinds, np.zeros((3, 4), np.float32))
+    kept = keep(every, most=1)
+    assert len(kept.score) == 1 and kept.offered is every
+    feed = SimpleNamespace(pixels=np.zeros((1, 1, 32, 64)))
+    see = SimpleNamespace(cell_meaning=np.zeros((1, 2, 384), np.float32))
+    scene = Scene(**dict.fromkeys(f.name for f in fields(Scene)))  # type: ignore[arg-type]
+    scene = replace(scene, regions=(kept,), seen=((feed, see),))  # type: ignore[arg-type]
+    tap = SimpleNamespace(relevance=np.zeros((1, 2), np.float32))
+    session = SimpleNamespace(tap=lambda: tap, scene=scene)
+    found = seen_of(session, "how many vehicles?", ("aircraft", "vehicle"))
+    assert found.chances.round(3).tolist() == [0.1, 0.4]  # of its kind, not of whatever it is
+    assert np.allclose(found.boxes, boxes[1:])
