@@ -20,6 +20,7 @@ from typing import Any
 from eo_nodes.decision.levels import (
     STATED,
     ByModality,
+    LevelFacts,
     as_plain,
     best_level,
     facts_for,
@@ -89,6 +90,15 @@ class Estimates:
     ground_s: float
     coding_w: float
     mb_j: float
+    _facts: dict[tuple[str, tuple[str, ...]], tuple[LevelFacts, ...]] = field(
+        default_factory=dict, init=False, compare=False, repr=False)
+
+    def facts(self, modality: str, kinds: tuple[str, ...]) -> tuple[LevelFacts, ...]:
+        """As ``levels.facts_for``, looked up once."""
+        found = self._facts.get((modality, kinds))
+        if found is None:
+            found = self._facts[modality, kinds] = facts_for(self.levels, modality, kinds)
+        return found
 
 
 def estimates_of(means: Means, machine: Machine) -> Estimates:
@@ -107,9 +117,12 @@ def estimates_of(means: Means, machine: Machine) -> Estimates:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+# What is made anew for every tap is not frozen: that would treble the time that making it takes.
+
+
+@dataclass(slots=True)
 class Said:
-    """What scores say of a request at a tap; see ``heads.Scores``.
+    """What scores say of a request at a tap; see ``heads.Scores``. Never changed.
 
     Attributes:
         score: chance that the answer on board is right. gain: with lossless pixels.
@@ -121,9 +134,9 @@ class Said:
     is_familiar: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Asked:
-    """What is known of a request.
+    """What is known of a request; never changed.
 
     Attributes:
         raw_bytes: of its window as the sensor stores it; 0 where not known. modality: of its scene.
@@ -137,7 +150,7 @@ class Asked:
     is_onboard: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ahead:
     """What waits for the link, bytes; pixels are known by priority, and whether they are late.
 
@@ -152,9 +165,9 @@ class Ahead:
     every: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Moment:
-    """What holds for all requests of a moment.
+    """What holds for all requests of a moment; never changed.
 
     Attributes:
         now_ns: orbital time. reach: coming contacts, None where no plan is known.
@@ -194,7 +207,7 @@ def weigh(
     if not wants_late(case, found, moment.config) or not _may_be_late(asked, moment):
         return case, found
     late = _case(stage, said, asked, ahead, moment, None, is_late=True)
-    return late, replace(route(late, moment.reach, moment.config), is_late=True)
+    return late, route(late, moment.reach, moment.config).as_late()
 
 
 def _may_be_late(asked: Asked, moment: Moment) -> bool:
@@ -214,21 +227,17 @@ def _case(
     load = load_of(moment.now_ns, competing, moment.reach, config)
     level, size = best_level(
         said.gain * (1.0 + config.priority_step * asked.priority), asked.raw_bytes,
-        facts_for(estimates.levels, asked.modality, config.kinds), byte_price(load, config),
+        estimates.facts(asked.modality, config.kinds), byte_price(load, config),
     )  # fmt: skip
     gain, code_s = said.gain * level.keeps, level.code_s * asked.raw_bytes * 1e-6
+    joules = code_s * estimates.coding_w + size * 1e-6 * estimates.mb_j
+    # In the order of its fields: names would take twice as long as all the rest of making one.
     return Case(
-        stage=stage, score=said.score, gain=gain, now_ns=moment.now_ns,
-        deadline_ns=0 if is_late else asked.deadline_ns, regions_bytes=int(size),
-        answer_bytes=estimates.answer_bytes,
-        ahead_bytes=int(ahead.every if is_late else ahead.regions),
-        answer_ahead_bytes=int(ahead.answers), queued_bytes=competing,
-        left_s=estimates.left_s[stage - 1], reduce_s=code_s, ground_s=estimates.ground_s,
-        left_j=estimates.left_j[stage - 1],
-        regions_j=code_s * estimates.coding_w + size * 1e-6 * estimates.mb_j,
-        priority=asked.priority, is_onboard=asked.is_onboard, is_familiar=said.is_familiar,
-        is_safe_mode=moment.is_safe_mode, budget_bytes=moment.budget_bytes,
-        level=level.level.name, late=late, load=load,
+        stage, said.score, gain, moment.now_ns, 0 if is_late else asked.deadline_ns,
+        int(size), estimates.answer_bytes, competing if is_late else int(ahead.regions),
+        int(ahead.answers), competing, estimates.left_s[stage - 1], code_s, estimates.ground_s,
+        estimates.left_j[stage - 1], joules, asked.priority, asked.is_onboard, said.is_familiar,
+        moment.is_safe_mode, moment.budget_bytes, level.level.name, late, load,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.contracts.values import Contact
@@ -24,6 +24,7 @@ from eo_nodes.contracts.values import Contact
 NEVER_NS = 2**63 - 1
 """Later than any contact of the plan."""
 _BIT_NS_PER_BYTE = 8e9
+_ROOMS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ class Reach:
     before: tuple[float, ...]
     after: tuple[float, ...]
     ids: tuple[str, ...]
+    # Asked again and again from the same AOS on.
+    _rooms: dict[tuple[int, int], float] = field(
+        default_factory=dict, init=False, compare=False, repr=False)
 
     def delivered_ns(self, now_ns: int, size_bytes: float) -> int:
         """When the last of ``size_bytes`` is down if sending may begin now; NEVER_NS if not at all.
@@ -51,23 +55,38 @@ class Reach:
         first = bisect_right(self.los_ns, now_ns)
         if first == len(self.los_ns):
             return NEVER_NS
-        begin = max(self.aos_ns[first], now_ns)
-        goal = self.before[first] + (begin - self.aos_ns[first]) * self.rate[first] + size_bytes
+        begin, goal = self.aos_ns[first], self.before[first] + size_bytes
+        if now_ns > begin:
+            goal = self.before[first] + (now_ns - begin) * self.rate[first] + size_bytes
+            begin = now_ns
         last = bisect_left(self.after, goal, first)
         if last == len(self.after):
             return NEVER_NS
         into = (goal - self.before[last]) / self.rate[last]
+        whole = int(into)
+        time_ns = self.aos_ns[last] + whole + (into > whole)
+        if time_ns < begin:
+            return begin
         # Rounding may reach a ns beyond the end, never beyond the contact.
-        return min(max(self.aos_ns[last] + int(into) + (into % 1 > 0), begin), self.los_ns[last])
+        return time_ns if time_ns < self.los_ns[last] else self.los_ns[last]
 
     def open_ns(self, now_ns: int) -> int:
         """The first time from now on at which a contact is under way; NEVER_NS if none comes."""
         first = bisect_right(self.los_ns, now_ns)
-        return max(self.aos_ns[first], now_ns) if first < len(self.los_ns) else NEVER_NS
+        if first == len(self.los_ns):
+            return NEVER_NS
+        aos_ns = self.aos_ns[first]
+        return now_ns if now_ns > aos_ns else aos_ns
 
     def bytes_until(self, now_ns: int, end_ns: int) -> float:
         """Bytes that contacts serve between two times, >= 0."""
-        return max(self._served(end_ns) - self._served(now_ns), 0.0)
+        found = self._rooms.get((now_ns, end_ns))
+        if found is None:
+            if len(self._rooms) >= _ROOMS:
+                self._rooms.clear()
+            found = max(self._served(end_ns) - self._served(now_ns), 0.0)
+            self._rooms[now_ns, end_ns] = found
+        return found
 
     def contact_at(self, time_ns: int) -> int:
         """Index of the contact under way at a time, ends included; -1 between contacts."""

@@ -48,7 +48,7 @@ Source: own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from eo_nodes.contracts.errors import ConfigError
@@ -123,9 +123,9 @@ def fixed(gate: GateConfig) -> RoutingConfig:
         min_budget_bytes=gate.min_budget_bytes, needs_delivery=False, serves_late=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would treble the time that making one takes
 class Case:
-    """One request at one tap.
+    """One request at one tap; never changed.
 
     Attributes:
         stage: 1, 2, or 3 for the end.
@@ -172,9 +172,9 @@ class Case:
     load: float = -1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Route:
-    """What to do, and what it was weighed by.
+    """What to do, and what it was weighed by; never changed.
 
     Attributes:
         decision: CONTINUE, ANSWER or OFFLOAD. delivery: ALONE, REGIONS or BOTH, what is aimed at.
@@ -197,6 +197,11 @@ class Route:
     barrier: str
     is_late: bool = False
 
+    def as_late(self) -> Route:
+        """The same about a late case."""
+        return Route(self.decision, self.delivery, self.rule, self.advantage, self.answer_ns,
+                     self.regions_ns, self.load, self.barrier, True)
+
 
 def route(case: Case, reach: Reach | None, config: RoutingConfig) -> Route:
     """Decide one tap; see the module for the rules.
@@ -204,7 +209,7 @@ def route(case: Case, reach: Reach | None, config: RoutingConfig) -> Route:
     Args:
         reach: the satellite's coming contacts; None when no plan is known.
     """
-    stage = min(max(case.stage, 1), FINAL_STAGE) - 1
+    stage = _place_of(case.stage)
     is_final = stage == FINAL_STAGE - 1
     answer_ns = regions_ns = 0
     if reach is not None:
@@ -214,13 +219,13 @@ def route(case: Case, reach: Reach | None, config: RoutingConfig) -> Route:
     if load < 0:
         load = load_of(case.now_ns, case.queued_bytes, reach, config)
     familiar = case.is_familiar
-    if familiar and case.score >= config.accept[stage]:
+    if is_sure(case.stage, case.score, familiar, config):
         return Route(ANSWER, ALONE, 1, 0.0, answer_ns, regions_ns, load, barrier)
     if barrier:
         decision = ANSWER if is_final else CONTINUE
         found = Route(decision, ALONE, 2, 0.0, answer_ns, regions_ns, load, barrier)
         if case.late is not None and wants_late(case, found, config):
-            return replace(route(case.late, reach, config), is_late=True)
+            return route(case.late, reach, config).as_late()
         return found
     if case.score < config.reject[stage] if familiar else is_final:
         delivery = BOTH if is_final else REGIONS
@@ -237,6 +242,16 @@ def route(case: Case, reach: Reach | None, config: RoutingConfig) -> Route:
             return Route(decision, delivery, 4, advantage, answer_ns, regions_ns, load, "")
     decision = ANSWER if is_final else CONTINUE
     return Route(decision, ALONE, 5, advantage, answer_ns, regions_ns, load, "")
+
+
+def is_sure(stage: int, score: float, is_familiar: bool, config: RoutingConfig) -> bool:
+    """Rule 1; all that decides before the end where an answer is used on board."""
+    return is_familiar and score >= config.accept[_place_of(stage)]
+
+
+def _place_of(stage: int) -> int:
+    """Of a stage in what there are three numbers of."""
+    return 0 if stage < 1 else stage - 1 if stage < FINAL_STAGE else FINAL_STAGE - 1
 
 
 def wants_late(case: Case, found: Route, config: RoutingConfig) -> bool:
@@ -268,8 +283,9 @@ def _barrier(case: Case, reach: Reach | None, config: RoutingConfig, regions_ns:
         return "safe mode"
     if case.is_onboard:
         return "the answer is used on board"
-    if reach is not None:
-        deadline = case.deadline_ns
+    deadline = case.deadline_ns
+    # What is down in time had a contact in time.
+    if reach is not None and regions_ns >= (deadline or NEVER_NS):
         open_ns = reach.open_ns(case.now_ns)
         if open_ns == NEVER_NS or (deadline and open_ns >= deadline):
             return NO_CONTACT if deadline else "no contact in the plan"
@@ -314,8 +330,10 @@ def _weigh(
     weight = 1.0 + config.priority_step * case.priority
     price = config.delay_price
     horizon = config.horizon_h
-    answer_h = min((answer_ns - case.now_ns) / _NS_PER_H, horizon)
-    regions_h = min((regions_ns - case.now_ns) / _NS_PER_H, horizon)
+    answer_h = (answer_ns - case.now_ns) / _NS_PER_H
+    answer_h = answer_h if answer_h < horizon else horizon
+    regions_h = (regions_ns - case.now_ns) / _NS_PER_H
+    regions_h = regions_h if regions_h < horizon else horizon
     here = case.score if answer_ns <= deadline else 0.0
     there = min(max(case.score + case.gain, 0.0), 1.0) if regions_ns <= deadline else 0.0
     cost = _cost(case, config, load)
@@ -323,7 +341,9 @@ def _weigh(
     alone = weight * (here - price * answer_h) - finish
     regions = weight * (there - price * regions_h) - cost
     share = config.early_share if answer_ns <= regions_ns else 0.0
-    behind = weight * price * max(regions_h - answer_h, 0.0) * share
+    behind = 0.0
+    if regions_h > answer_h:
+        behind = weight * price * (regions_h - answer_h) * share
     # The advantage must not rise with the score: what a provisional answer saves is taken as if
     # it were right. Whether to wait for it depends on whether it is.
     advantage = regions - alone + max(behind - finish, 0.0)
@@ -335,7 +355,7 @@ def explain(case: Case, route_: Route, reach: Reach | None, config: RoutingConfi
     late = "too late for the deadline, " if route_.is_late else ""
     if route_.is_late and case.late is not None:
         case = case.late
-    stage = min(max(case.stage, 1), FINAL_STAGE) - 1
+    stage = _place_of(case.stage)
     if not case.is_familiar:
         sure = "the input is unlike what the scores know"
     else:

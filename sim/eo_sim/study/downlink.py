@@ -32,7 +32,7 @@ class Downlink:
         self.link = link
         self._is_lifo = is_lifo
         self._times, self._sent = link.times_s, link.sent_bytes
-        self._knot = 1
+        self._knot, self._last = 1, len(link.times_s) - 1
         self._queue: list[_Entry] = []
         self._queued: dict[Place, float] = {}
         self._current, self._left, self._start, self._size = -1, 0.0, 0.0, 0.0
@@ -54,7 +54,14 @@ class Downlink:
 
     def _send_until(self, time_s: float) -> None:
         self.now_s = time_s
-        limit = self._bytes_by(time_s)
+        times, knot = self._times, self._knot
+        while knot < self._last and times[knot] <= time_s:
+            knot += 1
+        self._knot = knot
+        # Bytes that the link can have carried by then.
+        t0, t1 = times[knot - 1], times[knot]
+        b0, b1 = self._sent[knot - 1], self._sent[knot]
+        limit = b0 + (b1 - b0) * ((time_s if time_s < t1 else t1) - t0) / (t1 - t0)
         while True:
             if self._current < 0:
                 if self.position >= limit:
@@ -117,15 +124,6 @@ class Downlink:
         return deadline_ns < NO_DEADLINE_NS and (
             self.position >= self.link.bytes_by(deadline_ns / S_NS)
         )
-
-    def _bytes_by(self, time_s: float) -> float:
-        times, knot = self._times, self._knot
-        while knot < len(times) - 1 and times[knot] <= time_s:
-            knot += 1
-        self._knot = knot
-        t0, t1 = times[knot - 1], times[knot]
-        b0, b1 = self._sent[knot - 1], self._sent[knot]
-        return b0 + (b1 - b0) * (min(time_s, t1) - t0) / (t1 - t0)
 
     def drain(self) -> list[tuple[int, float, float]]:
         """What came down since the last call: number, and positions of its first and last byte."""

@@ -40,8 +40,9 @@ from .policy import (
 )
 from .world import Link
 
-# Places of pixels in time, by priority.
-_PIXELS = tuple(place("regions", priority=priority) for priority in range(8))
+# Places of pixels in time, and of late ones, by priority.
+_PIXELS, _LATE = (tuple(place("regions", is_late=is_late, priority=priority)
+                        for priority in range(8)) for is_late in (False, True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +92,18 @@ class Ours:
         self._overhead = tables.overhead
         self._numbers = {level.name: i for i, level in enumerate(trace.levels)}
         self._there, self._alike_gain = _of_heads(trace.meta)
+        # As many as the trace has taps: each is asked about again and again.
+        self._known: dict[tuple[float, ...], Said] = {}
 
     def decide(self, view: View, link: Any) -> Choice:
         """``policy.Decide``."""
         if view.stage not in self._variant.taps:
             return proceed()
+        if view.is_onboard:  # there is nothing to weigh: the ground is not asked
+            said = self._said(view)
+            is_over = view.stage == END or routing.is_sure(
+                view.stage, said.score, said.is_familiar, self.config)
+            return answer() if is_over else proceed()
         return self.choice(view, *self.weigh(view, link))
 
     def weigh(self, view: View, link: Any) -> tuple[Case, Route]:
@@ -119,7 +127,7 @@ class Ours:
             return answer() if found.decision == routing.ANSWER else proceed()
         return Choice(
             BOTH if view.stage == END else OFFLOAD, self._numbers[case.level],
-            place("regions", is_late=found.is_late, priority=view.priority),
+            (_LATE if found.is_late else _PIXELS)[view.priority],
             # As the node makes the product: what is late has no deadline to keep.
             max(case.gain, 0.0), 0.0 if found.is_late else view.deadline_s,
         )  # fmt: skip
@@ -131,10 +139,14 @@ class Ours:
         return Ahead(before / per, answers / per, in_time / per, late / per)
 
     def _said(self, view: View) -> Said:
-        is_familiar = view.novelty <= 1.0
-        scores = Scores(view.correct, view.similar, view.gain, view.novelty, is_familiar)
-        score, gain = wanted(scores, self._variant.target, self._there, self._alike_gain)
-        return Said(score, gain, is_familiar)
+        key = view.correct, view.similar, view.gain, view.novelty
+        found = self._known.get(key)
+        if found is None:
+            is_familiar = view.novelty <= 1.0
+            score, gain = wanted(
+                Scores(*key, is_familiar), self._variant.target, self._there, self._alike_gain)
+            found = self._known[key] = Said(score, gain, is_familiar)
+        return found
 
 
 def _asked(view: View) -> Asked:

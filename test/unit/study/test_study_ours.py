@@ -35,6 +35,7 @@ from eo_sim.study.policy import (
     BOTH,
     FIRST_RANK,
     OFFLOAD,
+    PROCEED,
     REFINE_RANK,
     Setting,
 )
@@ -102,6 +103,21 @@ def test_it_decides_on_bytes_expected_from_val_not_on_those_of_the_request():
     for queue in (Queue(), Queue(in_time=3e6), Queue(in_time=100e6)):
         asked = view(row=int(test[0]))
         assert ours_of().decide(asked, queue) == other.decide(asked, queue)
+
+
+@pytest.mark.parametrize("variant", [Variant(), Variant(is_fixed=True)])
+def test_what_is_used_on_board_is_decided_as_if_it_were_weighed(variant):
+    gate = {"reject": 0.2, "base_mb_price": 1.0}
+    own = ours_of(setting=Setting({**SETTING.values, **gate, "accept": 0.95}), variant=variant)
+    seen = set()
+    for stage in (1, 2, 3):
+        for correct in (0.1, 0.949, 0.95, 0.99):
+            for novelty in (0.5, 1.5):
+                asked = view(stage=stage, correct=correct, novelty=novelty, is_onboard=True)
+                found = own.decide(asked, Queue(in_time=3e6))
+                assert found == own.choice(asked, *own.weigh(asked, Queue(in_time=3e6)))
+                seen.add(found.action)
+    assert seen == {PROCEED, ANSWER}
 
 
 def test_scores_are_those_of_the_heads():
