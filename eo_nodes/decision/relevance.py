@@ -65,7 +65,7 @@ class RelevanceConfig:
     language: float = 0.0
     sharpness: float = 2.0
     margin: float = 0.25
-    grid: int = 48
+    grid: int = 64
 
     def __post_init__(self) -> None:
         if not all(0 <= w <= 1 for w in (self.attention, self.marks, self.language)):

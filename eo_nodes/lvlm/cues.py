@@ -29,7 +29,7 @@ KIND_WORDS = {
     "bicycle": ("bicycle", "bike", "cyclist"),
 }
 """Words by which a prompt names a kind of the heat map, in the singular."""
-LEAST_CHANCE = 0.05
+LEAST_CHANCE = 0.01
 """Of a proposal that counts."""
 _WORD = re.compile(r"[a-z]+")
 
@@ -56,6 +56,21 @@ def named_kinds(prompt: str, kinds: Sequence[str]) -> Floats:
     return np.array([float(any(w in words for w in KIND_WORDS.get(k, (k,)))) for k in kinds])
 
 
+def chances_of(kinds: Floats, named: Floats) -> Floats:
+    """(n,) that a proposal is of a kind that the prompt names.
+
+    A kind's chance is high for much that stands out where nobody had told the network that it is
+    not of this kind. So it counts less, by the square, the more chance another kind has that the
+    prompt does not name.
+
+    Args:
+        kinds: (n, K) chances, each for itself. named: (K,) 1 for what the prompt names.
+    """
+    own = (kinds * named).max(axis=1, initial=0.0)
+    other = (kinds * (1 - named)).max(axis=1, initial=0.0)
+    return np.asarray(own * np.minimum(1.0, own / np.maximum(other, 1e-6)) ** 2)
+
+
 def _singulars(word: str) -> tuple[str, ...]:
     return (word, word.removesuffix("s"), word.removesuffix("es"))
 
@@ -75,7 +90,7 @@ def seen_of(session: Any, prompt: str, kinds: Sequence[str]) -> Seen:
         return Seen(attention, np.zeros((0, 4)), np.zeros(0), np.zeros((0, 0, 0)))
     found = scene.regions[0].offered or scene.regions[0]
     named = named_kinds(prompt, kinds)
-    chances = (found.kinds * named).max(axis=1, initial=0.0).astype(np.float64)
+    chances = chances_of(found.kinds.astype(np.float64), named)
     counts = chances >= LEAST_CHANCE
     feed, seen = scene.seen[0]
     rows, cols = (side // CELL_PX for side in feed.pixels.shape[2:])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eo_nodes.lvlm import ViewTensor, load_model
-from eo_nodes.lvlm.cues import cosines, named_kinds, seen_of
+from eo_nodes.lvlm.cues import chances_of, cosines, named_kinds, seen_of
 from eo_nodes.lvlm.proposals import Proposals, keep
 from eo_nodes.lvlm.unified_scene import Scene
 
@@ -75,5 +75,14 @@ def test_what_the_decoder_does_not_read_counts_as_well() -> None:
     tap = SimpleNamespace(relevance=np.zeros((1, 2), np.float32))
     session = SimpleNamespace(tap=lambda: tap, scene=scene)
     found = seen_of(session, "how many vehicles?", ("aircraft", "vehicle"))
-    assert found.chances.round(3).tolist() == [0.1, 0.4]  # of its kind, not of whatever it is
-    assert np.allclose(found.boxes, boxes[1:])
+    assert found.chances.round(4).tolist() == [0.4]  # of its kind, not of any
+    assert np.allclose(found.boxes, boxes[2:])
+
+
+def test_what_is_rather_of_another_kind_counts_less() -> None:
+    kinds = np.array([[0.4, 0.2], [0.4, 0.4], [0.4, 0.8], [0.0, 0.9]])
+    found = chances_of(kinds, np.array([1.0, 0.0]))
+    assert np.allclose(found, [0.4, 0.4, 0.1, 0.0])
+    assert np.allclose(chances_of(kinds, np.ones(2)), [0.4, 0.4, 0.8, 0.9])  # all are named
+    assert not chances_of(kinds, np.zeros(2)).any()
+    assert chances_of(np.zeros((0, 2)), np.ones(2)).shape == (0,)
