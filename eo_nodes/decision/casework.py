@@ -222,14 +222,14 @@ def _case(
     is_late: bool,
 ) -> Case:
     """The case at the level that is worth most behind what goes before it."""
-    config, estimates = moment.config, moment.estimates
+    config, estimates, gain = moment.config, moment.estimates, said.gain
     competing = int(ahead.every if is_late else ahead.in_time)
     load = load_of(moment.now_ns, competing, moment.reach, config)
     level, size = best_level(
-        said.gain * (1.0 + config.priority_step * asked.priority), asked.raw_bytes,
+        gain * (1.0 + config.priority_step * asked.priority), asked.raw_bytes,
         estimates.facts(asked.modality, config.kinds), byte_price(load, config),
     )  # fmt: skip
-    gain, code_s = said.gain * level.keeps, level.code_s * asked.raw_bytes * 1e-6
+    gain, code_s = gain * level.keeps, level.code_s * asked.raw_bytes * 1e-6
     joules = code_s * estimates.coding_w + size * 1e-6 * estimates.mb_j
     # In the order of its fields: names would take twice as long as all the rest of making one.
     return Case(

@@ -87,15 +87,14 @@ def best_level(
         gain: what asking the ground with lossless pixels adds, any sign. raw_bytes: > 0.
         facts: at least one. price_per_byte: >= 0, in the unit of the gain.
     """
-    best, size, worth = None, 0.0, -inf
+    best, worth = None, -inf
     for one in facts:
-        expected = one.bytes_share * raw_bytes
-        value = gain * one.keeps - price_per_byte * expected
+        value = gain * one.keeps - price_per_byte * (one.bytes_share * raw_bytes)
         if value > worth:
-            best, size, worth = one, expected, value
+            best, worth = one, value
     if best is None:
         raise ValueError("no level to choose from")
-    return best, size
+    return best, best.bytes_share * raw_bytes
 
 
 def as_plain(table: ByModality) -> dict[str, list[dict[str, Any]]]:

@@ -43,7 +43,6 @@ class Reach:
     before: tuple[float, ...]
     after: tuple[float, ...]
     ids: tuple[str, ...]
-    # Asked again and again from the same AOS on.
     _rooms: dict[tuple[int, int], float] = field(
         default_factory=dict, init=False, compare=False, repr=False)
 
@@ -78,15 +77,18 @@ class Reach:
         aos_ns = self.aos_ns[first]
         return now_ns if now_ns > aos_ns else aos_ns
 
-    def bytes_until(self, now_ns: int, end_ns: int) -> float:
-        """Bytes that contacts serve between two times, >= 0."""
-        found = self._rooms.get((now_ns, end_ns))
+    def room(self, begin_ns: int, span_ns: int) -> float:
+        """`bytes_until` so long after a time: asked again and again from the same AOS on."""
+        found = self._rooms.get((begin_ns, span_ns))
         if found is None:
             if len(self._rooms) >= _ROOMS:
                 self._rooms.clear()
-            found = max(self._served(end_ns) - self._served(now_ns), 0.0)
-            self._rooms[now_ns, end_ns] = found
+            found = self._rooms[begin_ns, span_ns] = self.bytes_until(begin_ns, begin_ns + span_ns)
         return found
+
+    def bytes_until(self, now_ns: int, end_ns: int) -> float:
+        """Bytes that contacts serve between two times, >= 0."""
+        return max(self._served(end_ns) - self._served(now_ns), 0.0)
 
     def contact_at(self, time_ns: int) -> int:
         """Index of the contact under way at a time, ends included; -1 between contacts."""

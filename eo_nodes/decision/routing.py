@@ -309,8 +309,8 @@ def load_of(
     begin_ns = reach.open_ns(now_ns)
     if begin_ns == NEVER_NS:
         return 1.0
-    room = reach.bytes_until(begin_ns, begin_ns + int(config.load_h * _NS_PER_H))
-    return min(queued_bytes / room, 1.0) if room > 0 else 1.0
+    room = reach.room(begin_ns, int(config.load_h * _NS_PER_H))
+    return queued_bytes / room if room > queued_bytes else 1.0
 
 
 def byte_price(load: float, config: RoutingConfig) -> float:

@@ -45,6 +45,9 @@ class Choice(NamedTuple):
     deadline_s: float = 0.0
 
 
+_PROCEED, _ANSWER = Choice(PROCEED), Choice(ANSWER)
+
+
 class View:
     """One request at one stage; one object that the replay refills.
 
@@ -116,12 +119,12 @@ class LinkView(Protocol):
 
 def proceed() -> Choice:
     """Compute on; at the end this is an answer on board."""
-    return Choice(PROCEED)
+    return _PROCEED
 
 
 def answer() -> Choice:
     """Answer on board; no more questions about this request."""
-    return Choice(ANSWER)
+    return _ANSWER
 
 
 def offload(

@@ -48,6 +48,7 @@ class _Sensor:
         self.rows = np.split(order, starts[1:])
         self.pixels = np.array([int(trace["asked_px"][part].max()) for part in self.rows])
         self.count = len(chips)
+        self._mean_px = self.pixels.mean()
 
     def scene(
         self, most_px: int, random: np.random.Generator, thinning: float = 1.0
@@ -64,7 +65,7 @@ class _Sensor:
 
     def fitting(self, most_px: int) -> int:
         """How many of its chips a mosaic holds, on average."""
-        return max(1, min(self.count, int(most_px / self.pixels.mean())))
+        return max(1, min(self.count, int(most_px / self._mean_px)))
 
 
 @dataclass(frozen=True, slots=True)
