@@ -6,10 +6,11 @@
 
 Scenes are mosaics of real chips (``mosaics``); policies share bytes, codec, cells (``policies``).
 
-The budget is ``share`` of two sizes: ``raw``, the samples as the sensor stores them, which is what
-the figure is stated on; and ``exact``, the whole scene coded without loss, which is five to ten
-times stricter: good lossy coding gets a whole scene of 8-bit samples into 1/20 of its raw bytes,
-and then there is little left to choose.
+The budget is ``share`` of two sizes: ``raw``, the samples as the sensor stores them; and
+``exact``, the whole scene coded without loss, which is what would go down without any choice.
+Good lossy coding gets a whole scene of 8-bit samples into 1/20 of its raw bytes, and then there is
+nothing left to choose: any prompt holds nearly everything. The second budget is three to five
+times stricter (more for 16-bit samples), and there the prompt decides.
 
 An instance is **held** when its centre lies in a region that was sent (an overview better than the
 smallest is a region of the whole window), and what came down shows it: over its box and a quarter
@@ -298,8 +299,8 @@ def show(found: dict[str, Any], console: Console) -> None:
 
 
 def limits(found: dict[str, Any]) -> list[str]:
-    """Whether our policy holds enough of what the prompt names, and loses few answers; a line for
-    each limit and budget that was measured."""
+    """Whether our policy holds enough of what the prompt names, clearly more than with a wrong one
+    (intervals apart), and loses few answers; a line for each limit and budget that was measured."""
     lines = []
     for of, table in found.items():
         ours = table.get(OURS, {})
@@ -307,6 +308,10 @@ def limits(found: dict[str, Any]) -> list[str]:
             holds = ours["held_percent"] >= TARGET
             lines.append(f"{of}: {ours['held_percent']:.1f} % held, at least {TARGET:g}: "
                          f"{'yes' if holds else 'NO'}")
+        wrong = table.get(WRONG, {})
+        if "ci95" in ours and "ci95" in wrong:
+            lines.append(f"{of}: {wrong['held_percent']:.1f} % held with a wrong prompt, clearly "
+                         f"fewer: {'yes' if wrong['ci95'][1] < ours['ci95'][0] else 'NO'}")
         if "points_lost" in ours:
             lost = ours["points_lost"]["points"]
             lines.append(f"{of}: {lost:.1f} points of answers lost, at most {MOST_LOST:g}: "

@@ -207,6 +207,11 @@ def test_limits_are_told_for_each_budget() -> None:
         "raw: 80.0 % held, at least 80: yes", "raw: 2.0 points of answers lost, at most 2: NO",
         "exact: 79.9 % held, at least 80: NO"]
     assert limits({"raw": {"even": {"held_percent": 99.0}}}) == []
+    for high, said in ((74.9, "yes"), (75.1, "NO")):
+        both = {OURS: {"held_percent": 80.0, "ci95": (75.0, 85.0)},
+                WRONG: {"held_percent": 70.0, "ci95": (60.0, high)}}
+        assert limits({"exact": both})[1] == (
+            f"exact: 70.0 % held with a wrong prompt, clearly fewer: {said}")
 
 
 def test_weights_are_never_tried_on_the_test_split(capsys: pytest.CaptureFixture[str]) -> None:
