@@ -17,7 +17,7 @@ import json
 import shutil
 from pathlib import Path
 
-from eo_nodes.contracts.errors import EoError
+from eo_nodes.contracts.errors import ConfigError, EoError
 from eo_nodes.lvlm.folders import state_of
 from eo_nodes.lvlm.manifest import MANIFEST
 from eo_nodes.lvlm.model import load_model
@@ -98,6 +98,8 @@ def put(made, out):
 
 def release(a):
     """Export, calibrate, check, put in place, write the card."""
+    if a.model == "regular" and a.out.absolute().parent != a.compact.absolute().parent:
+        raise ConfigError(f"{a.out} must lie beside {a.compact}, which lends it its layers")
     made = a.out.with_name(f"{a.out.name}.part")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)

@@ -160,7 +160,7 @@ def scores_of(network, source, name, samples, device="cpu"):
         for s in some:
             values = source.library.pixels(s)
             shape = input_size(*values.shape[:2], PLAN[name].px)
-            x, codes = prepare_pixels(values, s.bands, shape)
+            (x,), codes = prepare_pixels(values, s.bands, shape)
             pixels.append(torch.from_numpy(x))
         found = network(torch.stack(pixels).to(device), torch.from_numpy(codes).to(device))
         vectors = functional.normalize(network.image_text(network.pool(found["cells"])), dim=-1)

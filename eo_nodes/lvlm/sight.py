@@ -98,17 +98,18 @@ def resize(values: Float, shape: tuple[int, int]) -> Float:
 
 
 def prepare_pixels(
-    values: NDArray[np.generic], names: Sequence[str], shape: tuple[int, int]
-) -> tuple[Float, Float]:
-    """Native values (H, W, C) and band names -> pixels (C, *shape) and codes (C, K).
+    values: NDArray[np.generic], names: Sequence[str], *shapes: tuple[int, int]
+) -> tuple[list[Float], Float]:
+    """Native values (H, W, C) and band names -> pixels (C, *shape) of each shape, codes (C, K).
 
     Raises:
         ModelError: values or bands break their contract; a reflective band has no wavelength.
     """
     bands = spectrum.parse_bands(names)
     levels = spectrum.normalise(values, bands).transpose(1, 2, 0)
-    pixels = resize(np.ascontiguousarray(levels), shape).transpose(2, 0, 1)
-    return np.ascontiguousarray(pixels), spectrum.codes(bands)
+    whole = np.ascontiguousarray(levels)
+    pixels = [np.ascontiguousarray(resize(whole, s).transpose(2, 0, 1)) for s in shapes]
+    return pixels, spectrum.codes(bands)
 
 
 def pooling(rows: int, cols: int, most: int | None) -> tuple[Float, tuple[int, int]]:
@@ -168,17 +169,14 @@ def feed_of(
         raise ModelError(f"image of {width} x {height} pixels is too narrow")
     if min(picture.window[2:]) <= 0:
         raise ModelError(f"window {picture.window} is empty")
-    shape = input_shape(height, width, longest, upscale)
-    pixels, codes = prepare_pixels(picture.values, picture.bands, shape)
-    smaller = None
-    if coarse is not None:
-        smaller, _ = prepare_pixels(
-            picture.values, picture.bands, input_shape(height, width, *coarse))
+    sizes = [(longest, upscale)] + ([] if coarse is None else [coarse])
+    shape, *smaller = (input_shape(height, width, *size) for size in sizes)
+    (pixels, *others), codes = prepare_pixels(picture.values, picture.bands, shape, *smaller)
     pool, grid = pooling(shape[0] // CELL_PX, shape[1] // CELL_PX, most_cells)
     geometry = geometry_of(*grid, picture.window)
     tags = tags_of(picture.kind, picture.sensor, picture.frame, picture.modality)
     return SightFeed(pixels[None], codes, geometry[None], tags, pool, grid,
-                     None if smaller is None else smaller[None])
+                     others[0][None] if others else None)
 
 
 def alike(feeds: Sequence[SightFeed], most: int) -> list[list[int]]:

@@ -19,11 +19,11 @@ from tokenizers import Tokenizer
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm import slis
-from eo_nodes.lvlm.assemble import require_assembled
+from eo_nodes.lvlm.assemble import require_assembled, verified
 from eo_nodes.lvlm.calibration import StageCalibration, read_calibration
 from eo_nodes.lvlm.golden import answer_golden, check_golden
 from eo_nodes.lvlm.infer import ImageInput
-from eo_nodes.lvlm.manifest import V2, verify
+from eo_nodes.lvlm.manifest import V2
 from eo_nodes.lvlm.runtime import (
     CancelFlag,
     RunRecord,
@@ -267,7 +267,7 @@ class UnifiedModel:
 def load_unified(folder: Path, options: RuntimeOptions) -> UnifiedModel:
     """Verify a folder, load it, and run its golden input. Raises ModelError: what failed."""
     require_assembled(folder)
-    digest, golden = verify(folder)
+    digest, golden = verified(folder)
     options.require(weight_bytes([folder / name for name in FILES]), folder.name)
     model = UnifiedModel(folder, digest, options)
     check_golden(model, golden)

@@ -44,10 +44,11 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Coarse:
-    """How the coarse network of a vision graph is fed: as in ``sight.input_shape``."""
+    """The coarse network of a vision graph: fields as those of the same name below."""
 
     input_size: int
     upscale: float
+    vision_macs_per_cell: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,7 @@ class UnifiedConfig:
         kinds: names of the objects that the heat map knows. chances: numbers of all heads.
         depth: channels of the pixel map. query_bias: added to query . pixel.
         spatial: where the spatial tokens lie.
-        vision_macs_per_cell: multiply-accumulates of the vision graph for one 32 x 32 px cell of
-            the picture as it is fed at ``input_size``.
+        vision_macs_per_cell: multiply-accumulates of the vision network for one 32 x 32 px cell.
         temperature: divides the logits for the session's confidence; fitted on val.
     """
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eo_nodes.lvlm.proposals import Proposals, keep, merge
 from eo_nodes.lvlm.runtime import CancelFlag
-from eo_nodes.lvlm.sight import Picture, SightFeed
+from eo_nodes.lvlm.sight import CELL_PX, Picture, SightFeed
 from eo_nodes.lvlm.slis import BINS
 from eo_nodes.lvlm.tap_features import evidence_of
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, extent, rasterise
@@ -171,7 +171,12 @@ def _dot(query: Float, pixel: Float) -> Float:
 
 
 def _macs(model: UnifiedModel, feed: SightFeed) -> int:
-    return int(model.config.vision_macs_per_cell * feed.pool.shape[1])
+    c = model.config
+    macs = c.vision_macs_per_cell * feed.pool.shape[1]
+    if c.coarse is not None and feed.coarse is not None:
+        rows, cols = (side // CELL_PX for side in feed.coarse.shape[2:])
+        macs += c.coarse.vision_macs_per_cell * rows * cols
+    return int(macs)
 
 
 def scene_inputs(

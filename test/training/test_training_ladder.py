@@ -4,20 +4,24 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
 from looks import Looks  # noqa: E402
+from onnx import numpy_helper  # noqa: E402
 
 from eo_nodes.contracts.errors import ModelError  # noqa: E402
 from eo_nodes.lvlm.assemble import assemble, is_assembled, read_recipe  # noqa: E402
 from eo_nodes.lvlm.runtime import RuntimeOptions  # noqa: E402
 from eo_nodes.lvlm.unified import load_unified  # noqa: E402
 from training import schedule  # noqa: E402
-from training.decoder import tiny, train  # noqa: E402
+from training.decoder import lending, tiny, train, voice  # noqa: E402
 from training.decoder.ladder import LadderConfig, LadderDecoder  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
 from training.decoder.train import answer_loss, optimizer_of, restored_decoder  # noqa: E402
@@ -97,10 +101,10 @@ def test_what_was_heard_once_is_read_at_any_loudness(fresh, released):
         torch.nn.init.normal_(rung.out.weight, std=0.1)
     given = batch(ladder.config, released[4])
     reread, found = Reread(ladder), {}
-    for voice in (0.0, 0.5, 1.0):
-        ladder.voice.fill_(voice)
-        found[voice] = reread(*given)[1]
-        assert torch.equal(found[voice], ladder(*given)[1])
+    for loud in (0.0, 0.5, 1.0):
+        ladder.voice.fill_(loud)
+        found[loud] = reread(*given)[1]
+        assert torch.equal(found[loud], ladder(*given)[1])
     assert not torch.allclose(found[0.5], found[1.0], atol=1e-3)
     ladder.is_alone = True
     assert torch.allclose(found[0.0], ladder(*given)[1], atol=1e-5)
@@ -108,6 +112,50 @@ def test_what_was_heard_once_is_read_at_any_loudness(fresh, released):
     assert torch.equal(reread(*other)[1], ladder.read(reread._heard, *other)[1])
     reread.forget()
     assert torch.equal(reread(*other)[1], ladder(*other)[1])
+
+
+class Draws:
+    """Examples and trainer of `voice.measure`: losses that depend on set, draw and voice."""
+
+    names = ("a", "b")
+
+    def __init__(self, decoder):
+        self.decoder, self.examples, self.count = decoder, self, 0
+
+    def draw(self, count, name):
+        self.count += 1
+        return [[SimpleNamespace(instruction=SimpleNamespace(set=name))]] * count
+
+    def visual(self, pack, hide):
+        assert hide == 0
+        return pack[0].instruction.set
+
+    def packed(self, packs, seen):
+        return (seen[0], self.count), None
+
+    def losses_of(self, packs, seen, wanted, name, count):
+        far = abs(self.decoder.voice.item() - {"a": 0.5, "b": 0.25}[name])
+        return {"answer": torch.tensor(1 + far + 0.1 * count)}
+
+
+def test_the_voice_that_answers_best_over_all_sets_is_taken(capsys):
+    class Silent:
+        voice, heard = torch.ones(()), 0
+
+        def forget(self):
+            self.heard += 1
+
+        def __call__(self, name, count):
+            return name, count
+
+    decoder = Silent()
+    found = voice.measure(Draws(decoder), 3)
+    assert decoder.heard == 6 and {len(x) for v in found.values() for x in v.values()} == {3}
+    assert voice.report(found) == 0.25
+    said = capsys.readouterr().out
+    assert "0.25: 1.4750, against alone -0.2500 +- " in said and "for nothing" not in said
+    best = {v: {"a": [2.0 + v] * 2} for v in voice.VOICES}
+    assert voice.report(best) == 0.0 and "for nothing" in capsys.readouterr().out
 
 
 def test_training_moves_neither_stream_and_lowers_the_loss(fresh, released):
@@ -168,14 +216,65 @@ def test_the_folder_is_assembled_again_to_the_same_digest(released, source, tmp_
         assemble(folder, recipe, source.path)
 
 
+def test_what_the_compact_folder_holds_is_lent_as_it_is_stored(source, tmp_path):
+    folder = tmp_path / "regular"
+    tiny.write_ladder(folder, source, tiny.SMALLEST)
+    outside = {t.name: t for t in onnx.load(str(folder / "vision.onnx"),
+                                            load_external_data=False).graph.initializer
+               if t.data_location == onnx.TensorProto.EXTERNAL}
+    assert all(name.startswith(lending.COARSE) for name in outside)
+    assert {n.rsplit(".", 1)[1] for n in outside} >= {"int8", "scale"}
+    data = (folder / "language.bin").read_bytes()
+    held = {t.name: t for t in onnx.load(str(tmp_path / "compact/vision.onnx")).graph.initializer}
+    for name, tensor in outside.items():
+        where = {e.key: e.value for e in tensor.external_data}
+        at, length = int(where["offset"]), int(where["length"])
+        assert data[at:at + length] == held[lending.NETWORK + name.removeprefix(
+            lending.COARSE)].raw_data
+    assert load_unified(folder, RuntimeOptions()).config.coarse.input_size == tiny.COARSE_SIZE
+
+    onnx.save(onnx.load(str(folder / "vision.onnx")), str(tmp_path / "whole.onnx"))
+    other = onnx.load(str(tmp_path / "compact/vision.onnx"))
+    name = next(n for n in outside if n.endswith(".int8")).replace(lending.COARSE, lending.NETWORK)
+    changed = next(t for t in other.graph.initializer if t.name == name)
+    changed.raw_data = bytes((b + 3) % 256 for b in changed.raw_data)
+    onnx.save(other, str(tmp_path / "vision.onnx"))
+    with pytest.raises(ValueError, match="holds another"):
+        lending.lend_vision(tmp_path / "whole.onnx",
+                            lending.Lender(tmp_path / "vision.onnx", 0))
+
+
+def test_what_lies_twice_in_a_file_is_not_lent(tmp_path):
+    values = numpy_helper.from_array(np.arange(99, dtype=np.float32), "once")
+    twice = numpy_helper.from_array(np.arange(99, dtype=np.float32), "twice")
+    other = numpy_helper.from_array(np.ones(99, np.float32), "other")
+    graph = onnx.helper.make_graph([], "g", [], [], [values, twice, other])
+    onnx.save(onnx.helper.make_model(graph), str(tmp_path / "vision.onnx"))
+    lender = lending.Lender(tmp_path / "vision.onnx", 5)
+    assert not lender.offers("once") and not lender.offers("none")
+    slot = lender.take("other", "mine")
+    assert (slot.name, slot.offset, lender.end) == ("mine", 64, 64 + 396)
+    (at, length), = lender.pieces
+    assert (tmp_path / "vision.onnx").read_bytes()[at:at + length] == other.raw_data
+    with pytest.raises(ValueError, match="does not lie once"):
+        lender.take("once", "mine")
+
+
+def test_a_decoder_of_another_sight_is_refused(released):
+    perception = SimpleNamespace(key="now")
+    train.check_sight({}, perception, "decoder.pt")
+    train.check_sight({"sight": "now"}, perception, "decoder.pt")
+    with pytest.raises(ValueError, match="another vision network"):
+        train.check_sight({"sight": "then"}, perception, "decoder.pt")
+
+
 def test_the_command_goes_on_from_both_checkpoints_and_resumes(
         data, released, source, tmp_path, monkeypatch):
     folder, _, _, old, words, decoder = released
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
     monkeypatch.setattr(train, "Words", lambda: words)
     monkeypatch.setattr(train, "SIZES", {
-        "compact": train.Size(2, 96, 1.75, 2, "compact"),
-        "regular": train.Size(2, 128, 1.75, 2, "regular", "compact", is_frozen=True)})
+        "regular": train.Size(2, 128, 1.75, 2, "regular", True, is_frozen=True)})
     monkeypatch.setattr(schedule, "Budget", Looks)
     monkeypatch.setattr(schedule, "keep_pages", lambda: None)     # it would start pytest anew
     schedule.save(tmp_path / "vision" / "regular" / "vision.pt", {

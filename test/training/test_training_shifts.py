@@ -22,6 +22,8 @@ def logit(chance):
 class Eyes:
     """Sees two ships, one of them clearly, and one thing that is none."""
 
+    network = SimpleNamespace(shifts=torch.ones(len(KINDS)))
+
     def find(self, images):
         (values, _), = images
         assert values.shape == (64, 128, 1)
@@ -62,6 +64,7 @@ def test_the_best_threshold_comes_to_lie_at_the_common_one(tmp_path, monkeypatch
     monkeypatch.setattr("sys.argv", ["shifts", "--data", "x"])
     (tmp_path / "vision" / "regular").mkdir(parents=True)
     shifts.main()
+    assert not Eyes.network.shifts.any(), "measured without any"
     (kind, shift), = read_shifts(tmp_path / "vision" / "regular").items()
     least = 1 / (1 + np.exp(shift - logit(0.3)))               # the threshold before the shift
     assert kind == "ship" and 0.15 <= least < 0.22 and "shifts" in capsys.readouterr().out

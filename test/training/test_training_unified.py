@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
 
-from eo_nodes.lvlm import pointer  # noqa: E402
+from eo_nodes.lvlm import pointer, spectrum  # noqa: E402
 from eo_nodes.lvlm.infer import ImageInput  # noqa: E402
 from eo_nodes.lvlm.proposals import Proposals, keep  # noqa: E402
 from eo_nodes.lvlm.sight import feed_of  # noqa: E402
@@ -24,7 +25,7 @@ from training.decoder.llama_export import Source  # noqa: E402
 from training.decoder.perception import Seen, candidates  # noqa: E402
 from training.instruct.records import ImageRef  # noqa: E402
 from training.vision.dual import DualNetwork  # noqa: E402
-from training.vision.network import chances_of  # noqa: E402
+from training.vision.network import VisionNetwork, chances_of  # noqa: E402
 
 pytestmark = pytest.mark.training
 TOLERANCE = 1e-3        # of logits up to 40
@@ -194,6 +195,59 @@ def test_several_pictures_in_one_run_equal_torch(tiny_model, bands):
         assert np.abs(one.pixel[0] - found["pixel"][i].numpy()).max() < TOLERANCE
         assert one.cells.shape[:2] == (1, 4)
     assert np.abs(seen[0][1].cells - seen[1][1].cells).max() > TOLERANCE
+
+
+@torch.no_grad()
+def test_two_networks_say_their_mean_in_the_fine_grid():
+    words = SimpleNamespace(tokens=["a"] * 30, end=2, slis=SimpleNamespace(
+        ids=SimpleNamespace(end=40, markers=dict.fromkeys(("point", "box", "seg", "poly"), 35))))
+    fine, coarse = (tiny.networks(words, seed)[0] for seed in (1, 2))
+    for network, sides in ((fine, (1.0, 0.5)), (coarse, (0.3, 0.7))):
+        network.shape.weight.zero_()
+        network.shape.bias[:] = torch.tensor([0.1, 0.2, *sides])
+    draw = torch.Generator().manual_seed(1)
+    x, small = (torch.randn(2, 3, 32 * rows, 32 * cols, generator=draw)
+                for rows, cols in ((4, 6), (2, 2)))
+    codes = torch.from_numpy(spectrum.codes(spectrum.parse_bands(RGB)))
+    shifts = torch.tensor([0.5, -1.0])
+    found = DualNetwork(fine, coarse, 0.5, shifts)(x, codes, small)
+    without = DualNetwork(fine, coarse, 0.5)(x, codes, small)
+    assert torch.allclose(found["heat"] - without["heat"],
+                          shifts[:, None, None].expand(2, 2, 32, 48), atol=1e-5)
+    one, other = fine(x, codes), coarse(small, codes)
+    assert torch.allclose(without["heat"].mean(), (one["heat"].mean() + other["heat"].mean()) / 2,
+                          atol=1e-4)
+    # The coarse map has a third of the columns and half of the rows: its steps are as much larger.
+    expected = [0.1, 0.2, (1.0 + 0.3 + np.log(3)) / 2, (0.5 + 0.7 + np.log(2)) / 2]
+    assert torch.allclose(found["shape"].mean((0, 2, 3)), torch.tensor(expected).float(), atol=1e-5)
+    both = DualNetwork(fine, coarse, 0.5)
+    for heads, mine, theirs in zip(tiny.HEADS, fine.logits(one, tiny.HEADS),
+                                   coarse.logits(other, tiny.HEADS), strict=True):
+        assert torch.allclose(both.logits(found, [heads])[0], (mine + theirs) / 2, atol=1e-5)
+    assert torch.allclose(both.totals(found), (fine.totals(one) + coarse.totals(other)) / 2)
+    layout = both.signature(found["pixel"])
+    assert torch.allclose(layout.norm(dim=1), torch.ones(2), atol=1e-5)
+    assert torch.allclose(layout[0] @ layout[1], (
+        fine.signature(one["pixel"]).prod(0).sum()
+        + coarse.signature(found["pixel"][:, 16:]).prod(0).sum()) / 2, atol=1e-5)
+    with pytest.raises(ValueError, match="different heads"):
+        DualNetwork(fine, VisionNetwork(replace(tiny.VISION, heads=(("class_a", 9),)), False), 0.5)
+
+
+def test_work_counts_both_networks_and_zooms_keep_their_ratio(tiny_model):
+    model, network, _, _ = tiny_model
+    images = pictures_of_images(images_of(RGB, shape=(260, 260)))
+    session = model.begin(images, "what is this ?", (), 8, None)
+    c = model.config
+    own = 16 * c.vision_macs_per_cell
+    beside = 9 * c.coarse.vision_macs_per_cell if c.coarse else 0
+    assert session.scene.macs == own + beside
+    assert (c.coarse is not None) == isinstance(network, DualNetwork)
+    zooms = [p for p in with_zooms(images, (), tiny.INPUT_SIZE, 4) if p.kind == "zoom"]
+    (feed, _), *_ = model.look_closer(zooms, 2, 2 * tiny.INPUT_SIZE, None)
+    assert feed.pixels.shape[2:] == (256, 256)
+    if c.coarse:
+        assert feed.coarse.shape[2:] == (192, 192)
 
 
 def test_greedy_tokens_equal_torch_without_a_cache(tiny_model):

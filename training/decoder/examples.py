@@ -56,9 +56,9 @@ class Examples:
         self.keys = {n: sorted(v) for n, v in self.by_set.items()}
         self.names = [n for n in SHARES if n in self.by_set]
 
-    def draw(self, count):
-        """count packs of one set: [[Question]]."""
-        name = self.rng.choices(self.names, [SHARES[n] for n in self.names])[0]
+    def draw(self, count, name=None):
+        """count packs of one set, by default drawn as well: [[Question]]."""
+        name = name or self.rng.choices(self.names, [SHARES[n] for n in self.names])[0]
         keys = self.rng.sample(self.keys[name], min(count, len(self.keys[name])))
         packs = []
         for key in keys:

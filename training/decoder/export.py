@@ -32,7 +32,7 @@ from training.decoder.ladder_export import export_ladder
 from training.decoder.lending import Lender, lend_vision, lent_matrices, write_weights
 from training.decoder.llama_export import Source, attach
 from training.decoder.storage import SMALLEST_QUANTISED, store_weights_as_int8
-from training.decoder.train import SIZES, perception_of, restored_decoder
+from training.decoder.train import SIZES, check_sight, perception_of, restored_decoder
 from training.decoder.vocabulary import PATH, Words
 from training.recipe import CHECKPOINTS
 from training.vision.dual import DualNetwork
@@ -50,11 +50,7 @@ def neutral_calibration():
 
 
 def macs_per_cell(network, cells=4, bands=3):
-    """Multiply-accumulates of the vision network's convolutions for one 32 x 32 px cell; of two
-    networks for one of the fine one's, of which the coarse one's grid has ratio^2 as many."""
-    if isinstance(network, DualNetwork):
-        fine, coarse = (macs_per_cell(n, cells, bands) for n in (network.fine, network.coarse))
-        return round(fine + network.ratio**2 * coarse)
+    """Multiply-accumulates of a vision network's convolutions for one 32 x 32 px cell."""
     total = 0
 
     def add(module, _, output):
@@ -102,7 +98,9 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
         eye = Lender(compact / "vision.onnx", matrices.end)
         lend_vision(folder / "vision.onnx", eye)
         write_weights(folder, source, decoder, words.pieces(source.open()), (matrices, eye))
-    (input_size, upscale), *coarse = sizes
+    networks = (network.fine, network.coarse) if isinstance(network, DualNetwork) else (network,)
+    (input_size, upscale, macs), *coarse = (
+        (*size, int(macs_per_cell(n))) for size, n in zip(sizes, networks, strict=True))
     config = UnifiedConfig(
         id=model_id, input_size=input_size, upscale=upscale,
         coarse=Coarse(*coarse[0]) if coarse else None,
@@ -110,7 +108,7 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
         positions=c.positions, cls_token=words.cls, end_token=words.end, kinds=tuple(kinds),
         chances=sum(n for _, n in network.config.heads), depth=depth,
         query_bias=decoder.query_bias.item(), spatial=words.slis.ids,
-        vision_macs_per_cell=int(macs_per_cell(network)), temperature=1.0)
+        vision_macs_per_cell=macs, temperature=1.0)
     (folder / "config.json").write_text(json.dumps(config.as_json(), indent=1) + "\n")
     (folder / "calibration.json").write_text(json.dumps(neutral_calibration(), indent=1) + "\n")
     model = UnifiedModel(folder, "", RuntimeOptions())
@@ -123,7 +121,9 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
 def load_decoder(model, words, source=None, compact=None):
     """(perception, decoder) of the checkpoints of a model; the rest as `write_folder` takes it."""
     perception = perception_of(model, compact)
-    state = schedule.restore(CHECKPOINTS / "decoder" / model / "decoder.pt")
+    path = CHECKPOINTS / "decoder" / model / "decoder.pt"
+    state = schedule.restore(path)
+    check_sight(state, perception, path)
     return perception, restored_decoder(state, words, source, compact).eval()
 
 

@@ -88,7 +88,7 @@ class LadderConfig:
     def streams(self):
         """As `model.DecoderConfig.streams`; the narrow stream's rungs count with its layers."""
         w, d, n = self.wide, self.side_width, self.side_layers
-        side = 12 * d * d + self.rank * 18 * d + round((n + 1) / n * w.width * d)
+        side = 12 * d * d + self.rank * 16 * d + round((n + 1) / n * w.width * d)
         return [(w.layers, w.heads, w.kv_heads, w.head_dim, w.layer_macs),
                 (n, self.side_heads, self.side_heads, self.side_head_dim, side)]
 

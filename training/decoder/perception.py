@@ -5,6 +5,7 @@ counts, proposals, and the pixel map at stride 8 (enough to pool regions; masks 
 Where two networks look (`training.vision.dual`), cells and maps of both are kept, each at its size.
 """
 
+import hashlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch.nn import functional
 from eo_nodes.lvlm.manifest import sha256_of
 from eo_nodes.lvlm.proposals import Proposals, keep
 from eo_nodes.lvlm.sight import input_shape, prepare_pixels
+from eo_nodes.lvlm.unified_config import read_unified
 from training import schedule
 from training.vision.dual import DualNetwork, put_weights, resized, resized_cells
 from training.vision.network import VisionConfig, VisionNetwork, chances_of
@@ -83,12 +85,10 @@ def candidates(heat, shape, pixel, most=CANDIDATES):
 
 @dataclass(frozen=True, slots=True)
 class Coarse:
-    """A released folder whose vision network looks as well; longest, upscale: how it is fed;
-    shifts: {kind: shift of its heat map} (`DualNetwork`)."""
+    """A released folder whose vision network looks as well; shifts: {kind: shift of both networks'
+    heat map} (`DualNetwork`)."""
 
     folder: Path
-    longest: int
-    upscale: float
     shifts: dict = field(default_factory=dict)
 
 
@@ -96,6 +96,7 @@ class Perception:
     """Runs the vision network of a checkpoint.
 
     longest, upscale: of `input_shape`; device: where to compute; coarse: `Coarse` or None.
+    key: changes with the weights and shifts.
     """
 
     def __init__(self, checkpoint, longest, upscale, device="cpu", coarse=None):
@@ -103,13 +104,16 @@ class Perception:
         config = VisionConfig(**state["config"])
         network = VisionNetwork(config, pretrained=False)
         network.load_state_dict(state["network"])
-        self.key = str(state["steps"])
+        self.key = _digest(state["network"])
         self.sizes = [(longest, upscale)]
         if coarse is not None:
             other = put_weights(VisionNetwork(config, pretrained=False), coarse.folder)
+            c = read_unified(coarse.folder)
+            if c.kinds != tuple(config.kinds):
+                raise ValueError(f"{coarse.folder} knows {c.kinds}, {checkpoint} {config.kinds}")
             shifts = torch.tensor([float(coarse.shifts.get(k, 0)) for k in config.kinds])
-            network = DualNetwork(network, other, coarse.longest / longest, shifts)
-            self.sizes.append((coarse.longest, coarse.upscale))
+            network = DualNetwork(network, other, c.input_size / longest, shifts)
+            self.sizes.append((c.input_size, c.upscale))
             self.key += f" {sha256_of(coarse.folder / 'vision.onnx')} {shifts.tolist()}"
         network = network.eval().requires_grad_(False)
         self.network = network.to(device, memory_format=LAYOUT)
@@ -120,16 +124,17 @@ class Perception:
     def prepare(self, values, band_names):
         """Native values (H, W, C) -> [normalised (C, H', W') for each network], codes."""
         values = values.astype(np.float32) if values.dtype == np.float16 else values
-        made = [prepare_pixels(values, band_names, input_shape(*values.shape[:2], *size))
-                for size in self.sizes]
-        return [pixels for pixels, _ in made], made[0][1]
+        return prepare_pixels(values, band_names, *(
+            input_shape(*values.shape[:2], *size) for size in self.sizes))
 
     def find(self, images):
         """[(values, band names)] of one shape and one set of bands -> what the network found."""
         prepared = [self.prepare(v, b) for v, b in images]
         x, *coarse = (torch.from_numpy(np.stack(same)).to(self.device, memory_format=LAYOUT)
                       for same in zip(*(p for p, _ in prepared), strict=True))
-        return self.network(x, torch.from_numpy(prepared[0][1]).to(self.device), *coarse)
+        # Training may compute in bfloat16, which numpy has not.
+        with torch.autocast(torch.device(self.device).type, enabled=False):
+            return self.network(x, torch.from_numpy(prepared[0][1]).to(self.device), *coarse)
 
     @torch.no_grad()
     def see(self, images):
@@ -155,10 +160,19 @@ class Perception:
     def compare(self, images):
         """[(values, band names)] before and after -> {"pooled": (2 depth,) mean and maximum of
         the pair map, "pixel": (depth, H/8, W/8)}, float16."""
-        change = self.network.compare(*(self.find([image])["pixel"] for image in images))
+        with torch.autocast(torch.device(self.device).type, enabled=False):
+            change = self.network.compare(*(self.find([image])["pixel"] for image in images))
         pooled = torch.cat([change.mean((2, 3)), change.amax((2, 3))], 1)
         return {"pooled": pooled[0].half().cpu(),
                 "pixel": functional.avg_pool2d(change, 2)[0].half().cpu()}
+
+
+def _digest(weights):
+    """Of a network's state."""
+    total = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        total.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()[:16]
 
 
 def store_key(ref):

@@ -73,13 +73,14 @@ def main():
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     path = CHECKPOINTS / "vision" / SIZES["regular"].sight / SHIFTS
-    path.unlink(missing_ok=True)                              # measured without any
     perception, library = perception_of("regular", a.compact), Library(a.data)
+    perception.network.shifts.zero_()
     curves = defaultdict(list)
     for name in DENSE:
         for kind, sums in counted(perception, library, name, a.most).items():
             curve = f1(sums)
-            curves[kind].append(curve)
+            if sums[0, 2]:                                    # else there is nothing to find
+                curves[kind].append(curve)
             print(f"{name:13} {kind:9}", " ".join(f"{v:4.0f}" for v in curve), flush=True)
     print(f"{'chance':23}", " ".join(f"{v:4.2f}" for v in THRESHOLDS))
     best = {kind: THRESHOLDS[int(np.mean(found, 0).argmax())] for kind, found in curves.items()}

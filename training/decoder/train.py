@@ -53,15 +53,15 @@ from training.vision.plan import DENSE
 class Size:
     """layers of the decoder that are new or, where frozen, taken; longest side of a view in
     pixels, and how far small pictures are enlarged; packs in a step; sight: whose vision network;
-    coarse: of which size a released one looks as well; is_frozen: weights of a package stand in it.
-    """
+    is_dual: the compact folder's network looks as well; is_frozen: weights of a package stand in
+    it."""
 
     layers: int
     longest: int
     upscale: float
     packs: int
     sight: str
-    coarse: str = ""
+    is_dual: bool = False
     is_frozen: bool = False
 
 
@@ -71,7 +71,7 @@ class Size:
 # little more than half the time of all 30.
 SIZES = {"compact": Size(4, 256, 1.75, 4, "compact"),
          "language": Size(17, 448, 2.75, 2, "regular", is_frozen=True),
-         "regular": Size(4, 448, 2.75, 4, "regular", "compact", is_frozen=True)}
+         "regular": Size(4, 448, 2.75, 4, "regular", True, is_frozen=True)}
 FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query", "gain", "adapters", "aim",
          "held")
 RATES = (1e-3, 4e-4)       # of what is fresh, of what was trained elsewhere
@@ -252,11 +252,16 @@ def new_decoder(model, perception, words, source=None, layers=None):
 
 def perception_of(model, compact, device="cpu"):
     """Of the checkpoints, and of the released folder ``compact`` where that looks as well."""
-    size, coarse, folder = SIZES[model], None, CHECKPOINTS / "vision" / SIZES[model].sight
-    if size.coarse:
-        other = SIZES[size.coarse]
-        coarse = Coarse(compact, other.longest, other.upscale, read_shifts(folder))
+    size, folder = SIZES[model], CHECKPOINTS / "vision" / SIZES[model].sight
+    coarse = Coarse(compact, read_shifts(folder)) if size.is_dual else None
     return Perception(folder / "vision.pt", size.longest, size.upscale, device, coarse)
+
+
+def check_sight(state, perception, path):
+    """Raise ValueError where a checkpoint's decoder learned on another sight than this one."""
+    if state.get("sight", perception.key) != perception.key:
+        raise ValueError(f"{path}: this decoder learned on another vision network or with other "
+                         "shifts than those of the checkpoints; --again trains it on")
 
 
 def new_ladder(words, source, compact):
@@ -376,6 +381,8 @@ def main():
     source = Source.find(a.source) if size.is_frozen else None
     path = folder / "decoder.pt"
     state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
+    if not a.again:
+        check_sight(state, perception, path)
     if "decoder" in state:
         decoder = restored_decoder(state, words, source, a.compact)
     elif a.model == "regular":
@@ -396,7 +403,7 @@ def main():
     def store():
         schedule.save(path, {"decoder": decoder.state_dict(), "optimizer": optimizer.state_dict(),
                              "steps": steps, "spent_s": budget.spent_s, "before_s": before_s,
-                             "config": decoder.config.to_dict()})
+                             "config": decoder.config.to_dict(), "sight": perception.key})
 
     epoch, stored, running = -1, time.monotonic(), {}
     trainer, is_cuda = None, a.device.startswith("cuda")

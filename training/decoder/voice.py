@@ -1,6 +1,6 @@
 """How loudly the language model speaks into the ladder: a factor on the rungs, chosen on val.
 
-    python -m training.decoder.voice --data DIR [--draws 60]
+    python -m training.decoder.voice --data DIR [--draws 4]
 
 The language model's adapters learnt on the pictures on which the rungs learn to read it: there it
 knows the answers better than on pictures that are new to it, so what the rungs learn is too much
@@ -11,7 +11,7 @@ keeps the best one in the checkpoint.
 import argparse
 from collections import defaultdict
 from pathlib import Path
-from statistics import mean
+from statistics import mean, pstdev
 
 import torch
 
@@ -19,7 +19,13 @@ from training import schedule
 from training.decoder.examples import Examples
 from training.decoder.llama_export import Source
 from training.decoder.perception import Memory
-from training.decoder.train import NATURAL, Trainer, perception_of, restored_decoder
+from training.decoder.train import (
+    NATURAL,
+    Trainer,
+    check_sight,
+    perception_of,
+    restored_decoder,
+)
 from training.decoder.vocabulary import Words
 from training.instruct.builder import stream
 from training.recipe import CHECKPOINTS
@@ -51,18 +57,37 @@ class Reread:
 
 
 def measure(trainer, draws):
-    """{voice: {set: mean loss of answers}} on what the trainer's examples give."""
+    """{voice: {set: [loss of answers of each draw]}}, ``draws`` of every set."""
     decoder, found = trainer.decoder, {v: defaultdict(list) for v in VOICES}
-    for _ in range(draws):
-        packs = trainer.examples.draw(PACKS)
-        seen = [trainer.visual(pack, 0.0) for pack in packs]
-        batch, wanted = trainer.packed(packs, seen)
-        decoder.forget()
-        for voice, by_set in found.items():
-            decoder.voice.fill_(voice)
-            losses = trainer.losses_of(packs, seen, wanted, *decoder(*batch))
-            by_set[packs[0][0].instruction.set].append(losses["answer"].item())
-    return {v: {name: mean(x) for name, x in by_set.items()} for v, by_set in found.items()}
+    for name in trainer.examples.names:
+        for _ in range(draws):
+            packs = trainer.examples.draw(PACKS, name)
+            seen = [trainer.visual(pack, 0.0) for pack in packs]
+            batch, wanted = trainer.packed(packs, seen)
+            decoder.forget()
+            for voice, by_set in found.items():
+                decoder.voice.fill_(voice)
+                losses = trainer.losses_of(packs, seen, wanted, *decoder(*batch))
+                by_set[name].append(losses["answer"].item())
+    return found
+
+
+def report(found):
+    """The best voice by the mean over sets; prints all, and how sure the differences from the
+    narrow stream alone are (standard error of draws)."""
+    alone = found[0.0]
+    for name in sorted(alone):
+        print(f"{name:16}", *(f"{v}: {mean(found[v][name]):.3f}" for v in VOICES))
+    sums = {v: mean(mean(x) for x in by_set.values()) for v, by_set in found.items()}
+    for voice, total in sums.items():
+        spread = [(b - a) / len(alone) for name, x in alone.items()
+                  for a, b in zip(x, found[voice][name], strict=True)]
+        error = pstdev(spread) * len(spread)**0.5 / len(next(iter(alone.values())))
+        print(f"{voice}: {total:.4f}, against alone {total - sums[0.0]:+.4f} +- {error:.4f}")
+    best = min(sums, key=sums.get)
+    print("best", best, "" if best else
+          "(the language model is run for nothing: its rungs need more training)")
+    return best
 
 
 @torch.no_grad()
@@ -70,7 +95,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", type=Path, required=True)
-    p.add_argument("--draws", type=int, default=60, help=f"of {PACKS} packs of one set")
+    p.add_argument("--draws", type=int, default=4, help=f"of {PACKS} packs, of every set")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--source", type=Path, help="file of the frozen weights")
     p.add_argument("--compact", type=Path, default=Path("models/compact"))
@@ -79,18 +104,14 @@ def main():
     path = CHECKPOINTS / "decoder" / "regular" / "decoder.pt"
     state, words = schedule.restore(path), Words()
     perception = perception_of("regular", a.compact)
+    check_sight(state, perception, path)
     decoder = restored_decoder(state, words, Source.find(a.source), a.compact).eval()
     memory = Memory(perception, path.with_name("seen.pt"))
     made = stream(a.data, "val", 0, 0, natural=NATURAL, augment=False)
     examples = Examples(made, memory, words, a.data, 0)
-    found = measure(Trainer(Reread(decoder), perception, examples, words, a.data, 0), a.draws)
-    for name in sorted(found[VOICES[0]]):
-        print(f"{name:16}", *(f"{v}: {found[v][name]:.3f}" for v in VOICES))
-    sums = {v: mean(by_set.values()) for v, by_set in found.items()}
-    best = min(sums, key=sums.get)
-    state["decoder"]["voice"] = torch.tensor(best)
+    trainer = Trainer(Reread(decoder), perception, examples, words, a.data, 0)
+    state["decoder"]["voice"] = torch.tensor(report(measure(trainer, a.draws)))
     schedule.save(path, state)
-    print("all", *(f"{v}: {s:.4f}" for v, s in sums.items()), "best", best)
 
 
 if __name__ == "__main__":

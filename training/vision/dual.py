@@ -86,7 +86,8 @@ class DualNetwork(nn.Module):
 
     def compare(self, first, last):
         """Pixel map of what changed between two co-registered pixel maps; the coarse network
-        compares at its own size."""
+        compares at its own size, that of pictures of the full input (smaller ones keep a little
+        more in their coarse grid)."""
         (fine, coarse), (fine_last, coarse_last) = self._halves(first), self._halves(last)
         small = [functional.interpolate(m, scale_factor=self.ratio, mode="bilinear",
                                         align_corners=False) for m in (coarse, coarse_last)]

@@ -28,8 +28,20 @@ class Vocabulary:
                     words.update(words_of(caption))
                 objects.update(s.facts.get("objects", []))
         self.classes = {g: sorted(v) for g, v in sorted(groups.items())}
-        self.words = [w for w, _ in words.most_common(WORDS)]
+        self.words = sorted(words, key=lambda w: (-words[w], w))[:WORDS]
         self.objects = sorted(objects)
+
+    def follow(self, names):
+        """Take the order of outputs that a checkpoint was trained with (its ``names``).
+
+        Raises:
+            ValueError: it knows others.
+        """
+        own = self.names()
+        if {k: sorted(v) for k, v in names.items()} != {k: sorted(v) for k, v in own.items()}:
+            raise ValueError("the checkpoint's heads are of other sets or samples")
+        self.classes = {g: list(names[f"class_{g}"]) for g in self.classes}
+        self.words, self.objects = list(names["label_words"]), list(names["label_objects"])
 
     @property
     def heads(self):

@@ -133,9 +133,11 @@ def main():
     state = schedule.restore(path) or {"spent_s": 0.0, "steps": 0}
     if "network" in state:
         network.load_state_dict(state["network"])
+        vocabulary.follow(state["names"])
     elif a.start_from:
         before_it = schedule.restore(a.start_from)
         network.load_state_dict(before_it["network"])
+        vocabulary.follow(before_it["names"])
         state["world_share"] = before_it.get("world_share", 0.0)
     world_share = max(state.get("world_share", 0.0), a.world_share)     # for the model's card
     if a.pcma:

