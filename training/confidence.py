@@ -20,16 +20,17 @@ def features(tap):
     return row
 
 
-def logistic(x, y, decay=1.0, rounds=50):
-    """Newton's method with weight decay; returns weights and bias."""
+def logistic(x, y, decay=1.0, rounds=50, toward=None):
+    """Newton's method with weight decay, towards 0 by default; returns weights and bias."""
     z = np.c_[x, np.ones(len(x))]
-    w = np.zeros(z.shape[1])
+    aim = np.zeros(z.shape[1]) if toward is None else np.r_[toward, 0.0]
+    w = aim.copy()
     ridge = decay * np.eye(len(w))
     ridge[-1, -1] = 0
     for _ in range(rounds):
         p = 1 / (1 + np.exp(-np.clip(z @ w, -30, 30)))
         hessian = (z * (p * (1 - p) + 1e-6)[:, None]).T @ z + ridge
-        w -= np.linalg.solve(hessian, z.T @ (p - y) + ridge @ w)
+        w -= np.linalg.solve(hessian, z.T @ (p - y) + ridge @ (w - aim))
     return w[:-1], w[-1]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eo_nodes.lvlm.calibration import Calibration
 from eo_nodes.lvlm.sight import CELL_PX
 from eo_nodes.lvlm.unified_scene import Scene
 
@@ -75,22 +76,26 @@ def _singulars(word: str) -> tuple[str, ...]:
     return (word, word.removesuffix("s"), word.removesuffix("es"))
 
 
-def seen_of(session: Any, prompt: str, kinds: Sequence[str]) -> Seen:
+def seen_of(session: Any, prompt: str, model: Any) -> Seen:
     """Cues of a session of any family; one without a scene has attention alone.
 
     Proposals are all that any view offered, not the few that the decoder reads: those are the most
-    striking of any kind, and what the prompt names may not be among them.
+    striking of any kind, and what the prompt names may not be among them. Their chances are put on
+    one scale where the model's calibration says how.
 
     Args:
-        session: at a tap. kinds: names of what proposals are chances of, in their order.
+        session: at a tap. model: whose it is.
     """
     attention = np.asarray(session.tap().relevance, np.float64)
     scene = getattr(session, "scene", None)
     if not isinstance(scene, Scene):
         return Seen(attention, np.zeros((0, 4)), np.zeros(0), np.zeros((0, 0, 0)))
     found = scene.regions[0].offered or scene.regions[0]
-    named = named_kinds(prompt, kinds)
-    chances = chances_of(found.kinds.astype(np.float64), named)
+    named = named_kinds(prompt, model.config.kinds)
+    told = model.calibration
+    scale = told.kinds if isinstance(told, Calibration) else None
+    kinds = found.kinds.astype(np.float64) if scale is None else scale.chances(found.kinds)
+    chances = chances_of(kinds, named)
     counts = chances >= LEAST_CHANCE
     feed, seen = scene.seen[0]
     rows, cols = (side // CELL_PX for side in feed.pixels.shape[2:])

@@ -125,8 +125,7 @@ def _relevance(session: Session, model: VisionLanguageModel, prompt: str) -> NDA
 
     The language space is left out: a sentence's vector costs more on board than it tells.
     """
-    kinds = getattr(getattr(model, "config", None), "kinds", ())
-    seen = seen_of(session, prompt, kinds)
+    seen = seen_of(session, prompt, model)
     if seen.attention.ndim != 2 or 0 in seen.attention.shape:
         return seen.attention
     cues = Cues(seen.attention, seen.boxes, seen.chances)

@@ -187,11 +187,11 @@ def _lay(
     source = f".{_source(first)}" if _source(first) else ""
     return Mosaic(
         f"{first.set_name}{source}.{kind}.{number}", first.set_name, kind, values[None],
-        first.bands, _modality(first), np.array(boxes, np.float64).reshape(-1, 4),
+        first.bands, modality_in_scene(first), np.array(boxes, np.float64).reshape(-1, 4),
         tuple(sorted(others)), tuple(keys))
 
 
-def _modality(sample: Sample) -> str:
+def modality_in_scene(sample: Sample) -> str:
     """As the set's; one frame of a video is an optical picture."""
     found = modality_of(sample.set_name, sample.bands)
     return "optical" if found == "video" else found

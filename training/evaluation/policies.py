@@ -62,8 +62,7 @@ def ask_cues(model: Any, scene: Mosaic, prompt: str, sentence: Array | None) -> 
     """Cues at tap 1, before any decoding."""
     session = model.start(views(scene.pixels, scene.bands, scene.modality, model.input_size),
                           prompt, max_tokens=8)
-    kinds = getattr(model.config, "kinds", ())
-    seen = seen_of(session, prompt, kinds)
+    seen = seen_of(session, prompt, model)
     close = np.zeros((0, 0)) if sentence is None else cosines(seen.meanings, sentence)
     return Told(Cues(seen.attention, seen.boxes, seen.chances, close), session.macs)
 

@@ -174,8 +174,7 @@ class Cores:
     # -- pixels ----------------------------------------------------------------------------------
 
     def _relevance_of(self, session: Any, image: ImageInput, prompt: str) -> Array:
-        kinds = getattr(getattr(self.compact, "config", None), "kinds", ())
-        seen = seen_of(session, prompt, kinds)
+        seen = seen_of(session, prompt, self.compact)
         cues = Cues(seen.attention, seen.boxes, seen.chances)
         height, width = image.values.shape[1:3]
         return relevance_of(cues, height, width, self._relevance)

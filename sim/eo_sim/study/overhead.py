@@ -198,7 +198,7 @@ def _planned(
 ) -> tuple[float, float]:
     """Seconds of planning, and of coding, from cues to the product file."""
     begun = time.process_time()
-    seen = seen_of(session, request.prompt, getattr(model.config, "kinds", ()))
+    seen = seen_of(session, request.prompt, model)
     _, _, width, height = request.window
     relevance = relevance_of(
         Cues(seen.attention, seen.boxes, seen.chances), height, width, RelevanceConfig())
