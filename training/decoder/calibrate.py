@@ -112,7 +112,9 @@ def by_stage(rows):
 def write(folder, stages, temperature):
     """Put the fit into a folder and seal it anew."""
     old = read_manifest(folder)
-    (folder / "calibration.json").write_text(json.dumps({"stages": stages}, indent=1) + "\n")
+    path = folder / "calibration.json"
+    held = json.loads(path.read_text()) | {"stages": stages}
+    path.write_text(json.dumps(held, indent=1) + "\n")
     config = json.loads((folder / "config.json").read_text())
     config["temperature"] = round(temperature, 3)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
