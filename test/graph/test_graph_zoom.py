@@ -9,9 +9,11 @@ from one_scene import request_of
 
 from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN, ZOOM_WHOLE
 from eo_nodes.contracts.values import Verdict
+from eo_nodes.decision.relevance import RelevanceConfig
 
 DOMAIN = 110
 UNIFIED = str(Path(__file__).parents[1] / "data" / "lvlm" / "tiny_unified")
+GRID = RelevanceConfig().grid
 ZOOMED = ["overview", *["zoom"] * 4]
 
 
@@ -39,7 +41,7 @@ def test_the_task_decides_over_the_configuration(bench_of, tmp_path, zoom, confi
     assert [view.kind for view in views.views] == kinds
     tap = bench.only("tap", "request_id", request.id)
     # Relevance is laid out over the overview whatever was zoomed into: its 4 x 4 cells in parts.
-    assert (tap.stage, tap.rows, tap.columns) == (1, 48, 48)
+    assert (tap.stage, tap.rows, tap.columns) == (1, GRID, GRID)
     assert tap.model_id == "tiny_unified"
 
 
