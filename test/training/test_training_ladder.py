@@ -158,6 +158,13 @@ def test_the_voice_that_answers_best_over_all_sets_is_taken(capsys):
     assert voice.report(best) == 0.0 and "for nothing" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("quieter", "kept"), [([0.70, 0.64], 0.25), ([0.75, 0.67], 0.5)])
+def test_of_voices_that_val_does_not_tell_apart_the_quieter_is_kept(quieter, kept):
+    # Best is 0.5 with 0.65, told from the narrow stream alone with a standard error of 0.035.
+    found = {0.0: [1.0, 1.0], 0.25: quieter, 0.5: [0.6, 0.7], 0.75: [0.8, 0.8], 1.0: [0.9, 0.9]}
+    assert voice.report({v: {"a": draws} for v, draws in found.items()}) == kept
+
+
 def test_training_moves_neither_stream_and_lowers_the_loss(fresh, released):
     ladder, _ = fresh
     words, given = released[4], batch(fresh[0].config, released[4])

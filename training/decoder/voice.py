@@ -5,7 +5,8 @@
 The language model's adapters learnt on the pictures on which the rungs learn to read it: there it
 knows the answers better than on pictures that are new to it, so what the rungs learn is too much
 trust. Prints the loss of answers on val for each factor, 0 being the narrow stream alone, and
-keeps the best one in the checkpoint.
+keeps in the checkpoint the smallest one that is within one standard error of the best: where val
+does not tell them apart, less of that trust is right.
 """
 
 import argparse
@@ -73,21 +74,24 @@ def measure(trainer, draws):
 
 
 def report(found):
-    """The best voice by the mean over sets; prints all, and how sure the differences from the
-    narrow stream alone are (standard error of draws)."""
+    """The voice to keep; prints all, and how sure the differences from the narrow stream alone
+    are (standard error of draws)."""
     alone = found[0.0]
     for name in sorted(alone):
         print(f"{name:16}", *(f"{v}: {mean(found[v][name]):.3f}" for v in VOICES))
     sums = {v: mean(mean(x) for x in by_set.values()) for v, by_set in found.items()}
+    errors = {}
     for voice, total in sums.items():
         spread = [(b - a) / len(alone) for name, x in alone.items()
                   for a, b in zip(x, found[voice][name], strict=True)]
-        error = pstdev(spread) * len(spread)**0.5 / len(next(iter(alone.values())))
-        print(f"{voice}: {total:.4f}, against alone {total - sums[0.0]:+.4f} +- {error:.4f}")
+        errors[voice] = pstdev(spread) * len(spread)**0.5 / len(next(iter(alone.values())))
+        print(f"{voice}: {total:.4f}, against alone {total - sums[0.0]:+.4f} "
+              f"+- {errors[voice]:.4f}")
     best = min(sums, key=sums.get)
-    print("best", best, "" if best else
+    kept = min(v for v, total in sums.items() if total <= sums[best] + errors[best])
+    print("best", best, "kept", kept, "" if kept else
           "(the language model is run for nothing: its rungs need more training)")
-    return best
+    return kept
 
 
 @torch.no_grad()
