@@ -45,6 +45,10 @@ from eo_nodes.lvlm.zoom import MOST_WINDOWS, with_zooms
 
 Float = NDArray[np.float32]
 MAX_PROMPT_CHARS = 2000
+# Words, graphs' own structures and Python beside the weights, bytes.
+LOAD_BASE_BYTES = 32 << 20
+# What the allocator loses between pieces, and what it keeps of one graph when the next runs.
+SCATTER, REQUEST_BASE_BYTES = 1.3, 32 << 20
 MAX_VISUAL_TOKENS = 1024
 _VISION_OUTPUTS = ("cells", "chances", "meaning", "totals", "score", "boxes", "kinds", "look",
                    "pixel", "cell_meaning")
@@ -261,14 +265,20 @@ class UnifiedModel:
         at_once = max([1, *(min(len(zooms), MOST_WINDOWS) for zooms in scene.closer)])
         maps = 4 * (at_once * 16 * 3 * c.input_size**2 + c.depth * (c.input_size // 4) ** 2 * kept)
         scores = 4 * max(s.heads for s in c.streams) * tokens**2
-        return int(maps + scores + 4 * 8 * c.width * tokens + 2 * cache)
+        sizes = maps + scores + 4 * 8 * c.width * tokens + 2 * cache
+        return int(SCATTER * sizes) + REQUEST_BASE_BYTES
+
+
+def load_bytes(folder: Path) -> int:
+    """Return an upper bound of the memory that loading a folder takes, bytes."""
+    return weight_bytes([folder / name for name in FILES]) + LOAD_BASE_BYTES
 
 
 def load_unified(folder: Path, options: RuntimeOptions) -> UnifiedModel:
     """Verify a folder, load it, and run its golden input. Raises ModelError: what failed."""
     require_assembled(folder)
     digest, golden = verified(folder)
-    options.require(weight_bytes([folder / name for name in FILES]), folder.name)
+    options.require(load_bytes(folder), folder.name)
     model = UnifiedModel(folder, digest, options)
     check_golden(model, golden)
     return model
