@@ -83,6 +83,12 @@ class Cores:
         return self._heads is not None
 
     @property
+    def runs_on(self) -> dict[str, Any]:
+        """What the bits of both answers depend on besides weights (``runtime.RunRecord``)."""
+        record: dict[str, Any] = self.regular.record.as_dict()
+        return record
+
+    @property
     def target_facts(self) -> dict[str, float]:
         """What routing by another target needs besides scores, see ``heads.wanted``."""
         if self._heads is None:
@@ -102,7 +108,7 @@ class Cores:
         here = session.text
         relevance = self._relevance_of(session, images[0], prompt)
         sent = [levels_of(image, relevance, prompt, self._sending) for image in images]
-        answers: dict[bytes, tuple[str, int]] = {}
+        answers: dict[bytes, tuple[str, int, float]] = {}
         said = []
         for level in range(len(LEVELS)):
             seen = [part[level][0] for part in sent]
@@ -119,9 +125,10 @@ class Cores:
             "scores": [list(tap.scores) for tap in taps],
             "stats": [list(tap.stats) for tap in taps],
             "novelty": [tap.distance for tap in taps],
-            "regular_text": [text for text, _ in said],
-            "regular_quality": [judge(text) for text, _ in said],
-            "regular_flops": [2.0 * macs for _, macs in said],
+            "regular_text": [text for text, _, _ in said],
+            "regular_quality": [judge(text) for text, _, _ in said],
+            "regular_flops": [2.0 * macs for _, macs, _ in said],
+            "regular_confidence": [round(sure, 6) for _, _, sure in said],
             "level_bytes": [sum(part[k][1] for part in sent) for k in range(len(LEVELS))],
             "code_s": [sum(part[k][2] for part in sent) for k in range(len(LEVELS))],
             "answer_bytes": answer_bytes(
@@ -159,7 +166,8 @@ class Cores:
 
     def _regular(
         self, images: Sequence[ImageInput], seen: Sequence[Array], prompt: str
-    ) -> tuple[str, int]:
+    ) -> tuple[str, int, float]:
+        """Answer, multiply-accumulates, calibrated chance that it is right."""
         longest = self.limits.regular_tokens
         shown = [ImageInput(v, i.bands, i.modality) for v, i in zip(seen, images, strict=True)]
         try:
@@ -168,8 +176,9 @@ class Cores:
             )
             session.decode(longest)
         except EoError:
-            return "", 0  # a refusal is a wrong answer
-        return session.text, int(session.macs)
+            return "", 0, 0.0  # a refusal is a wrong answer
+        sure = float(self.regular.calibration[3].confidence(session.tap()))
+        return session.text, int(session.macs), sure
 
     # -- pixels ----------------------------------------------------------------------------------
 
