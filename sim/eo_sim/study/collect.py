@@ -192,8 +192,8 @@ def run(a: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print("stopped by hand", flush=True)
     meta = {"machine": platform.machine(), "python": platform.python_version(),
-            "heads": cores.has_heads, "per_kind": a.per_kind, "limits": cores.limits.as_plain(),
-            **cores.target_facts}
+            "runs_on": cores.runs_on, "heads": cores.has_heads, "per_kind": a.per_kind,
+            "limits": cores.limits.as_plain(), **cores.target_facts}
     kept = sorted(rows.values(), key=lambda row: str(row["key"]))
     trace = assemble(kept, digests, meta)
     size = save_trace(trace, a.out)

@@ -2,11 +2,13 @@
 
 What is compared: both answers' quality, tokens and operations, and the bytes of every level, which
 must be the same; scores and statistics of the taps, whose last digits depend on the processor, to
-one in a hundred. Times are not compared.
+one in a hundred. Times are not compared. Another processor, runtime or number of threads may round
+otherwise and so change an answer: a difference then says which of them is another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ EXACT = ("compact_quality", "compact_tokens", "compact_flops", "regular_quality"
          "level_bytes", "raw_bytes", "asked_px", "answer_bytes")  # fmt: skip
 NEAR = ("scores", "stats", "novelty")
 _TOLERANCE = 0.01
+# Of ``runtime.RunRecord``, in the order of telling.
+_RUNS_ON = {"machine": "architecture", "cpu_features": "processor", "runtime": "runtime",
+            "providers": "provider", "threads": "number of threads"}  # fmt: skip
 
 
 def recompute(
@@ -66,15 +71,43 @@ def recompute(
         again = ask(cores, "test", True, questions[key])
         if again["error"]:
             raise StudyError(f"{key}: {again['error']}")
-        _compare(trace, row, again)
+        _compare(trace, row, again, cores.runs_on)
     return len(chosen)
 
 
-def _compare(trace: Trace, row: int, again: dict[str, Any]) -> None:
+def _compare(
+    trace: Trace, row: int, again: dict[str, Any], runs_on: Mapping[str, Any]
+) -> None:
     for name in (*EXACT, *NEAR):
         kept = trace[name][row]
         now = np.asarray(again[name], kept.dtype)
         same = np.array_equal(kept, now) if name in EXACT else np.allclose(
             kept, now, atol=_TOLERANCE, rtol=_TOLERANCE)  # fmt: skip
         if not same:
-            raise StudyError(f"{trace.keys[row]}: {name} is {now}, the trace says {kept}")
+            raise StudyError(
+                f"{trace.keys[row]}: {name} is {now}, the trace says {kept}; "
+                f"{_why(trace.meta.get('runs_on'), runs_on)}"
+            )
+
+
+def _why(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
+    """What may explain a difference, and what to do about it."""
+    on = "go on without asking again by `make study ARGS='--recompute 0'`"
+    if then is None:
+        return f"the trace does not say what it was recorded on; on another processor {on}"
+    other = [
+        f"another {what} ({_short(then.get(key))} then, {_short(now.get(key))} here)"
+        for key, what in _RUNS_ON.items() if _plain(then.get(key)) != _plain(now.get(key))
+    ]  # fmt: skip
+    if not other:
+        return ("processor, runtime and threads are those of the trace: models, chips or code are "
+                "not; record it again with `make trace DATA=DIR`")
+    return f"{', '.join(other)} rounds otherwise: {on}, or where it was recorded"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _short(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

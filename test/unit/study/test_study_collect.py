@@ -17,6 +17,7 @@ from eo_nodes.decision.sending import SendingConfig
 from eo_nodes.lvlm.infer import ImageInput
 from eo_nodes.lvlm.manifest import FAMILIES, read_manifest, seal
 from eo_sim.study import collect
+from eo_sim.study import recompute as recomputing
 from eo_sim.study.agenda import Progress, agenda, in_turns
 from eo_sim.study.collect import assemble, facts_of
 from eo_sim.study.errors import StudyError
@@ -152,6 +153,35 @@ def test_recompute_refuses_a_trace_of_other_models():
         recompute(trace, 1, compact=root, regular=root)
 
 
+HERE = {"runtime": "onnxruntime 1 (x)", "providers": ["CPUExecutionProvider"], "threads": 1,
+        "machine": "x86_64", "cpu_features": ["avx2", "avx512f"]}  # fmt: skip
+
+
+@pytest.mark.parametrize(("then", "why"), [
+    (HERE, "processor, runtime and threads are those of the trace"),
+    (HERE | {"cpu_features": ["avx2"]}, r"another processor \(avx2 then, avx2 avx512f here\)"),
+    (HERE | {"threads": 2}, r"another number of threads \(2 then, 1 here\)"),
+    (None, "does not say what it was recorded on"),
+])  # fmt: skip
+def test_a_difference_names_the_processor_that_may_make_it(monkeypatch, then, why):
+    rows = lines(1)
+    rows[0] |= {"split": "test", "is_chip": True}
+    here = graph_limits()
+    meta = {"limits": here.as_plain()} | ({} if then is None else {"runs_on": then})
+    trace = assemble(rows, DIGESTS, meta)
+    models = {name: SimpleNamespace(digest=digest) for name, digest in DIGESTS.items()}
+    cores = SimpleNamespace(**models, limits=here, runs_on=HERE)
+    module = SimpleNamespace(questions=lambda *_: [SimpleNamespace(key="k0")])
+    again = dict(rows[0])
+    monkeypatch.setattr(recomputing, "Cores", lambda *_: cores)
+    monkeypatch.setattr(recomputing, "library_of", lambda *_: (module, None, "test"))
+    monkeypatch.setattr(recomputing, "ask", lambda *_: again)
+    assert recompute(trace, 30) == 1, "what is the same passes, wherever it was recorded"
+    again["regular_flops"] = [value + 2.0 for value in again["regular_flops"]]
+    with pytest.raises(StudyError, match=f"k0: regular_flops is .*{why}"):
+        recompute(trace, 30)
+
+
 def test_an_answer_takes_what_its_file_does():
     request = request_for(picture("uint8"), "ships?")
     short = answer_bytes(request, "2", "compact", "a" * 64)
@@ -201,6 +231,7 @@ class Asker:
     def __init__(self, *_, **__):
         self.compact = self.regular = SimpleNamespace(digest="c" * 64)
         self.limits, self.has_heads, self.target_facts = graph_limits(), False, {}
+        self.runs_on = HERE
 
 
 def test_a_run_goes_on_and_uses_every_line_that_is_stored(tmp_path, monkeypatch):
@@ -223,6 +254,7 @@ def test_a_run_goes_on_and_uses_every_line_that_is_stored(tmp_path, monkeypatch)
         assert collect.main([*common, "--limit", str(limit)]) == 0
         assert len(load_trace(out)) == known
     assert order == list(stored), "nothing is asked twice"
+    assert load_trace(out).meta["runs_on"] == HERE
     monkeypatch.setattr(collect, "asked", lambda *_: [("test", False, of("k0", "alpha"))])
     every[0][2].ask.prompt = "now worded otherwise"
     monkeypatch.setattr(collect, "asked", lambda *_: every)
