@@ -1,6 +1,7 @@
 """Cells of the language space: classes by name, scenes by a sentence, SAR by an optical tile.
 
-Vectors of pictures are kept beside the answers (see ``run``); sentences are embedded anew.
+Vectors of pictures are kept beside the answers (see ``run``); sentences are embedded anew. A limit
+draws questions, never what is searched: a sentence looks for its picture among all of the split.
 """
 
 from __future__ import annotations
@@ -36,8 +37,6 @@ NAMES = tuple(NEEDS)
 TASKS = {"eurosat_rgb.names": "classification", "aid_rsicd.names": "classification",
          "aid_rsicd.text_to_scene": "caption"}
 TEMPLATE = "a satellite image of {name}"
-# Zero-shot is asked to be at least this many times chance.
-ZERO_SHOT_FACTOR = 4
 
 
 class Spaces:
@@ -51,9 +50,6 @@ class Spaces:
         """What the model cannot do that the cell needs, or an empty string."""
         return "" if NEEDS[name] in self._subject.abilities else NEEDS[name]
 
-    def _limit_of(self, name: str) -> int:
-        return self._plan.limit_of(self._subject.name, name)
-
     def rows(self, name: str) -> list[Row]:
         """Rows of one of ``NAMES``."""
         set_name, kind = name.split(".")
@@ -62,19 +58,20 @@ class Spaces:
             # Of a part of the set some questions lack candidates.
             ids = {s.id for s in chosen}
             chosen = [s for s in chosen if ids.issuperset(s.facts["candidates"])]
-        many = self._limit_of(name)
+        if not chosen:
+            return []
+        many = self._plan.limit_of(self._subject.name, name)
+        if kind == "text_to_scene":
+            return self._text_to_scene(set_name, chosen, many)
         if kind == "match":
             # Asking takes ten answers a picture.
             many = max(1, many // 10) if many else ASKED_MOST
-        if many:
+        is_drawn = 0 < many < len(chosen)
+        if is_drawn:
             chosen = sorted(chosen, key=lambda s: draw(s.id))[:many]
-        if not chosen:
-            return []
         if kind == "names":
             return self._by_name(set_name, chosen)
-        if kind == "text_to_scene":
-            return self._text_to_scene(set_name, chosen)
-        return self._match(name, chosen)
+        return self._match(name, chosen, is_drawn)
 
     def _vectors(self, name: str, chosen: Sequence[Sample]) -> np.ndarray:
         """(N, 384) image vectors."""
@@ -90,49 +87,37 @@ class Spaces:
         return np.array([known[s.id] for s in chosen], np.float32)
 
     def _by_name(self, name: str, chosen: Sequence[Sample]) -> list[Row]:
-        """The class whose name lies nearest; held-out classes apart, where the model has any."""
+        """The class whose name lies nearest."""
         names = sorted(set(CLASS_NAMES[name].values()))
         texts = self._subject.embed_text([TEMPLATE.format(name=n) for n in names])
         best = (self._vectors(name, chosen) @ texts.T).argmax(1)
-        true = [CLASS_NAMES[name][s.facts["label"]] for s in chosen]
-        hits = np.array([right(names[b] == t) for b, t in zip(best, true, strict=True)])
-        chance = 100 / len(names)
-        made = [self._row(name, "classification", "class by name", hits, chosen, chance)]
-        unseen = set(self._subject.held_out.get(name, []))
-        is_new = np.array([s.facts["label"] in unseen or t in unseen
-                           for s, t in zip(chosen, true, strict=True)])
-        if is_new.any() and not is_new.all():
-            parts = []
-            for kind, mask in (("zero-shot", is_new), ("seen classes", ~is_new)):
-                part = [s for s, m in zip(chosen, mask, strict=True) if m]
-                row = self._row(name, "classification", kind, hits[mask], part, chance)
-                parts.append(row)
-            parts[0].target = float(ZERO_SHOT_FACTOR * chance)
-            parts[0].reached = None if self._limit_of(name) else is_reached(parts[0])
-            a, b = (max(p.value, 1e-9) for p in parts)
-            both = self._row(name, "classification", "zero-shot, harmonic mean", hits, chosen, None)
-            both.value, both.ci95 = 2 * a * b / (a + b), (float("nan"), float("nan"))
-            made += [*parts, both]
-        return made
+        hits = np.array([right(names[b] == CLASS_NAMES[name][s.facts["label"]])
+                         for b, s in zip(best, chosen, strict=True)])
+        return [self._row(name, "classification", "class by name", hits, [s.id for s in chosen],
+                          100 / len(names))]
 
-    def _text_to_scene(self, name: str, chosen: Sequence[Sample]) -> list[Row]:
-        """Every reference sentence looks for its own picture among all."""
-        pictures = self._vectors(name, chosen)
-        sentences = [(i, c) for i, s in enumerate(chosen) for c in s.facts["captions"]]
-        distinct = sorted({c for _, c in sentences})
+    def _text_to_scene(self, name: str, pictures: Sequence[Sample], many: int) -> list[Row]:
+        """Reference sentences look for their own picture among all. many: sentences; 0: all."""
+        asked = [(f"{s.id}#{j}", i, c) for i, s in enumerate(pictures)
+                 for j, c in enumerate(s.facts["captions"])]
+        if 0 < many < len(asked):
+            asked = sorted(asked, key=lambda a: draw(a[0]))[:many]
+        distinct = sorted({c for _, _, c in asked})
         places = {c: i for i, c in enumerate(distinct)}
-        scores = self._subject.embed_text(distinct) @ pictures.T
-        asked = [chosen[i] for i, _ in sentences]
+        scores = self._subject.embed_text(distinct) @ self._vectors(name, pictures).T
+        keys = [key for key, _, _ in asked]
         made = []
         for k, metric in RECALLS.items():
-            hits = np.array([right(recall_hit(scores[places[c]], i, k)) for i, c in sentences])
-            chance = 100 * min(1.0, k / len(chosen))
-            row = self._row(name, "caption", "text to scene", hits, asked, chance)
+            hits = np.array([right(recall_hit(scores[places[c]], i, k)) for _, i, c in asked])
+            chance = 100 * min(1.0, k / len(pictures))
+            row = self._row(name, "caption", "text to scene", hits, keys, chance,
+                            [pictures[i].id for _, i, _ in asked])
             row.metric = metric
+            row.marks = (f"among {len(pictures)} pictures", *row.marks)
             made.append(row)
         return made
 
-    def _match(self, cell: str, chosen: Sequence[Sample]) -> list[Row]:
+    def _match(self, cell: str, chosen: Sequence[Sample], is_drawn: bool) -> list[Row]:
         """The SAR tile of an optical tile among ten."""
         name, kind = cell.split(".")
         everything = {s.id: s for s in samples(self._library, name, self._plan.split)}
@@ -165,25 +150,27 @@ class Spaces:
                     journal.append({"key": sample.id, "right": known[sample.id]})
                     self._progress(cell, 1)
                 hits.append(right(known[sample.id]))
-        row = self._row(name, "grounding", MATCH_TYPES[kind], np.array(hits), chosen, 10.0)
+        row = self._row(name, "grounding", MATCH_TYPES[kind], np.array(hits),
+                        [s.id for s in chosen], 10.0)
         if self._plan.split == "test":
             row.majority, row.probe = 6.8, 76.0
             if kind == "match_signature":
                 row.target = MATCH_TARGETS[self._subject.size]
-                row.reached = None if self._limit_of(name) else is_reached(row)
+                row.reached = None if is_drawn else is_reached(row)
         row.modality = "optical and sar"
         return [row]
 
     def _row(
-        self, name: str, category: str, kind: str, hits: np.ndarray, of: Sequence[Sample],
-        chance: float | None,
+        self, name: str, category: str, kind: str, hits: np.ndarray, keys: Sequence[str],
+        chance: float, clusters: Sequence[str] | None = None,
     ) -> Row:
-        clusters = [s.id for s in of]
+        """keys: of the questions, which are also the clusters where none are given."""
+        clusters = keys if clusters is None else clusters
         row = Row(
             model=self._subject.name, category=category, modality="optical", set=name, type=kind,
             metric=ACCURACY, value=ACCURACY.value(hits.sum(0)), n=len(hits),
             ci95=interval(ACCURACY, hits, clusters), clusters=len(set(clusters)), majority=chance,
-            keys=[f"{s.id}#{i}" for i, s in enumerate(of)], vectors=hits, clusters_of=clusters,
+            keys=keys, vectors=hits, clusters_of=clusters,
         )
         row.marks = marked(row)
         return row

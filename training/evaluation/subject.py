@@ -77,7 +77,6 @@ class Subject:
             sealed). record: what its bits depend on (``runtime.RunRecord``).
         abilities: text, dates, places (spatial output), visual_prompts, sensors, video, embed,
             relevance, cell_meaning, signature.
-        held_out: per set the class names that its training never saw, from config.json.
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
@@ -93,8 +92,6 @@ class Subject:
                 setattr(model, name, remember(getattr(model, name)))
         self._model = model
         self._texts: TextEncoder | None = None
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        self.held_out: dict[str, list[str]] = config.get("held_out_classes", {})
 
     @property
     def run_key(self) -> str:

@@ -32,7 +32,7 @@ class Knowing:
     """A stand-in for a subject: knows the truth of a cell and says it, as far as it sees."""
 
     name = size = "regular"
-    digest, run_key, record, held_out = "0123456789abcdef" * 4, "0123-4567", {"threads": 1}, {}
+    digest, run_key, record = "0123456789abcdef" * 4, "0123-4567", {"threads": 1}
     abilities = frozenset({"text", "dates", "places", "visual_prompts"})
 
     def __init__(self, say):
@@ -289,7 +289,6 @@ class Space(Knowing):
 
     def __init__(self, names):
         super().__init__(lambda *_: "")
-        self.held_out = {"eurosat_rgb": ["Forest"]}
         self.names = names
 
     def embed_text(self, texts):
@@ -303,7 +302,7 @@ class Space(Knowing):
         return np.array([np.cos(level), np.sin(level)], np.float32)
 
 
-def test_names_and_zero_shot_by_the_language_space(library, tmp_path):
+def test_classes_are_named_by_the_language_space(library, tmp_path):
     from training.instruct.nouns import EUROSAT
 
     names = sorted(set(EUROSAT.values()))
@@ -311,12 +310,78 @@ def test_names_and_zero_shot_by_the_language_space(library, tmp_path):
     chosen = samples(library, "eurosat_rgb", "test")
     subject.order = [names.index(EUROSAT[s.facts["label"]]) for s in chosen]
     space = spaces.Spaces(subject, library, Plan("test", tmp_path), lambda *_: None)
-    rows = {r.type: r for r in space.rows("eurosat_rgb.names")}
-    assert rows["class by name"].value == 100.0
-    if any(s.facts["label"] == "Forest" for s in chosen):
-        assert rows["zero-shot"].reached and rows["zero-shot, harmonic mean"].value == 100.0
+    row, = space.rows("eurosat_rgb.names")
+    assert (row.type, row.value) == ("class by name", 100.0)
     # A second run embeds nothing again.
     assert space.rows("eurosat_rgb.names")[0].value == 100.0
+
+
+class Sentences(Space):
+    """Every picture looks the same, a sentence is near to none: ranks hang on the archive alone."""
+
+    def __init__(self):
+        super().__init__(["one"])
+        self.seen = 0
+
+    def embed_text(self, texts):
+        return np.ones((len(texts), 1), np.float32)
+
+    def embed_image(self, image):
+        self.seen += 1
+        return np.ones(1, np.float32)
+
+
+def test_a_limit_draws_sentences_and_leaves_the_archive_whole(library, tmp_path):
+    def rows(limit, out):
+        subject = Sentences()
+        plan = Plan("test", tmp_path / out, limits=(("*.text_to_scene", limit),))
+        made = spaces.Spaces(subject, library, plan, lambda *_: None).rows(
+            "aid_rsicd.text_to_scene")
+        return made, subject.seen
+
+    pictures = samples(library, "aid_rsicd", "test")
+    whole, seen = rows(0, "a")
+    few, seen_of_few = rows(3, "b")
+    assert seen == seen_of_few == len(pictures) == 10
+    assert [r.n for r in few] == [3, 3, 3]
+    assert whole[0].n == sum(len(s.facts["captions"]) for s in pictures)
+    # All tie: found among ten only where ten are looked at, however few are asked.
+    assert [r.value for r in few] == [r.value for r in whole] == [0.0, 0.0, 100.0]
+    assert [r.majority for r in few] == [10.0, 50.0, 100.0]
+    assert "among 10 pictures" in few[0].marks
+    assert set(few[0].keys) < set(whole[0].keys) and len(set(whole[0].keys)) == whole[0].n
+
+
+def test_two_models_are_paired_over_equal_sentences(library, tmp_path):
+    found = []
+    for limit in (0, 4):
+        plan = Plan("test", tmp_path / str(limit), limit=limit)
+        found.append(spaces.Spaces(Sentences(), library, plan, lambda *_: None).rows(
+            "aid_rsicd.text_to_scene")[:1])
+    (whole,), (few,) = found
+    # Right exactly where the other was asked too and is wrong.
+    whole.vectors = np.array([[float(k in few.keys), 1.0] for k in whole.keys])
+    few.vectors = np.array([[0.0, 1.0]] * few.n)
+    assert compare([whole], [few])["mean_difference"] == 100.0
+    assert compare([few], [whole])["mean_difference"] == -100.0
+
+
+@pytest.mark.parametrize(("limits", "is_told"), [
+    ((("*", 1000),), True), ((("regular.s1s2_pairs.match_signature", 0), ), True),
+    ((("*", 1),), False), ((("*", 1), ("*.match_signature", 0)), True),
+])
+def test_a_tile_has_a_verdict_where_all_were_asked(library, tmp_path, monkeypatch, limits,
+                                                   is_told):
+    # Two tiles that are each other's candidates, so that one can be drawn.
+    tiles = samples(library, "s1s2_pairs", "test")[:2]
+    for tile in tiles:
+        tile.facts = {**tile.facts, "candidates": [s.id for s in tiles]}
+    assert len(tiles) == 2
+    monkeypatch.setattr(spaces, "samples", lambda *_: tiles)
+    space = spaces.Spaces(Space([]), library, Plan("test", tmp_path, limits=limits),
+                          lambda *_: None)
+    row, = space.rows("s1s2_pairs.match_signature")
+    assert (row.reached is not None) is is_told
 
 
 def test_sar_tile_is_looked_for_among_its_candidates(library, tmp_path):
