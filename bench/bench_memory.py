@@ -31,7 +31,7 @@ FLAT_MB_PER_100 = 1.2
 _SCENES, _WARM_UP, _EVERY, _ASKED_EVERY, _BLOCKS = 650, 150, 10, 10, 10
 _SETTLE_S = 3.0
 _STARTS = 3
-_GATE = {"confidence.gate_reject": [0.0, 0.0]}
+_GATE = {"confidence.policy": "fixed", "confidence.gate_reject": [0.0, 0.0]}
 _Weights = dict[str, tuple[float, float, float]]
 _KINDS = ("rss", "pss", "heap")
 

@@ -3,9 +3,9 @@
 One request at a time through the satellite's processes in free mode. The span runs from the stamp
 of the ``scene`` message to that of the ``answer`` message; from it go the durations of the jobs in
 between (``prepare``, ``vision``, ``decode``), which the nodes publish themselves on ``compute``.
-What is left is the graph: ten messages, three processes, the ledger. The gate decides at the last
-tap here and always answers, so each request takes all its messages, and no product of the request
-before keeps the imaging process busy.
+What is left is the graph: ten messages, three processes, the ledger. Thresholds decide at the last
+tap here, with or without heads, and always answer, so each request takes all its messages, and no
+product of the request before keeps the imaging process busy.
 
 The share depends on how long the model computes, the time of the graph hardly: so the same is
 measured on the demo's own files and questions, and with the regular model in the compact one's
@@ -51,7 +51,8 @@ _PROMPTS = (
 _DEMO = Path("config/scenarios/demo_questions.yaml")
 _DEMO_ASSETS = Path("sim/assets")
 _DEMO_EVERY = 2  # of its questions
-_GATE = {"confidence.gate_reject": [0.0, 0.0], "confidence.gate_accept": [1.0, 1.0, 0.0]}
+_GATE = {"confidence.policy": "fixed", "confidence.gate_reject": [0.0, 0.0],
+         "confidence.gate_accept": [1.0, 1.0, 0.0]}  # fmt: skip
 _LOOK = {"camera_ingest.watch_s": 0.2}
 _LONGER = {"compact_lvlm.model_dir": "models/regular"}
 

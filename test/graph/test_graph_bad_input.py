@@ -79,7 +79,7 @@ def test_same_bad_task_twice_is_refused_once_each_time_with_the_same_answer(benc
 def test_bad_tap_is_an_event_and_the_next_tap_gets_its_verdict(bench):
     from eo_nodes.nodes.confidence_node import Confidence
 
-    bench.start(Confidence, gate_accept=[0.9, 0.8, 0.7], gate_reject=[0.1, 0.2])
+    bench.start(Confidence, policy="fixed", gate_accept=[0.9, 0.8, 0.7], gate_reject=[0.1, 0.2])
     bench.hear("verdict")
     bench.hear("event")
     bench.say("tap", Tap(request_id="req-1", stage=1, confidence=float("nan")))
@@ -96,7 +96,7 @@ SPACE = {
     "tasking": {},
     "preprocess": {},
     "compact_lvlm": {"model_dir": TINY},
-    "confidence": {"gate_accept": [0.9, 0.8, 0.7], "gate_reject": [0.1, 0.2]},
+    "confidence": {"policy": "fixed", "gate_accept": [0.9, 0.8, 0.7], "gate_reject": [0.1, 0.2]},
     "ground_lvlm": {"model_dir": TINY},
     "archive": {},
     "health_monitor": {"watched": ["tasking"]},

@@ -77,7 +77,8 @@ def test_m34_ends_made_from_the_table_fit_each_other(bench):
 
     node = tasking(bench)
     bench.hear("event")
-    gate = bench.make(Confidence, gate_accept=[0.9, 0.8, 0.7], gate_reject=[0.1, 0.2])
+    gate = bench.make(
+        Confidence, policy="fixed", gate_accept=[0.9, 0.8, 0.7], gate_reject=[0.1, 0.2])
     for one in (node, gate):
         assert bench.configure(one) and bench.activate(one)
     for topic in ("request", "verdict", "final"):

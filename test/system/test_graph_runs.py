@@ -21,6 +21,8 @@ pytestmark = pytest.mark.system
 
 OFFSET = 20
 SAT_DOMAIN = load_graph(project_file("config/graph.yaml")).segments["sat1"].domain_id + OFFSET
+# With heads or without, the same questions go down.
+BY_THRESHOLDS = {"confidence.policy": "fixed"}
 
 
 def report_of(out: Path) -> dict[str, Any]:
@@ -75,7 +77,9 @@ def test_m18_m35_every_task_is_answered_once_when_nodes_are_killed(tmp_path: Pat
         killers.append(Killer(child, plan))
         killers[0].start()
 
-    status, report = run(tmp_path / "killed", "short", on_graph=on_graph)
+    # The plan waits for products.
+    status, report = run(
+        tmp_path / "killed", "short", on_graph=on_graph, settings=dict(BY_THRESHOLDS))
 
     assert killers[0].killed == ["sat1/inference", "sat1/reasoning", "sat1/delivery"]
     assert report["lost"] == 0 and report["duplicates"] == 0
@@ -102,8 +106,9 @@ def test_m18_m26_a_region_asked_for_ends_in_one_final_when_nodes_are_killed(
         killers[0].start()
 
     # Every answer is unsure and every region that came reduced is needed. By value per byte an idle
-    # link would carry them whole, and nothing would be left to ask for.
-    settings = {"ground_lvlm.unsure_below": 1.0, "ground_lvlm.needed_at": 0.0,
+    # link would carry them whole, as would the level that heads choose for it, and nothing would be
+    # left to ask for.
+    settings = {**BY_THRESHOLDS, "ground_lvlm.unsure_below": 1.0, "ground_lvlm.needed_at": 0.0,
                 "preprocess.choice": "fixed"}
     status, report = run(tmp_path / "killed", "short", on_graph=on_graph, settings=settings)
 
