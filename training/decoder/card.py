@@ -151,7 +151,8 @@ def score_table(rows):
              "|---|---|---|---:|---|---:|---:|---:|---:|---|---|"]
     for r in rows:
         low, high = (number(x, r) for x in r["ci95"])
-        reached = {True: ", reached", False: ", missed", None: ""}[r["reached"]]
+        unsaid = "" if r["target"] is None else ", open"
+        reached = {True: ", reached", False: ", missed", None: unsaid}[r["reached"]]
         marks = [*r["marks"], *(["synthetic"] if r["domain"] == "synthetic" else [])]
         if r["control"]:
             marks.append(f"{r['control']['name']} {number(r['control']['value'], r)}")
@@ -185,7 +186,8 @@ def scores_text(scores, folder):
         other = ", ".join(sorted(d[:12] for d in scored)) or "no weights that are named"
         raise ConfigError(f"scores of {name} are of {other}, not of {own[:12]}: evaluate anew")
     head = ("*Trivial*: the commonest training answer or constant. *Probe*: regression on "
-            "hand-made features. *Blind*: the same model and questions on grey pictures.\n\n")
+            "hand-made features. *Blind*: the same model and questions on grey pictures. *Open*: "
+            "a draw whose interval holds the target, or of few clusters.\n\n")
     return scores["split"], head + score_table(rows) + missed_targets(rows)
 
 

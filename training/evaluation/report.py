@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ COLUMNS = ("set", "type", "metric", "value", "95 %", "n", "trivial", "probe", "b
 
 
 def _number(x: float | None, unit_is_percent: bool) -> str:
-    if x is None:
+    if x is None or not math.isfinite(x):
         return "-"
     return f"{x:.1f}" if unit_is_percent else f"{x:.2f}"
 
@@ -31,7 +32,8 @@ def _cells(row: Row) -> list[str]:
 
     control = ", ".join(f"{name} {number(x)}" for name, x in row.controls) or "-"
     target = row.target if isinstance(row.target, str) else number(row.target)
-    reached = {True: "yes", False: "NO", None: "-"}[row.reached]
+    reached = {True: "yes", False: "NO", None: "open" if row.target is not None else "-"}[
+        row.reached]
     refused = (f"{row.refused} refused",) if row.refused else ()
     return [
         row.set, row.type, row.metric.name, number(row.value),
@@ -57,9 +59,10 @@ def show(rows: Sequence[Row], not_supported: Sequence[dict], console: Console) -
 
 
 def show_summary(found: dict[str, Any], console: Console) -> None:
-    """Print targets reached and missed, and the comparison of two models."""
+    """Print how many targets are reached, the missed ones, and the comparison of two models."""
     for name, of in found["models"].items():
-        console.print(f"{name}: {of['reached']} of {of['targets']} targets reached, "
+        console.print(f"{name}: of {of['targets']} targets {of['reached']} reached, "
+                      f"{len(of['missed'])} missed, {len(of['open'])} not told apart; "
                       f"{of['rows']} rows, {of['marked']} of them small or clustered")
         for miss in of["missed"]:
             console.print(f"  missed: {miss['set']} {miss['type']}, {miss['metric']} "

@@ -24,7 +24,8 @@ class Row:
         value, majority, probe, blind: in the metric's unit; None where there is none.
         controls: (what, value); n_blind: questions asked on grey or altered pictures.
         ci95: of the value. n: items; clusters: what the interval was drawn over.
-        reached: None without a target. reason: why not, where it is False.
+        reached: None without a target, and where a draw cannot tell. reason: why not, where it
+            is False.
         keys, vectors, clusters_of: per item, for comparing two models; not written out.
     """
 
@@ -81,11 +82,20 @@ def _round(x: float | None) -> float | None:
 
 
 def interval(metric: Metric, vectors: np.ndarray, clusters: Sequence[str]) -> tuple[float, float]:
-    """95 % interval: Wilson for shares of independent items, else bootstrap over clusters."""
+    """95 % interval: Wilson for shares of independent items, else bootstrap over clusters.
+
+    Where every draw of clusters gives the same, the bootstrap knows nothing: Wilson over the
+    clusters for all or none in per cent, else no interval (NaN).
+    """
     sums = cluster_sums(vectors, clusters)
     if metric is ACCURACY and len(sums) == len(vectors):
         return wilson(vectors[:, 0].sum(), vectors[:, 1].sum())
-    return bootstrap(metric, sums)
+    low, high = bootstrap(metric, sums)
+    if low < high:
+        return low, high
+    if metric.is_percent and low in (0.0, 100.0):
+        return wilson(len(sums) * low / 100, len(sums))
+    return math.nan, math.nan
 
 
 def is_reached(row: Row) -> bool | None:
@@ -95,6 +105,23 @@ def is_reached(row: Row) -> bool | None:
     interval. ``probe + 5``: so many above the probe. ``best sensor``: better than each sensor
     alone.
     """
+    worse = row.ci95[1 if row.metric.is_lower_better else 0]
+    return _holds(row, worse if row.target == "clearly" else row.value)
+
+
+def told_by_draw(row: Row) -> bool | None:
+    """Whether a target holds of which only some questions were asked.
+
+    Told where the whole interval lies on one side; None where it does not, and of few clusters.
+    """
+    if row.clusters < FEW_CLUSTERS or not all(map(math.isfinite, row.ci95)):
+        return None
+    one, other = (_holds(row, end) for end in row.ci95)
+    return one if one == other else None
+
+
+def _holds(row: Row, value: float) -> bool | None:
+    """Whether the target would hold with this value; None without anything to hold it against."""
     target = row.target
     if target is None:
         return None
@@ -104,14 +131,13 @@ def is_reached(row: Row) -> bool | None:
             return None
         target = row.probe + float(target.removeprefix("probe + "))
     if not isinstance(target, str):
-        return sign * row.value >= sign * target
+        return sign * value >= sign * target
     against = [x for x in (row.majority, row.probe) if x is not None]
     if target == "best sensor":
         against = [x for name, x in row.controls if name.endswith(" sensor")]
     if not against:
         return None
-    own = row.ci95[1 if sign < 0 else 0] if target == "clearly" else row.value
-    return all(sign * own > sign * x for x in against)
+    return all(sign * value > sign * x for x in against)
 
 
 def marked(row: Row) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from training.evaluation.cells import Cell, Score
 from training.evaluation.intervals import cluster_sums, paired_mean_difference
 from training.evaluation.metrics import ACCURACY, right
 from training.evaluation.probes import SENSORS, QuestionOnly
-from training.evaluation.rows import Row, interval, is_reached, marked
+from training.evaluation.rows import Row, interval, is_reached, marked, told_by_draw
 from training.evaluation.subject import Said
 from training.instruct.sources import Library
 
@@ -38,7 +38,7 @@ def rows_of(
         said: answers by variant ("" for the question as it is) and key of the ask; a variant may
             answer only some.
         is_test: majority, probe and targets of the data page hold. is_drawn: only some questions
-            were asked; no target is claimed.
+            were asked; a target is told where the whole interval lies on one side of it.
     """
     made = []
     for score in cell.scores:
@@ -51,8 +51,7 @@ def rows_of(
             row = _row(cell, score, part, said, kind, subject, is_test and not i)
             if score.question_only is not None:
                 _question_only(library, cell, score, part, row)
-            # A draw of few questions shows that it runs, not that a target holds.
-            row.reached = None if is_drawn else is_reached(row)
+            row.reached = told_by_draw(row) if is_drawn else is_reached(row)
             row.marks = marked(row)
             made.append(row)
     return made

@@ -12,7 +12,7 @@ import numpy as np
 
 from eo_nodes.lvlm.journal import Journal
 from training.evaluation.metrics import ACCURACY, RECALLS, recall_hit, right
-from training.evaluation.rows import Row, interval, is_reached, marked
+from training.evaluation.rows import Row, interval, is_reached, marked, told_by_draw
 from training.evaluation.run import Plan, Progress
 from training.evaluation.sets import Sample, draw, samples
 from training.evaluation.subject import Subject
@@ -156,7 +156,7 @@ class Spaces:
             row.majority, row.probe = 6.8, 76.0
             if kind == "match_signature":
                 row.target = MATCH_TARGETS[self._subject.size]
-                row.reached = None if is_drawn else is_reached(row)
+                row.reached = told_by_draw(row) if is_drawn else is_reached(row)
         row.modality = "optical and sar"
         return [row]
 

@@ -1,5 +1,5 @@
-"""What the table says in a few lines: targets reached and missed with the reason, regular against
-compact.
+"""What the table says in a few lines: targets reached, missed with the reason, and not told apart;
+regular against compact.
 
 A reason that people know stands in `reasons.json` ([{model, set, type, metric, reason}], model may
 be "*"); for a miss without one the figures beside the row say what can be said.
@@ -69,7 +69,7 @@ def from_figures(row: Row) -> str:
             said.append(f"the target lies in the interval ({low:.4g} to {high:.4g})")
         elif not said:
             said.append(f"{abs(row.target - row.value):.3g} from the target")
-    elif not said:
+    elif not said and low < high:
         said.append(f"not beyond its interval ({low:.4g} to {high:.4g})")
     return "; ".join(said)
 
@@ -80,11 +80,12 @@ def _named(row: Row) -> dict[str, Any]:
 
 
 def _of_model(rows: Sequence[Row]) -> dict[str, Any]:
-    asked = [r for r in rows if r.reached is not None]
+    asked = [r for r in rows if r.target is not None]
     missed = [{**_named(r), "probe": r.probe, "blind": r.blind, "reason": r.reason}
-              for r in asked if not r.reached]
-    return {"rows": len(rows), "targets": len(asked), "reached": len(asked) - len(missed),
-            "missed": missed,
+              for r in asked if r.reached is False]
+    return {"rows": len(rows), "targets": len(asked),
+            "reached": sum(r.reached is True for r in asked), "missed": missed,
+            "open": [_named(r) for r in asked if r.reached is None],
             "marked": sum("n < 50" in r.marks or any("cluster" in m for m in r.marks)
                           for r in rows)}
 

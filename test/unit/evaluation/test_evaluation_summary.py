@@ -9,8 +9,8 @@ from rich.console import Console
 from eo_nodes.contracts.errors import ConfigError
 from training.evaluation import cells, exams, mechanisms, report, spaces, summary
 from training.evaluation.compare import compare
-from training.evaluation.metrics import ACCURACY, MAE
-from training.evaluation.rows import Row, is_reached
+from training.evaluation.metrics import ACCURACY, F1, MAE
+from training.evaluation.rows import Row, interval, is_reached, told_by_draw
 
 
 def row(model, hits, *, kind="t", keys=None, metric=ACCURACY, **more):
@@ -57,11 +57,14 @@ def test_targets_are_counted_and_reasons_given():
             row("compact", [1, 0], kind="far", target=90.0),
             row("compact", [0, 0], kind="blind", target="better", probe=10.0, blind=20.0),
             row("compact", [1, 0], kind="known", target=90.0),
-            row("compact", [1, 0], kind="plain")]
+            row("compact", [1, 0], kind="plain"),
+            row("compact", [1, 0], kind="draw", target=60.0)]
     rows[1].ci95 = (20.0, 80.0)
+    rows[5].reached = None
     summary.give_reasons(rows, {("*", "s", "known", "accuracy"): "labels are wrong"})
     found = summary.summarise(rows)["models"]["compact"]
-    assert (found["rows"], found["targets"], found["reached"]) == (5, 4, 1)
+    assert (found["rows"], found["targets"], found["reached"]) == (6, 5, 1)
+    assert [r["type"] for r in found["open"]] == ["draw"] and len(found["missed"]) == 3
     reasons = {m["type"]: m["reason"] for m in found["missed"]}
     assert reasons["known"] == "labels are wrong"
     assert reasons["far"] == "40 from the target"
@@ -145,13 +148,61 @@ def test_sensors_together_must_beat_the_best_alone():
     assert is_reached(made) is False
 
 
+def drawn(ci95, target, metric=ACCURACY, clusters=20, **more):
+    made = row("m", [1, 0] * 10, metric=metric, target=target, **more)
+    made.ci95, made.clusters = ci95, clusters
+    return told_by_draw(made)
+
+
+@pytest.mark.parametrize(("ci95", "told"), [
+    ((60.0, 70.0), True), ((61.0, 70.0), True), ((40.0, 59.9), False), ((59.9, 70.0), None),
+    ((40.0, 60.0), None), ((float("nan"), float("nan")), None),
+])
+def test_a_draw_tells_a_target_only_with_its_whole_interval(ci95, told):
+    assert drawn(ci95, 60.0) is told
+
+
+def test_a_draw_tells_lower_is_better_words_and_few_clusters():
+    assert drawn((1.0, 2.0), 2.2, MAE) is True and drawn((2.3, 3.0), 2.2, MAE) is False
+    assert drawn((2.0, 3.0), 2.2, MAE) is None
+    for target in ("better", "clearly"):
+        assert drawn((51.0, 70.0), target, majority=10.0, probe=50.0) is True
+        assert drawn((20.0, 49.0), target, majority=10.0, probe=50.0) is False
+        assert drawn((20.0, 51.0), target, majority=10.0, probe=50.0) is None
+        assert drawn((20.0, 51.0), target) is None
+    assert drawn((53.0, 70.0), "probe + 2", probe=50.0) is True
+    assert drawn((51.0, 70.0), "probe + 2", probe=50.0) is None
+    assert drawn((61.0, 70.0), 60.0, clusters=9) is None
+
+
+def test_agreeing_clusters_have_no_interval_without_width():
+    clusters = [str(i // 5) for i in range(20)]
+    ones, none = np.ones((20, 2)), np.array([[0.0, 1.0]] * 20)
+    low, high = interval(ACCURACY, ones, clusters)           # Wilson, four of four
+    assert (round(low, 1), high) == (51.0, 100.0)
+    low, high = interval(ACCURACY, none, clusters)
+    assert (low, round(high, 1)) == (0.0, 49.0)
+    low, high = interval(F1, np.array([[0.0, 1.0, 2.0]] * 20), clusters)
+    assert (low, round(high, 1)) == (0.0, 49.0)
+    one_cluster = interval(ACCURACY, np.array([[1.0, 1.0], [0.0, 1.0]]), ["a", "a"])
+    assert np.isnan(one_cluster).all()
+    assert np.isnan(interval(MAE, none, clusters)).all()
+    made = row("m", [1, 0], target="better", probe=90.0)
+    made.ci95 = one_cluster
+    assert "nan" not in summary.from_figures(made)
+    console = Console(record=True, width=300)
+    report.show([made], [], console)
+    assert "- to -" in console.export_text() and made.plain()["ci95"] == [None, None]
+
+
 def test_the_summary_is_printed():
     rows = [row("compact", [1, 0], target=90.0), row("regular", [1, 1], target=90.0)]
     summary.give_reasons(rows, {("compact", "s", "t", "accuracy"): "few chips; twice the steps"})
     console = Console(record=True, width=200)
     report.show_summary(summary.summarise(rows), console)
     text = console.export_text()
-    assert "compact: 0 of 1 targets reached" in text and "regular: 1 of 1" in text
+    assert "compact: of 1 targets 0 reached, 1 missed, 0 not told apart; 1 rows" in text
+    assert "regular: of 1 targets 1 reached, 0 missed" in text
     assert "missed: s t, accuracy 50.0 (target 90.0): few chips; twice the steps" in text
     assert "regular - compact over 1 percent-valued rows: +50.0 points" in text
     assert "in 100.0 % of 1 questions; limits: mean 5 or more yes," in text

@@ -139,6 +139,8 @@ def test_card_holds_what_ran_and_what_was_scored(folder):
     assert "| vision | 60 | 99 | one GPU |" in text and "13.2 M" in text
     assert "| mstar | class | accuracy | 91.2 | 89.0 to 93.0 | 1200 | 10.0 | 66.3 | - | " \
            "88.0, reached | clustered, masked target 40.0 |" in text
+    table = card.score_table([{**row, "reached": None}, {**row, "reached": None, "target": None}])
+    assert "| 88.0, open |" in table and "| - | clustered" in table
     assert "| 3.0 |" not in text and "A note." in text and "A limit." in text
     assert "GFLOP" in text and "300 scenes an epoch" in text
     assert "MSTAR public targets" in (folder / "LICENCES.md").read_text()
