@@ -32,6 +32,6 @@ setup(
         *find_packages("sim", include=["eo_sim", "eo_sim.*"]),
     ],
     package_dir={"eo_sim": "sim/eo_sim"},
-    package_data={"": ["*.gz", "*.json", "*.lock"]},
+    package_data={"": ["*.args", "*.gz", "*.json", "*.lock"]},
     data_files=data_files(),
 )

@@ -4,6 +4,9 @@ What ran is read from `record.json` beside the training's checkpoints (`training
 it), sizes from the folder, counts of samples from the data folder, scores from scores.json.
 """
 
+import textwrap
+from fnmatch import fnmatchcase
+
 import cv2
 import numpy as np
 
@@ -153,13 +156,16 @@ def score_table(rows):
         low, high = (number(x, r) for x in r["ci95"])
         unsaid = "" if r["target"] is None else ", open"
         reached = {True: ", reached", False: ", missed", None: unsaid}[r["reached"]]
+        blind = number(r["blind"], r)
+        if r["blind"] is not None and r["n_blind"] < r["n"]:
+            blind += f" ({r['n_blind']})"
         marks = [*r["marks"], *(["synthetic"] if r["domain"] == "synthetic" else [])]
         if r["control"]:
             marks.append(f"{r['control']['name']} {number(r['control']['value'], r)}")
         lines.append(
             f"| {r['set']} | {r['type']} | {r['metric']} | {number(r['value'], r)} | {low} to "
             f"{high} | {r['n']} | {number(r['majority'], r)} | {number(r['probe'], r)} | "
-            f"{number(r['blind'], r)} | {number(r['target'], r)}{reached} | {', '.join(marks)} |")
+            f"{blind} | {number(r['target'], r)}{reached} | {', '.join(marks)} |")
     return "\n".join(lines)
 
 
@@ -185,10 +191,33 @@ def scores_text(scores, folder):
     if scored != {own}:
         other = ", ".join(sorted(d[:12] for d in scored)) or "no weights that are named"
         raise ConfigError(f"scores of {name} are of {other}, not of {own[:12]}: evaluate anew")
-    head = ("*Trivial*: the commonest training answer or constant. *Probe*: regression on "
-            "hand-made features. *Blind*: the same model and questions on grey pictures. *Open*: "
-            "a draw whose interval holds the target, or of few clusters.\n\n")
-    return scores["split"], head + score_table(rows) + missed_targets(rows)
+    head = fill("*Trivial*: the commonest training answer or constant. *Probe*: regression on "
+                "hand-made features. *Blind*: the same model on grey pictures, in brackets on how "
+                "many of the questions; controls among the marks on as many. *Open*: a draw whose "
+                "interval holds the target, or of few clusters.")
+    parts = (head, drawn_text(scores, name), score_table(rows) + missed_targets(rows))
+    return scores["split"], "\n\n".join(parts)
+
+
+def drawn_text(scores, name):
+    """How many questions of each cell a model was asked, of scores.json."""
+    def told(every, some):
+        own = [f"`{pattern}` {many or 'all'}" for pattern, many in some.items()
+               if fnmatchcase(name, pattern.partition(".")[0])]
+        return "; ".join([str(every or "all"), *own])
+
+    command = ", with `make evaluate DATA=DIR ARGS=--as-cards`" if scores.get("as_cards") else ""
+    long = ", a quarter of it where answers are long" if scores["limit"] else ""
+    return fill(
+        f"Questions of a cell, drawn with a fixed seed where there are more{command}: "
+        f"{told(scores['limit'], scores['limits'])}. The last MODEL.CELL that fits counts, else "
+        f"the first number{long}. On grey and altered pictures: "
+        f"{told(scores['blind_limit'], scores.get('blind_limits', {}))}.")
+
+
+def fill(text):
+    """Lines of a paragraph."""
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def million(n):

@@ -2,7 +2,8 @@
 
     spaceverse evaluate --data DIR [--model compact --model regular]
         [--sets eurosat_rgb,world] [--tasks vqa,count] [--cells '*.count*'] [--split test|val]
-        [--limit N] [--limit compact.eurosat_*=300] [--blind-limit N] [--out build/eval]
+        [--limit N] [--limit compact.eurosat_*=300] [--blind-limit N] [--as-cards]
+        [--out build/eval]
 
 A run that was stopped goes on where it was. Choices are made on val; test is for the table.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +34,7 @@ from training.instruct.records import TASKS
 from training.instruct.sources import Library
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
+AS_CARDS = Path(__file__).with_name("card.args")
 Wanted = Callable[[str, str], bool]
 
 
@@ -43,8 +46,21 @@ def limit(text: str) -> tuple[str, int]:
     return pattern, int(number)
 
 
+def limits_of(given: Sequence[tuple[str, int]]) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """(of every cell, (pattern, questions) in the order in which they count) of what `limit` read.
+
+    The last of one pattern is taken, at the place where it was given last.
+    """
+    last: dict[str, int] = {}
+    for pattern, number in given:
+        last.pop(pattern, None)
+        last[pattern] = number
+    return last.get("", 0), tuple(one for one in last.items() if one[0])
+
+
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
+    """Parse the command line; with --as-cards those of `card.args` come first."""
+    argv = list(sys.argv[1:] if argv is None else argv)
     p = argparse.ArgumentParser(
         prog="spaceverse evaluate", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -60,8 +76,13 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                    help="questions a cell, drawn with a seed; 0: all. Plain: of every cell, a "
                         "quarter of it where answers are long. PATTERN: of these MODEL.CELL "
                         "names; the last that fits is taken")
-    p.add_argument("--blind-limit", type=int, default=0, metavar="N",
-                   help="of these, so many also blind and on altered pictures; 0: all")
+    p.add_argument("--blind-limit", type=limit, action="append", default=[],
+                   metavar="[PATTERN=]N",
+                   help="of these, so many also blind and on altered pictures; 0: all. PATTERN "
+                        "as of --limit")
+    p.add_argument("--as-cards", action="store_true",
+                   help=f"draw as the cards of the models were drawn: {AS_CARDS.name}; further "
+                        "options go before it")
     p.add_argument("--out", type=Path, default=Path("build/eval"),
                    help="of scores.json and of the answers that are kept")
     p.add_argument("--zero-shot", type=Path, default=Path("build/zero_shot"),
@@ -69,7 +90,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--no-controls", action="store_true", help="neither blind nor other controls")
     p.add_argument("--list", action="store_true", help="print the names of the cells, then end")
-    return p.parse_args(argv)
+    a = p.parse_args(argv)
+    if a.as_cards:
+        a = p.parse_args([*shlex.split(AS_CARDS.read_text(encoding="utf-8"), comments=True), *argv])
+    return a
 
 
 def matches(name: str, patterns: str) -> bool:
@@ -160,9 +184,8 @@ def main(
     """Run the command; the exit status. folder_of: where a named model lies."""
     a = arguments(argv)
     console = Console(width=None if sys.stdout.isatty() else 220)
-    plain = [n for pattern, n in a.limit if not pattern]
-    plan = Plan(a.split, a.out, plain[-1] if plain else 0, a.blind_limit, not a.no_controls,
-                tuple(one for one in a.limit if one[0]))
+    (every, some), (blind, some_blind) = limits_of(a.limit), limits_of(a.blind_limit)
+    plan = Plan(a.split, a.out, every, blind, not a.no_controls, some, some_blind)
     start, rows, lacking, runs = time.monotonic(), [], [], []
     parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
              TimeRemainingColumn())
@@ -192,7 +215,8 @@ def main(
     held_out = summary.read_zero_shot(a.zero_shot)
     report.show_zero_shot(held_out, console)
     more = {"split": a.split, "limit": plan.limit, "limits": dict(plan.limits),
-            "blind_limit": a.blind_limit, "seconds": round(time.monotonic() - start, 1),
+            "blind_limit": plan.blind_limit, "blind_limits": dict(plan.blind_limits),
+            "as_cards": a.as_cards, "seconds": round(time.monotonic() - start, 1),
             "runs": runs, "summary": found, "zero_shot": held_out}
     report.write(a.out / "scores.json", rows, lacking, more)
     console.print(f"{len(rows)} rows in {a.out / 'scores.json'}")

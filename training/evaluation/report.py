@@ -31,6 +31,9 @@ def _cells(row: Row) -> list[str]:
         return _number(x, row.metric.is_percent)
 
     control = ", ".join(f"{name} {number(x)}" for name, x in row.controls) or "-"
+    blind = number(row.blind)
+    if row.blind is not None and row.n_blind < row.n:
+        blind += f" ({row.n_blind})"
     target = row.target if isinstance(row.target, str) else number(row.target)
     reached = {True: "yes", False: "NO", None: "open" if row.target is not None else "-"}[
         row.reached]
@@ -38,7 +41,7 @@ def _cells(row: Row) -> list[str]:
     return [
         row.set, row.type, row.metric.name, number(row.value),
         f"{number(row.ci95[0])} to {number(row.ci95[1])}", str(row.n), number(row.majority),
-        number(row.probe), number(row.blind), control, str(target), reached,
+        number(row.probe), blind, control, str(target), reached,
         ", ".join((*row.marks, *refused)),
     ]
 

@@ -40,8 +40,8 @@ class Plan:
     Attributes:
         limit: asks a cell, a quarter of them where answers may be long; 0 for all.
         limits: (pattern of MODEL.CELL, asks); the last that fits is taken instead of ``limit``.
-        blind_limit: asks a cell on grey or altered pictures, but for each of several sensors
-            alone; 0 for as many as there are.
+        blind_limit, blind_limits: so of asks on grey or altered pictures, but for each of several
+            sensors alone; 0 for as many as there are.
     """
 
     split: str
@@ -50,15 +50,20 @@ class Plan:
     blind_limit: int = 0
     with_controls: bool = True
     limits: tuple[tuple[str, int], ...] = ()
+    blind_limits: tuple[tuple[str, int], ...] = ()
 
     def limit_of(self, model: str, name: str, max_tokens: int = 0) -> int:
         """Asks of a cell, 0 for all. max_tokens: of an answer, 0 where none is decoded."""
-        for pattern, limit in reversed(self.limits):
-            if fnmatchcase(f"{model}.{name}", pattern):
-                return limit
+        if (own := _fitting(self.limits, model, name)) is not None:
+            return own
         if max_tokens < LONG_TOKENS or not self.limit:
             return self.limit
         return max(1, self.limit // LONG_SHARE)
+
+    def blind_limit_of(self, model: str, name: str) -> int:
+        """Asks of a cell on grey or altered pictures, 0 for all."""
+        own = _fitting(self.blind_limits, model, name)
+        return self.blind_limit if own is None else own
 
     def folder(self, subject: Subject) -> Path:
         """Where a subject's answers lie; made, with its record."""
@@ -67,6 +72,12 @@ class Plan:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         return folder / self.split
+
+
+def _fitting(limits: Sequence[tuple[str, int]], model: str, name: str) -> int | None:
+    """Of the patterns of MODEL.CELL that fit, the last one's."""
+    return next((many for pattern, many in reversed(limits)
+                 if fnmatchcase(f"{model}.{name}", pattern)), None)
 
 
 @dataclass(slots=True)
@@ -93,7 +104,7 @@ class Runner:
     def prepare(self, cell: Cell) -> Job:
         """Draw the questions of a cell and read what was answered before."""
         job = Job(cell, self._asks(cell))
-        blind = self._plan.blind_limit
+        blind = self._plan.blind_limit_of(self._subject.name, cell.name)
         variants = ["", BLIND, *cell.controls] if self._plan.with_controls else [""]
         for variant in variants:
             asks = job.asks

@@ -4,6 +4,7 @@ import argparse
 import itertools
 import json
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.lvlm import slis
 from training.evaluation import __main__ as command
-from training.evaluation import spaces
+from training.evaluation import exams, mechanisms, pointing, spaces
 from training.evaluation.cells import table
 from training.evaluation.compare import compare
 from training.evaluation.probes import CONTROLS, QuestionOnly, grey
@@ -151,6 +152,36 @@ def test_blind_questions_can_be_fewer(library, tmp_path):
     assert (row.n, row.n_blind) == (10, 3) and [c for c, _ in row.controls] == ["masked target"]
     # Ten as they are, three with the target masked, three grey (each at its own level here).
     assert subject.calls == 16
+
+
+def test_some_cells_have_a_blind_limit_of_their_own(library, tmp_path):
+    asked = cell("mstar.class", library)
+    more = {"blind_limit": 3, "blind_limits": (("*.mstar.*", 7), ("regular.mstar.*", 5),
+                                               ("compact.*", 1))}
+    made, _ = runner(library, tmp_path, lambda images, _: "t72", **more)
+    row, = made.rows(asked)
+    assert (row.n, row.n_blind) == (10, 5)
+    plan = Plan("test", tmp_path, **more)
+    assert plan.blind_limit_of("compact", "hit_uav.day") == 1
+    assert plan.blind_limit_of("regular", "hit_uav.day") == 3
+
+
+def test_options_of_the_cards_stand_in_one_place():
+    a = command.arguments(["--data", "x", "--as-cards", "--limit", "compact.*=7"])
+    every, some = command.limits_of(a.limit)
+    assert every == 40 and dict(some)["regular.world.*"] == 10
+    # What is given beside goes before the file, at the place of the last.
+    assert some[-1] == ("compact.*", 7) and [p for p, _ in some].count("compact.*") == 1
+    blind, some_blind = command.limits_of(a.blind_limit)
+    assert blind == 20 and dict(some_blind)["*.rsvqa*"] == 60
+    assert command.arguments(["--data", "x"]).limit == []
+    names = {f"{m}.{c}" for m in ("compact", "regular")
+             for c in (*(c.name for c in (*table([]), *exams.table(), *mechanisms.table())),
+                       *spaces.NAMES, *pointing.NAMES)}
+    idle = [p for p, _ in (*some, *some_blind) if not any(fnmatchcase(n, p) for n in names)]
+    assert idle == []
+    readme = command.AS_CARDS.with_name("README.md").read_text()
+    assert "ARGS=--as-cards" in readme and command.AS_CARDS.name in readme
 
 
 def test_questions_on_one_picture_follow_each_other(library, tmp_path):
@@ -411,9 +442,10 @@ def test_a_folder_without_sets_is_named(tmp_path):
 def test_command_writes_rows_and_what_is_not_supported(tmp_path, capsys):
     folder = CHIPS.parent / "lvlm" / "hf_qwen2_vl"
     arguments = ["--data", str(CHIPS), "--cells", "hit_uav.boxes,hit_uav.day", "--limit", "3",
-                 "--out", str(tmp_path), "--model", str(folder)]
+                 "--blind-limit", "*=2", "--out", str(tmp_path), "--model", str(folder)]
     assert command.main(arguments) == 0
     scores = json.loads((tmp_path / "scores.json").read_text())
+    assert (scores["limit"], scores["blind_limits"], scores["as_cards"]) == (3, {"*": 2}, False)
     row, = scores["rows"]
     assert (row["model"], row["set"], row["type"], row["n"]) == (
         "hf_qwen2_vl", "hit_uav", "day or night", 3)

@@ -9,7 +9,7 @@ from rich.console import Console
 from eo_nodes.contracts.errors import ConfigError
 from training.evaluation import cells, exams, mechanisms, report, spaces, summary
 from training.evaluation.compare import compare
-from training.evaluation.metrics import ACCURACY, F1, MAE
+from training.evaluation.metrics import ACCURACY, CIDER, F1, MAE
 from training.evaluation.rows import Row, interval, is_reached, told_by_draw
 
 
@@ -55,7 +55,8 @@ def test_parts_and_other_units_are_left_out(more):
 def test_targets_are_counted_and_reasons_given():
     rows = [row("compact", [1, 1], kind="good", target=90.0),
             row("compact", [1, 0], kind="far", target=90.0),
-            row("compact", [0, 0], kind="blind", target="better", probe=10.0, blind=20.0),
+            row("compact", [0, 0], kind="blind", target="better", probe=10.0, blind=20.0,
+                n_blind=20),
             row("compact", [1, 0], kind="known", target=90.0),
             row("compact", [1, 0], kind="plain"),
             row("compact", [1, 0], kind="draw", target=60.0)]
@@ -77,6 +78,28 @@ def test_a_target_within_the_interval_says_so():
     made = row("m", [1, 0], target=60.0)
     made.ci95 = (40.0, 65.0)
     assert summary.from_figures(made) == "the target lies in the interval (40 to 65)"
+
+
+@pytest.mark.parametrize(("metric", "n", "n_blind", "is_said"), [
+    (ACCURACY, 40, 19, False), (ACCURACY, 40, 20, True), (CIDER, 40, 39, False),
+    (CIDER, 40, 40, True),
+])
+def test_few_questions_without_the_image_are_no_reason(metric, n, n_blind, is_said):
+    made = row("m", [0] * n, metric=metric, target="better", probe=10.0, blind=20.0,
+               n_blind=n_blind, controls=(("masked target", 30.0), ("first sensor", 40.0)))
+    said = summary.from_figures(made)
+    assert ("without the image (20)" in said) is ("masked target (30)" in said) is is_said
+    assert "first sensor (40)" in said and "probe answer (10)" in said
+    made.n_blind = 0            # a control of the data page, nothing asked blind
+    assert "masked target (30)" in summary.from_figures(made) or metric is CIDER
+
+
+def test_the_table_says_how_many_were_asked_blind():
+    rows = [row("m", [1] * 30, kind=str(n), blind=25.0, n_blind=n) for n in (12, 30)]
+    console = Console(record=True, width=300)
+    report.show(rows, [], console)
+    few, all_of = console.export_text().splitlines()[-2:]
+    assert " 25.0 (12) " in few and " 25.0 " in all_of and "25.0 (" not in all_of
 
 
 def test_reasons_are_read_by_row(tmp_path):

@@ -131,7 +131,10 @@ def test_card_holds_what_ran_and_what_was_scored(folder):
            "ci95": [89.0, 93.0], "majority": 10.0, "probe": 66.3, "blind": None, "target": 88,
            "control": {"name": "masked target", "value": 40.0}, "reached": True, "clusters": 1200,
            "ece": None, "refused": 0, "marks": ["clustered"]}
-    scores = {"split": "test", "rows": [row, {**row, "model": "regular", "value": 3.0}],
+    blind = {**row, "type": "blind", "blind": 7.0, "n_blind": 20}
+    scores = {"split": "test", "rows": [row, blind, {**row, "model": "regular", "value": 3.0}],
+              "limit": 40, "limits": {"compact.*": 400, "regular.*": 20, "*.class": 0},
+              "blind_limit": 20, "blind_limits": {"*.rsvqa*": 60}, "as_cards": True,
               "runs": [{"model": "compact", "digest": answers_digest(folder)},
                        {"model": "regular", "digest": "0" * 64}]}
     card.write(folder, open_library(CHIPS), RECORD, scores, "A note.", "A limit.")
@@ -139,6 +142,10 @@ def test_card_holds_what_ran_and_what_was_scored(folder):
     assert "| vision | 60 | 99 | one GPU |" in text and "13.2 M" in text
     assert "| mstar | class | accuracy | 91.2 | 89.0 to 93.0 | 1200 | 10.0 | 66.3 | - | " \
            "88.0, reached | clustered, masked target 40.0 |" in text
+    assert "| 66.3 | 7.0 (20) | 88.0, reached |" in text
+    plain = " ".join(text.split())
+    assert "ARGS=--as-cards`: 40; `compact.*` 400; `*.class` all. The last" in plain
+    assert "altered pictures: 20; `*.rsvqa*` 60." in plain and "regular.*" not in text
     table = card.score_table([{**row, "reached": None}, {**row, "reached": None, "target": None}])
     assert "| 88.0, open |" in table and "| - | clustered" in table
     assert "| 3.0 |" not in text and "A note." in text and "A limit." in text
