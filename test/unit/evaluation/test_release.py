@@ -148,10 +148,33 @@ def test_card_holds_what_ran_and_what_was_scored(folder):
     assert "altered pictures: 20; `*.rsvqa*` 60." in plain and "regular.*" not in text
     table = card.score_table([{**row, "reached": None}, {**row, "reached": None, "target": None}])
     assert "| 88.0, open |" in table and "| - | clustered" in table
-    assert "| 3.0 |" not in text and "A note." in text and "A limit." in text
+    assert "| 3.0 |" not in text and "A note." in plain and "A limit." in plain
     assert "GFLOP" in text and "300 scenes an epoch" in text
     assert "MSTAR public targets" in (folder / "LICENCES.md").read_text()
     assert load_model(folder)                       # neither file is part of the seal
+
+
+def test_card_counts_zooms_that_tap_1_calls_for_apart(folder):
+    model = load_model(folder)
+    once, called, told = card.work(model)
+    assert 0 < once < called < told
+    text = card.card(folder, open_library(CHIPS), RECORD)
+    for name, macs in (("overview and 24 tokens", once), ("with 4 zooms that tap 1 calls for",
+                                                          called),
+                       ("with 4 zooms from the start", told)):
+        assert f"| {name} | {2 * macs / 1e9:.2f} GFLOP |" in text
+
+
+def test_card_says_whose_weights_it_carries_and_wraps_its_lines(folder):
+    record = {**RECORD, "stages": [{**RECORD["stages"][0], "start_from": "weights " * 30}]}
+    own = card.card(folder, open_library(CHIPS), record, note="A note. " * 30)
+    assert "carried along" not in own
+    (folder / "assembly.json").write_text("{}")
+    carried = card.card(folder, open_library(CHIPS), record)
+    assert "of `compact` are carried along" in carried and "not among the minutes" in carried
+    long = [line for line in (own + carried).splitlines()
+            if len(line) > 100 and not line.startswith("|")]
+    assert long == []
 
 
 def test_card_gives_the_reason_of_every_missed_target_and_of_no_other():
