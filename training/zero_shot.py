@@ -1,13 +1,15 @@
 """How well classes are named that no training picture showed.
 
     python -m training.zero_shot --data DIR --minutes 20 [--seed 0] [--out build/zero_shot]
+    python -m training.zero_shot --keep [--out build/zero_shot]
 
 Two classes of EuroSAT and three of RSICD, drawn with the seed, are held out of one small run of the
 vision network with its language space: no picture of them, no caption of these pictures, and no
 picture of a class of the same name in any other set. Then test pictures are named among all 10 or
 30 names by the nearest sentence; the run is scored on held-out and on seen classes, with chance,
 with what the names are said anyway, and with the harmonic mean. Resumable: called again with more
-minutes it goes on. Minutes are of CPU time.
+minutes it goes on. Minutes are of CPU time. ``--keep`` puts all results of OUT into the file that
+the evaluation prints.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from torch.nn import functional
 
 from eo_nodes.lvlm.sight import prepare_pixels
 from training import schedule
+from training.evaluation import summary
 from training.evaluation.intervals import wilson
 from training.instruct.nouns import CLASS_NAMES
 from training.instruct.sources import Library
@@ -253,7 +256,8 @@ def main():
     schedule.keep_pages()
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", type=Path, required=True)
+    p.add_argument("--data", type=Path)
+    p.add_argument("--keep", action="store_true", help="only keep what OUT holds")
     p.add_argument("--minutes", type=float, default=20, help="of CPU time")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=1)
@@ -262,6 +266,11 @@ def main():
     p.add_argument("--texts", type=Path, default=CHECKPOINTS / "texts.npz",
                    help="sentence vectors made before; read only")
     a = p.parse_args()
+    if a.keep:
+        print(f"{summary.keep_zero_shot(a.out)} runs in {summary.ZERO_SHOT}")
+        return
+    if a.data is None:
+        p.error("--data, or --keep")
     torch.set_num_threads(a.threads)
     held = held_classes(a.seed)
     print(f"held out: {held}", flush=True)

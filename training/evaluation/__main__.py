@@ -85,8 +85,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                         "options go before it")
     p.add_argument("--out", type=Path, default=Path("build/eval"),
                    help="of scores.json and of the answers that are kept")
-    p.add_argument("--zero-shot", type=Path, default=Path("build/zero_shot"),
-                   help="folder of training.zero_shot, whose results are put beside the table")
+    p.add_argument("--zero-shot", type=Path, default=summary.ZERO_SHOT,
+                   help="what training.zero_shot --keep wrote, put beside the table")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--no-controls", action="store_true", help="neither blind nor other controls")
     p.add_argument("--list", action="store_true", help="print the names of the cells, then end")

@@ -101,16 +101,20 @@ def limits_of(comparison: dict[str, Any]) -> str:
 def show_zero_shot(runs: Sequence[dict[str, Any]], console: Console) -> None:
     """Print what runs with held-out classes gave; see ``training.zero_shot``."""
     for run in runs:
+        console.print(f"zero-shot: {run['command']}")
         for row in run["rows"]:
             for kind in ("plain", "with_allowance"):
                 f = row[kind]
                 console.print(
-                    f"zero-shot, seed {run['seed']}, {row['set']}, {kind.replace('_', ' ')}: "
+                    f"  {row['set']}, {kind.replace('_', ' ')}: "
                     f"{f['held_out']} % of {row['n_held_out']} pictures of "
                     f"{', '.join(run['held_out'][row['set']])} among {row['names']} names "
                     f"(chance {row['chance']}, {f['times_chance']} times; said anyway "
                     f"{f['said_anyway']}), seen classes "
-                    f"{f['seen']} %, harmonic mean {f['harmonic_mean']}")
+                    f"{f['seen']} %, harmonic mean {f['harmonic_mean']}; target "
+                    f"{'reached' if f['reached'] else 'missed'}")
+            if not row["plain"]["reached"]:
+                console.print(f"  missed: {summary.why_not_named(run, row)}")
 
 
 def write(path: Path, rows: Sequence[Row], not_supported: Sequence[dict], more: dict) -> None:

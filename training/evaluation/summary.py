@@ -18,6 +18,8 @@ from training.evaluation.metrics import CIDER
 from training.evaluation.rows import Row
 
 REASONS = Path(__file__).with_name("reasons.json")
+# Results of runs with held-out classes, and the command of each.
+ZERO_SHOT = Path(__file__).with_name("zero_shot.json")
 Reasons = Mapping[tuple[str, str, str, str], str]
 # Figures of fewer questions on grey or altered pictures are no reason.
 LEAST_BLIND = 20
@@ -109,9 +111,36 @@ def _world(first: Sequence[Row], second: Sequence[Row]) -> list[dict[str, Any]]:
     return out
 
 
-def read_zero_shot(folder: Path) -> list[dict[str, Any]]:
-    """Results of ``training.zero_shot`` that lie in a folder, by seed."""
-    return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("seed*.json"))]
+def keep_zero_shot(folder: Path, path: Path = ZERO_SHOT) -> int:
+    """Put what ``training.zero_shot`` left in a folder (`seed*.json`) into one file, each run with
+    its command; how many there are."""
+    runs = []
+    for result in sorted(folder.glob("seed*.json")):
+        run = json.loads(result.read_text(encoding="utf-8"))
+        command = (f"python -m training.zero_shot --data DIR "
+                   f"--minutes {round(run['cpu_seconds'] / 60)} --seed {run['seed']}")
+        runs.append({"command": command, **run})
+    path.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+    return len(runs)
+
+
+def read_zero_shot(path: Path = ZERO_SHOT) -> list[dict[str, Any]]:
+    """Runs that ``keep_zero_shot`` put into a file; none without it."""
+    found: list[dict[str, Any]] = []
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def why_not_named(run: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """What a run's own figures say about held-out classes that are named too rarely."""
+    plain = row["plain"]
+    captions = sum(run["captions_that_still_say_it"].values())
+    return (f"a name no picture was trained towards is hardly said ({plain['said_anyway']} % of "
+            f"seen pictures), and among the held-out names alone {row['among_held_out_names']} % "
+            f"are right (chance {row['chance_among_held_out_names']}); {run['steps']} steps, "
+            f"{captions} captions of other classes still say a held-out name; with "
+            f"{row['allowance']} off the seen names: {row['with_allowance']['held_out']} %")
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:

@@ -251,16 +251,44 @@ def test_the_gap_on_the_world_is_printed():
         "  further behind: world far, accuracy: +26.0"]
 
 
-def test_runs_with_held_out_classes_stand_beside_the_table(tmp_path):
-    figures = {"held_out": 45.0, "seen": 80.0, "harmonic_mean": 57.6, "times_chance": 4.5,
-               "said_anyway": 8.0,
-               "ci95": [40.0, 50.0], "reached": True}
-    run = {"seed": 0, "held_out": {"eurosat_rgb": ["Forest", "River"]}, "rows": [
-        {"set": "eurosat_rgb", "names": 10, "chance": 10.0, "n_held_out": 300,
-         "plain": figures, "with_allowance": figures}]}
-    (tmp_path / "seed0.json").write_text(json.dumps(run))
-    console = Console(record=True, width=250)
-    report.show_zero_shot(summary.read_zero_shot(tmp_path), console)
-    text = console.export_text()
+def zero_shot_run(held_out, *, is_reached):
+    figures = {"held_out": held_out, "seen": 80.0, "harmonic_mean": 57.6, "times_chance": 4.5,
+               "said_anyway": 8.0, "ci95": [40.0, 50.0], "reached": is_reached}
+    return {"seed": 7, "steps": 997, "cpu_seconds": 1201,
+            "held_out": {"eurosat_rgb": ["Forest", "River"]},
+            "captions_that_still_say_it": {"forest": 5, "river": 6}, "rows": [
+                {"set": "eurosat_rgb", "names": 10, "chance": 10.0, "n_held_out": 300,
+                 "plain": figures, "with_allowance": {**figures, "held_out": 21.0},
+                 "allowance": 0.2, "among_held_out_names": 68.0,
+                 "chance_among_held_out_names": 50.0}]}
+
+
+def zero_shot_text(runs):
+    console = Console(record=True, width=500)
+    report.show_zero_shot(runs, console)
+    return console.export_text()
+
+
+def test_runs_with_held_out_classes_are_kept_and_stand_beside_the_table(tmp_path):
+    (tmp_path / "seed7.json").write_text(json.dumps(zero_shot_run(45.0, is_reached=True)))
+    kept = tmp_path / "kept.json"
+    assert summary.keep_zero_shot(tmp_path, kept) == 1
+    text = zero_shot_text(summary.read_zero_shot(kept))
     assert "45.0 % of 300 pictures of Forest, River among 10 names" in text
+    assert "training.zero_shot --data DIR --minutes 20 --seed 7" in text
+    assert "target reached" in text and "missed" not in text
     assert summary.read_zero_shot(tmp_path / "none") == []
+
+
+def test_a_missed_zero_shot_target_has_its_reason():
+    text = zero_shot_text([{"command": "c", **zero_shot_run(3.0, is_reached=False)}])
+    assert "target missed" in text and "among the held-out names alone 68.0 % are right" in text
+    assert "11 captions of other classes" in text and "with 0.2 off the seen names: 21.0 %" in text
+
+
+def test_the_zero_shot_result_that_is_kept_has_both_sets():
+    (run, *_) = summary.read_zero_shot()
+    assert {row["set"] for row in run["rows"]} == {"eurosat_rgb", "aid_rsicd"}
+    text = zero_shot_text(summary.read_zero_shot())
+    for row in run["rows"]:
+        assert f"{row['plain']['held_out']} % of {row['n_held_out']} pictures" in text
