@@ -2,18 +2,23 @@
 
     python -m training.release --model compact|regular --data DIR --out FOLDER
         [--world N] [--vision-on TEXT] [--decoder-on TEXT]
-        [--pcma STEPS] [--merged] [--start-from TEXT] [--freeze-lower]
+        [--pcma STEPS] [--merged] [--start-from TEXT] [--freeze-lower] [--seed N]
     python -m training.release --card --out FOLDER --data DIR --scores build/eval/scores.json
+        [--model compact|regular]
 
 The first form exports, fits the calibration on val, seals and tests the folder; FOLDER is replaced
-only when all of that worked. The second writes card.md anew, with the scores (no torch needed);
-scores of other weights are refused.
+only when all of that worked. The second writes card.md anew, with the scores; scores of
+other weights are refused. With --model, which needs torch and the checkpoints, it first adds what a
+record of before lacks: digests, seed, processor, curves.
 What ran is kept in `FOLDER/record.json`: minutes, steps, teachers and share of the world as the
-checkpoints hold them, how the vision stage was led else as the options say.
+checkpoints hold them, how the vision stage was led else as the options say, digests of the indexes
+that were read, the processor. `FOLDER/curves.json` keeps some points of the losses logged.
 """
 
 import argparse
+import hashlib
 import json
+import platform
 import shutil
 from pathlib import Path
 
@@ -22,11 +27,12 @@ from eo_nodes.lvlm.folders import state_of
 from eo_nodes.lvlm.manifest import MANIFEST
 from eo_nodes.lvlm.model import load_model
 from eo_nodes.lvlm.unified_config import WEIGHTS
+from training import curves
 from training.decoder import card
 from training.decoder.calibrate import calibrate
 from training.evaluation.sets import open_library
 
-RECORD = "record.json"
+RECORD, CURVES = "record.json", "curves.json"
 MOST_BYTES = {"compact": 16_000_000, "regular": 14_000_000}     # of the repository
 
 
@@ -40,7 +46,6 @@ def export(model, out, source=None, compact=None):
     from training.decoder.llama_export import Source
     from training.decoder.train import SIZES
     from training.decoder.vocabulary import PATH, Words
-    from training.recipe import CHECKPOINTS
     from training.vision.plan import PLAN
 
     size = SIZES[model]
@@ -54,18 +59,53 @@ def export(model, out, source=None, compact=None):
         counts["decoder, frozen"] = decoder.frozen_numbers
     counts = {"parameters": sum(counts.values())} | counts
     stages = []
-    parts = [("vision", f"vision/{size.sight}/vision.pt"),
-             ("decoder", f"decoder/{model}/decoder.pt")]
-    if size.is_frozen:
-        parts.insert(1, ("language model's adapters", "decoder/language/decoder.pt"))
-    for stage, path in parts:
-        state = schedule.restore(CHECKPOINTS / path)
+    for stage, path in checkpoints_of(model).items():
+        state = schedule.restore(path)
         spent_s = state["spent_s"] + state.get("before_s", 0.0)
         stages.append({"stage": stage, "minutes": spent_s / 60, "steps": state["steps"]}
                       | ({"world_share": s} if (s := state.get("world_share")) else {})
                       | ({"teachers": teachers_in(state)} if stage == "vision" else {}))
     sets = sorted({*PLAN, "rsvqa_lr", "rsvqa_hr"})
     return {"parameters": counts, "stages": stages, "sets": sets}
+
+
+def checkpoints_of(model):
+    """{stage: checkpoint} of a model, vision first. Needs torch."""
+    from training.decoder.train import SIZES
+    from training.recipe import CHECKPOINTS
+
+    size = SIZES[model]
+    adapters = {"language model's adapters": "decoder/language/decoder.pt"}
+    found = {"vision": f"vision/{size.sight}/vision.pt", **(adapters if size.is_frozen else {}),
+             "decoder": f"decoder/{model}/decoder.pt"}
+    return {stage: CHECKPOINTS / path for stage, path in found.items()}
+
+
+def complete(folder, record, a, checkpoints):
+    """Write record.json with what it lacks of data and machine, and curves.json where none is.
+
+    checkpoints: {stage: path}, beside which the logs lie.
+    """
+    facts = {"seed": a.seed, "processor": a.processor, "indexes": digests(a.data, record["sets"])}
+    (folder / RECORD).write_text(json.dumps(facts | record, indent=1) + "\n")
+    if not (folder / CURVES).exists():
+        logged = {s["stage"]: curves.thin(checkpoints[s["stage"]].with_name("losses.jsonl"),
+                                          s["steps"]) for s in record["stages"]}
+        (folder / CURVES).write_text(json.dumps(logged, separators=(",", ":")) + "\n")
+
+
+def digests(data, sets):
+    """{set: SHA-256 of its index}, of the sets that the folder has."""
+    paths = {name: data / name / "index.jsonl" for name in sets}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for name, path in paths.items() if path.is_file()}
+
+
+def processor(info=Path("/proc/cpuinfo")):
+    """What this machine calls its processor."""
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def teachers_in(state):
@@ -109,7 +149,7 @@ def release(a):
     record["stages"][0] |= {"pcma_steps": a.pcma, "merged": a.merged, "start_from": a.start_from,
                             "freeze_lower": a.freeze_lower}
     record["world"] = a.world
-    (made / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    complete(made, record, a, checkpoints_of(a.model))
     calibrate(made, a.data, a.per_score, a.threads)
     own = check(made)
     put(made, a.out)
@@ -123,7 +163,9 @@ def write_card(a):
     """Write card.md and LICENCES.md of a released folder."""
     record = json.loads((a.out / RECORD).read_text())
     scores = json.loads(a.scores.read_text()) if a.scores else None
-    card.write(a.out, open_library(a.data), record, scores, a.note, a.limits)
+    path = a.out / CURVES
+    logged = json.loads(path.read_text()) if path.is_file() else {}
+    card.write(a.out, open_library(a.data), record | {"curves": logged}, scores, a.note, a.limits)
 
 
 def arguments(argv):
@@ -140,6 +182,9 @@ def arguments(argv):
     p.add_argument("--world", type=int, default=0, help="scenes an epoch the decoder saw")
     p.add_argument("--vision-on", default="two CPU cores", help="for the card")
     p.add_argument("--decoder-on", default="two CPU cores", help="for the card")
+    p.add_argument("--processor", default=processor(),
+                   help="that the stages ran on; default: this machine's")
+    p.add_argument("--seed", type=int, default=0, help="that the stages were run with")
     p.add_argument("--pcma", type=int, default=0, metavar="STEPS",
                    help="of the vision stage: over so many steps, optical first")
     p.add_argument("--merged", action="store_true",
@@ -162,6 +207,9 @@ def main(argv=None):
     a = arguments(argv)
     try:
         if a.card:
+            if a.model:
+                record = json.loads((a.out / RECORD).read_text())
+                complete(a.out, record, a, checkpoints_of(a.model))
             write_card(a)
         else:
             release(a)

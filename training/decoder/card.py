@@ -19,9 +19,11 @@ from eo_nodes.lvlm.unified import UnifiedModel
 from eo_nodes.lvlm.unified_config import WEIGHTS
 from eo_nodes.lvlm.views import ViewTensor
 from eo_nodes.lvlm.zoom import MOST_WINDOWS, with_zooms
+from training import curves
 from training.evaluation.fixtures import LICENCES
 
 TOKENS = 24
+SHOWN_DIGITS = 12
 PROMPT = "How many aircraft are there in this image?"
 ABOUT = """One autoregressive model: pictures of any bands, places and text in, text with places
 out. Longest side of a view {input_size} px{coarse}; decoder: {layers}; {words} word pieces and
@@ -31,8 +33,10 @@ COUNTED = """Work is counted, not timed: multiply-accumulates of all matrices an
 operations each, for a square picture of {input_size} px with blots of many colours, a short
 question and {tokens} tokens; of a larger picture with zooms. Zooms that tap 1 calls for are seen
 smaller than those told from the start, and both runs of the prompt count."""
-SEED = """Seed 0. The budget is wall-clock time: another machine will not reproduce these exact
-weights."""
+SEED = """Seed {seed}{processor}. The budget is wall-clock time: another machine will not reproduce
+these exact weights."""
+LOGGED = """Losses on what was learnt from, smoothed, each term's mean over the sets: some points of
+`curves.json`."""
 CARRIED = """The vision network and the decoder layers of `compact` are carried along as they are;
 what they took stands in that model's card and is not among the minutes above."""
 TRAINED_PART = ("EfficientNet-Lite", "Apache-2.0", "vision network, started from ImageNet weights")
@@ -67,15 +71,15 @@ TEXT = """# {id}: card
 {ran}
 
 {led}
-
+{curves}
 ## Data
 
 Learnt from are the train splits (and `extra`), without the share that is held for routing heads
 (a third of each set by hash, whole clips of a video). Choices and calibration on val; test is only
 scored. Licences and sources: `LICENCES.md`.
 
-| set | learnt from | held for routing | val | test |
-|---|---:|---:|---:|---:|
+| set | learnt from | held for routing | val | test |{column}
+|---|---:|---:|---:|---:|{rule}
 {data}
 
 {world}
@@ -130,14 +134,15 @@ def work(model):
             macs(model.zoom_in(begun(closer[:1]), closer)), macs(begun(closer)))
 
 
-def data_rows(library, names):
-    """Markdown rows of how many samples of each set were for what."""
+def data_rows(library, names, indexes):
+    """Markdown rows of how many samples of each set were for what; and of which index, if known."""
     rows = []
     for name in names:
         learnt, held = (sum(len(library.samples(name, s, held=h)) for s in ("train", "extra"))
                         for h in (False, True))
         val, test = (len(library.samples(name, s)) for s in ("val", "test"))
-        rows.append(f"| {name} | {learnt} | {held} | {val} | {test} |")
+        digest = f" {indexes.get(name, '-')[:SHOWN_DIGITS]} |" if indexes else ""
+        rows.append(f"| {name} | {learnt} | {held} | {val} | {test} |{digest}")
     return "\n".join(rows)
 
 
@@ -270,8 +275,10 @@ def card(folder, library, record, scores=None, note="", limits=""):
     """Text of card.md.
 
     record: {"parameters": {name: count}, "stages": [{"stage", "minutes", "steps", "device"}],
-    "sets": [...], "world": scenes an epoch of the decoder}; a stage has "world_share" if the world
-    was among its sets; the vision stage comes first, with what `mechanisms_text` tells.
+    "sets": [...], "world": scenes an epoch of the decoder}, and where it was recorded "seed",
+    "processor", "indexes" {set: SHA-256}, "curves" {stage: as `training.curves.thin` gives it}; a
+    stage has "world_share" if the world was among its sets; the vision stage comes first, with what
+    `mechanisms_text` tells.
     """
     config, calibration = (read_json(folder / f"{n}.json") for n in ("config", "calibration"))
     model = UnifiedModel(folder, "", RuntimeOptions())
@@ -297,7 +304,10 @@ def card(folder, library, record, scores=None, note="", limits=""):
                                for s in model.config.streams),
         spatial=config["vocabulary"] - config["words"], size=f"{own / 1e6:.1f} MB",
         assembled=assembled)
-    led = [mechanisms_text(record["stages"][0]), " ".join(filter(None, (SEED, note)))]
+    on = f"; on {record['processor']}" if "processor" in record else ""
+    seed = SEED.format(seed=record.get("seed", 0), processor=on)
+    led = [mechanisms_text(record["stages"][0]), " ".join(filter(None, (seed, note)))]
+    points, indexes = curves.table(record.get("curves", {})), record.get("indexes", {})
     if (folder / RECIPE).is_file():
         led.insert(0, CARRIED)
     return TEXT.format(
@@ -305,7 +315,9 @@ def card(folder, library, record, scores=None, note="", limits=""):
         sizes="\n".join(sizes),
         counted=fill(COUNTED.format(input_size=config["input_size"], tokens=TOKENS)),
         ran="\n".join(ran), led="\n\n".join(map(fill, led)),
-        data=data_rows(library, record["sets"]), world=fill(world),
+        curves=f"\n{points}\n\n{fill(LOGGED)}\n" if points else "",
+        column=" index, SHA-256 |" if indexes else "", rule="---|" if indexes else "",
+        data=data_rows(library, record["sets"], indexes), world=fill(world),
         stages="\n".join(stages), split=split, scores=table, limits=limits and f" {limits}")
 
 

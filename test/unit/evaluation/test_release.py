@@ -1,6 +1,8 @@
 """What a release is made of beside its graphs: fitted confidence, card, licences, its place."""
 
+import hashlib
 import json
+import platform
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ from eo_nodes.lvlm.calibration import read_calibration
 from eo_nodes.lvlm.manifest import answers_digest, read_manifest
 from eo_nodes.lvlm.model import load_model
 from eo_nodes.lvlm.sight import Picture
-from training import confidence, release
+from training import confidence, curves, release
 from training.decoder import calibrate, card
 from training.evaluation import metrics
 from training.evaluation.asks import Ask
@@ -218,6 +220,64 @@ def test_card_says_how_the_vision_network_was_led_none_included():
     assert "galileo, minilm; PCMA: 900 steps; merged specialists: yes" in all_of_them
     assert "compact's weights; frozen blocks: all up to stride 4." in all_of_them
     assert card.mechanisms_text({"teachers": []}).count("not recorded") == 4
+
+
+def log_of(path, *steps):
+    """A stage's log: at each step the answer's loss on two sets is 1000 / step and twice that."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps({"step": s, "share": 0.1, "losses": {
+        "a.answer": 1000 / s, "b.answer": 2000 / s, "a.relevance": 9.0}}) + "\n" for s in steps))
+    return path
+
+
+def test_a_curve_is_thinned_and_of_the_run_that_is_released(tmp_path):
+    # Begun anew after 300, resumed from 200, and what came after 400 is of another release.
+    log = log_of(tmp_path / "losses.jsonl", 100, 200, 300, 50, 100, 200, 300, 250, 400, 450)
+    assert curves.thin(log, 400) == {"step": [50, 100, 200, 250, 400],
+                                     "answer": [30.0, 15.0, 7.5, 6.0, 3.75]}
+    many = curves.thin(log_of(log, *range(25, 20_000, 25)), 10**6)
+    assert len(many["step"]) == curves.POINTS and many["step"][0] == 25
+    assert many["step"][-1] == 19_975 and many["answer"][0] == 60.0
+    assert curves.thin(tmp_path / "none", 9) == {} and curves.table({"vision": {}}) == ""
+    table = curves.table({"vision": {}, "decoder": many}).splitlines()
+    assert table[0] == "| stage | step | answer |" and table[2] == "| decoder | 25 | 60 |"
+    assert len(table) == 2 + curves.SHOWN
+
+
+def test_a_record_says_what_was_read_and_keeps_what_it_knew(folder, tmp_path):
+    args = SimpleNamespace(data=CHIPS, seed=3, processor="made up")
+    log_of(tmp_path / "vision" / "losses.jsonl", 25, 50, 75, 100)
+    record = {**RECORD, "seed": 1}
+    release.complete(folder, record, args, {"vision": tmp_path / "vision" / "vision.pt"})
+    written = json.loads((folder / "record.json").read_text())
+    assert written.items() >= record.items() and written["processor"] == "made up"
+    assert written["indexes"]["mstar"] == hashlib.sha256(
+        (CHIPS / "mstar" / "index.jsonl").read_bytes()).hexdigest()
+    # The stage had 99 steps.
+    assert json.loads((folder / "curves.json").read_text())["vision"]["step"] == [25, 50, 75]
+    (folder / "curves.json").write_text("{}")
+    release.complete(folder, record, args, {})
+    assert (folder / "curves.json").read_text() == "{}"
+
+
+def test_card_prints_digests_machine_and_curves_where_they_stand(folder):
+    bare = card.card(folder, open_library(CHIPS), RECORD)
+    assert "SHA-256" not in bare and "curves.json" not in bare and "\nSeed 0. The" in bare
+    told = card.card(folder, open_library(CHIPS), {
+        **RECORD, "seed": 5, "processor": "made up", "indexes": {"mstar": "ab" * 32},
+        "curves": {"vision": {"step": [50, 99], "class": [2.5, 0.5]}}})
+    assert "Seed 5; on made up. The budget" in told and "`curves.json`" in told
+    assert "| index, SHA-256 |\n" in told and f"| {'ab' * 6} |\n" in told
+    trees, = (line for line in told.splitlines() if line.startswith("| trees |"))
+    assert trees.endswith("| - |")
+    assert "| stage | step | class |" in told and "| vision | 99 | 0.5 |" in told
+
+
+def test_the_processor_is_named(tmp_path):
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor\t: 0\nmodel name\t: Some CPU 1.0: fast\n")
+    assert release.processor(info) == "Some CPU 1.0: fast"
+    assert release.processor(tmp_path / "none") == platform.processor()
 
 
 def test_teachers_are_read_from_the_checkpoint():
