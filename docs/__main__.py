@@ -15,6 +15,7 @@ from pathlib import Path
 
 from . import pages
 from .draw_graph import draw
+from .study_block import study_section
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = {
@@ -22,6 +23,7 @@ BLOCKS = {
         "nodes": pages.nodes_table,
         "node-sections": pages.node_sections,
         "topics": pages.topics_table,
+        "study": study_section,
     },
     "docs/operations.md": {
         "events": pages.events_table,

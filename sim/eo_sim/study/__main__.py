@@ -1,6 +1,6 @@
 """Replay the committed trace: tune, replay, form the figures; write build/study.
 
-    python -m eo_sim.study [--policy FILE]... [--trace FILE] [--out build/study]
+    python -m eo_sim.study [--policy FILE]... [--trace FILE] [--out build/study] [--keep]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .config import StudyConfig, load_config
 from .errors import StudyError, TraceError
 from .formats import mark
 from .goals import MOST_MINUTES
+from .keep import FILE, sources, write_kept
 from .trace import Trace, load_trace
 
 _NO_TRACE = """there is no trace: {path}
@@ -46,7 +47,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--no-ablations", action="store_true")
     p.add_argument("--no-speed", action="store_true",
                    help="leave out replays of ten thousand requests and more, some minutes")
-    return p.parse_args(argv)
+    p.add_argument("--keep", action="store_true",
+                   help=f"write what is claimed to {FILE} too: of the committed trace and "
+                        "configuration, whole, with requests asked again")
+    a = p.parse_args(argv)
+    if a.keep and (a.policy or a.config or a.trace or a.no_ablations or a.no_speed
+                   or not a.recompute):
+        p.error("--keep is of the whole study, as it stands in the tree")
+    return a
 
 
 def open_trace(config: StudyConfig, given: Path | None) -> Trace:
@@ -71,7 +79,8 @@ def run(a: argparse.Namespace) -> int:
     from .user import load_policy
 
     begun_s = time.monotonic()
-    config = load_config(a.config or project_file("config/study.yaml"))
+    at = a.config or project_file("config/study.yaml")
+    config = load_config(at)
     trace = open_trace(config, a.trace)
     extra = [load_policy(path) for path in a.policy]
     checked = 0
@@ -90,8 +99,12 @@ def run(a: argparse.Namespace) -> int:
         study.table(extra, with_ablations=not a.no_ablations), trace, config, begun_s=begun_s,
         recomputed=checked, models=folders(), kept_at=kept_file(),
         counts=() if a.no_speed else COUNTS,
+        made_from=sources(at, a.trace or project_file(config.trace), trace),
     )  # fmt: skip
     path = write(table, a.out)
+    if a.keep:
+        size = write_kept(table, at.parents[1] / FILE)
+        print(f"\n{size} bytes in {FILE}; `python -m docs` writes README from it")
     print(f"\n{path.read_text(encoding='utf-8').split('## Policies')[0]}")
     minutes = table["machine"]["seconds"] / 60
     print(f"table: {path}; {minutes:.1f} min of at most {MOST_MINUTES:g}: "

@@ -36,6 +36,16 @@ def figure(found: Mapping[str, Any], unit: str) -> str:
     return f"{found['value']:+.1f}{unit}{ends(found['ci95'], '+.1f')}{against}"
 
 
+def limited(row: Mapping[str, Any]) -> str:
+    """Return the value of a figure that has a limit, with unit and interval; a dash without one."""
+    value = row["value"]
+    if value is None:
+        return "-"
+    form = ".3f" if abs(value) < 1 else ".1f"
+    unit = f" {row['unit']}" if row["unit"] else ""
+    return f"{value:{form}}{unit}{ends(row['ci95'], form)}"
+
+
 def mark(is_reached: bool) -> str:
     """Return what became of a limit."""
     return "reached" if is_reached else "missed"

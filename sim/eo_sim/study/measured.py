@@ -13,7 +13,8 @@ from eo_nodes.graph.paths import project_file
 
 from . import kept
 from .config import StudyConfig
-from .goals import goals
+from .goals import MISSED, goals
+from .keep import reasons
 from .speed import growth
 from .speed_table import COUNTS
 from .trace import Trace
@@ -42,20 +43,21 @@ def kept_file() -> Path | None:
 def complete(
     table: Mapping[str, Any], trace: Trace, config: StudyConfig, *, begun_s: float,
     recomputed: int, models: Mapping[str, Path], kept_at: Path | None,
-    counts: Sequence[int] = COUNTS,
+    made_from: Mapping[str, str], counts: Sequence[int] = COUNTS,
 ) -> dict[str, Any]:
     """The table with what is measured apart from the replays, and all limits.
 
     Args:
         table: of ``Study.table``. begun_s: when the command began, by the monotonic clock.
         recomputed: requests that were asked again. models: folders ``compact`` and ``regular``.
-        kept_at: figures of kept regions. counts: of requests, for the speed; () leaves it out.
+        kept_at: figures of kept regions. made_from: digests, see ``keep.sources``.
+        counts: of requests, for the speed; () leaves it out.
     Raises:
-        StudyError: the file of kept regions cannot be read.
+        StudyError: the file of kept regions, or of reasons, cannot be read.
     """
     timed = {name: table["tuned"][name]["setting"] for name in _TIMED} if counts else {}
     found: dict[str, Any] = {
-        **table, "recomputed": recomputed,
+        **table, "recomputed": recomputed, "sources": dict(made_from),
         "kept_regions": kept.kept_regions(kept_at, trace.digests, models),
         "compute": compute(trace, models["compact"]),
         "growth": growth(trace, config, timed, counts),
@@ -63,7 +65,13 @@ def complete(
     cores = len(os.sched_getaffinity(0))
     found["machine"] |= {
         "seconds": time.monotonic() - begun_s, "cores": cores, "load": os.getloadavg()[0]}
-    return {**found, "limits": goals(found)}
+    return {**found, "limits": explained(goals(found), reasons())}
+
+
+def explained(rows: Sequence[dict[str, Any]], why: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Rows of limits; those that are missed with the reason that was written for them."""
+    return [row | {"reason": why.get(row["figure"], "")} if row["outcome"] == MISSED else row
+            for row in rows]
 
 
 def compute(trace: Trace, compact: Path) -> dict[str, Any]:

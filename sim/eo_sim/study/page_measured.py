@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .formats import ends, mark, percent
+from .formats import ends, limited, mark, percent
 
 Row = Mapping[str, Any]
 
@@ -18,22 +18,14 @@ def goals(table: Row) -> list[str]:
     lines = ["## Limits", "", f"Every figure that has one: {counts}.", "",
              "| figure | value | limit | outcome | note |", "|---|---:|---|---|---|"]
     for r in rows:
-        unit = f" {r['unit']}" if r["unit"] else ""
-        value = "-" if r["value"] is None else f"{_number(r['value'])}{unit}{_ends(r)}"
-        lines.append(f"| {r['figure']} | {value} | {r['limit']} | {r['outcome']} | {r['note']} |")
+        note = "; ".join(x for x in (r["note"], r.get("reason", "")) if x)
+        lines.append(
+            f"| {r['figure']} | {limited(r)} | {r['limit']} | {r['outcome']} | {note} |")
     return [*lines, ""]
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
 
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _ends(row: Row) -> str:
-    return ends(row["ci95"], ".3f" if abs(row["value"]) < 1 else ".1f")
 
 
 def kept(table: Row) -> list[str]:

@@ -207,5 +207,7 @@ def _notes(table: Mapping[str, Any]) -> list[str]:
             f"- trace: {trace['requests']} requests, {trace['test']} of test, {trace['scenes']} "
             f"scenes; compact {trace['digests']['compact'][:12]}, regular "
             f"{trace['digests']['regular'][:12]}",
+            "- SHA-256 of " + ", ".join(f"{name} {table['sources'][name][:12]}"
+                                        for name in ("config", "trace")),
             f"- computed in {table['machine']['seconds']:.0f} s, cores: "
             f"{table['machine']['cores']}, load average {table['machine']['load']:.1f}"]

@@ -22,8 +22,10 @@ from eo_sim.study.errors import StudyError
 from eo_sim.study.facts import means_of
 from eo_sim.study.figures import Point, figures
 from eo_sim.study.fits import fit
+from eo_sim.study.keep import MOST_BYTES, write_kept
 from eo_sim.study.measured import complete
 from eo_sim.study.ours import ablations, ours
+from eo_sim.study.page_kept import section
 from eo_sim.study.plots import Series, log_ticks, plot, ticks
 from eo_sim.study.policies import baselines
 from eo_sim.study.policy import ANSWER, OFFLOAD, PROCEED, Policy, Setting
@@ -263,6 +265,7 @@ SMALL = replace(
     tune=replace(CONFIG.tune, trials=2, hours=2.0, satellites=("sentinel_2a",), curve_points=2),
     figures=replace(CONFIG.figures, bootstrap=40),
 )  # fmt: skip
+MADE_FROM = {"config": "1" * 64, "trace": "2" * 64, "compact": "3" * 64, "regular": "4" * 64}
 POLICY = """
 from eo_sim.study.policy import answer, offload, proceed
 NAME = "mine"
@@ -285,6 +288,7 @@ def test_table_page_and_plots_with_a_policy_of_the_user(tmp_path):
         study.table([load_policy(file)], with_ablations=False), TRACE, SMALL,
         begun_s=time.monotonic(), recomputed=0, kept_at=None, counts=(200, 2000),
         models={name: tmp_path / name for name in ("compact", "regular")},
+        made_from=MADE_FROM,
     )  # fmt: skip
     path = write(table, tmp_path / "out")
     read = json.loads((tmp_path / "out" / "table.json").read_text())
@@ -315,6 +319,27 @@ def test_table_page_and_plots_with_a_policy_of_the_user(tmp_path):
         assert (outcome == "not measured") >= any(part in name for part in apart), name
         assert f"| {name} |" in text
     assert text.count("Not measured for these models") == 2
+    assert f"SHA-256 of config {'1' * 12}, trace {'2' * 12}" in text
+    kept_part_says_what_the_table_says(table, tmp_path / "kept.json")
+
+
+def kept_part_says_what_the_table_says(table, path):
+    assert write_kept(table, path) == path.stat().st_size
+    assert 3 * path.stat().st_size < 2 * MOST_BYTES, "there is room for three rates"
+    found = json.loads(path.read_text())
+    assert found["routing"] == table["routing"] and found["sources"] == MADE_FROM
+    names = [(r["policy"], r["rate_mbps"]) for r in found["policies"]]
+    assert len(set(names)) == len(names) and {rate for _, rate in names} == {30}
+    assert "mine" not in path.read_text(), "a policy of the user is not ours to keep"
+    assert "chip_rows" not in found["trace"]["meta"]
+    text = section(found, {})
+    for row in found["limits"]:
+        assert f"| {row['figure']} | " in text
+    value = next(r for r in table["rows"] if r["role"] == "ours" and r["load"] == "busy"
+                 and r["is_tuned"])["figures"]["accuracy"]["all"]["final"]  # fmt: skip
+    assert float(text.split("| **ours** | ")[1].split(" ")[0]) == pytest.approx(
+        100 * value, abs=0.06)
+    assert "+31.2 %" in text and "-51.2 %" in text
 
 
 @pytest.mark.parametrize(
