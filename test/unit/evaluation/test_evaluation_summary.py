@@ -134,6 +134,13 @@ def test_the_reasons_kept_name_rows_that_have_a_target():
     assert strays({good: " "}) == [good]
 
 
+def test_the_reasons_kept_say_what_is_in_the_repository():
+    # What was tried and left no result, and what one model has in a reason of both.
+    unkept = ("Tried", "tried", "it helped", "(regular)", "larger input")
+    assert [why for why in summary.read_reasons().values()
+            if any(word in why for word in unkept)] == []
+
+
 def test_a_reason_of_one_model_goes_before_that_of_all():
     rows = [row(model, [1, 0], target=90.0) for model in ("compact", "regular")]
     summary.give_reasons(rows, {("*", "s", "t", "accuracy"): "of both",
