@@ -63,8 +63,7 @@ class Graph:
         """A stored matrix as float32; the runtime folds this when it loads the graph.
 
         Activations stay float32: quantised per run (DynamicQuantizeLinear, MatMulInteger) they
-        took the perplexity of a plain sentence from 10 to 990, on a processor without VNNI, where
-        such products can saturate besides.
+        lose far more, and without VNNI such products can saturate besides.
         """
         if f"{name}.scale" not in self.slots:
             return name

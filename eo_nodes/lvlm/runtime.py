@@ -29,7 +29,8 @@ PROVIDERS: Mapping[str, str] = {
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "avx_vnni", "f16c",
               "fma", "asimddp", "i8mm", "sve", "bf16")
 # Resident bytes a byte of file. Weights stored as int8 and computed in float32 are unfolded and
-# then packed for the kernels: measured 6.9 to 9.5 (1.0 for float32 external data, mapped).
+# then packed for the kernels; float32 external data is mapped. What the released models take is
+# printed by test/unit/lvlm/test_unified_memory.py, beside what is counted.
 INT8_UNFOLDED, AS_STORED = 10.0, 2.0
 
 
