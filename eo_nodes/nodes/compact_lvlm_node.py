@@ -50,7 +50,7 @@ class CompactLvlm(EoNode):
         ),
         Parameter("tap2_tokens", TAP2_TOKENS, "tokens decoded before the second tap", 1, 64),
         Parameter(
-            "gmac_j", 0.02, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
+            "gmac_j", 0.06, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
         ),
         Parameter("verdict_timeout_s", 5.0, "without a verdict the decoder goes on, s", 0.1, 600.0),
         Parameter("queue_limit", 200, "requests waiting at most", 1, 100_000),

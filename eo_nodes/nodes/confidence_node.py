@@ -71,12 +71,12 @@ class Confidence(EoNode):
         Parameter("serves_late", True, "contact: what is too late is asked behind the rest"),
         Parameter("kinds", list(CHOSEN), "contact: of levels that may be sent"),
         Parameter("gmac_s", 0.004, "expected: 10^9 multiply-accumulates on board, s", 0.0, 1e3),
-        Parameter("gmac_j", 0.02, "expected: their energy, J", 0.0, 1e3),
+        Parameter("gmac_j", 0.06, "expected: their energy, J", 0.0, 1e3),
         Parameter("ground_gmac_s", 0.0004, "expected: as many on the ground, s", 0.0, 1e3),
         Parameter("ground_s", 10.0, "expected: time on the ground besides, s", 0.0, 1e6),
         Parameter("coding_scale", 2.0, "expected: coding time over that of the trace", 0.0, 1e3),
         Parameter("coding_w", 15.0, "expected: power of coding, W", 0.0, 1e4),
-        Parameter("mb_j", 2.0, "expected: energy of sending 10^6 bytes, J", 0.0, 1e4),
+        Parameter("mb_j", 2.133, "expected: energy of sending 10^6 bytes, J", 0.0, 1e4),
         Parameter("link_margin", 0.1, "of contacts, for frames, packets and repeats", 0.0, 0.9),
     )  # fmt: skip
 

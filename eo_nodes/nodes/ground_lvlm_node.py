@@ -49,7 +49,7 @@ class GroundLvlm(EoNode):
         *model_parameters("models/regular", 2),
         Parameter("max_tokens", REGULAR_TOKENS, "longest answer, tokens", 1, 2048),
         Parameter(
-            "gmac_j", 0.02, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
+            "gmac_j", 0.1, "energy of 10^9 multiply-accumulates, J; stated, not measured", 0.0, 1e3
         ),
         Parameter("overview_px", 448, "longest side of the model's overview, pixels", 32, 2048),
         Parameter(
