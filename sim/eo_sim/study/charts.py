@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .plots import Series, plot
+from .trace import DEADLINES_MIN
 
-MINUTES = ("10", "30", "90")
+MINUTES = tuple(f"{minutes:g}" for minutes in DEADLINES_MIN)
 
 
 def nominal(table: Mapping[str, Any]) -> tuple[float, str]:

@@ -11,6 +11,8 @@ from typing import Any
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.orbit.config_keys import Keys, read_yaml
 
+from .trace import DEADLINES_MIN
+
 S_NS = 1_000_000_000
 _BIG = 1e18
 
@@ -45,7 +47,6 @@ class WorkloadConfig:
     scene_px: int
     onboard_share: float
     loads: Mapping[str, float]
-    nominal: str
     reference_mbps: float
     replayed_a_day: float
 
@@ -128,7 +129,7 @@ def parse_config(tree: Any, where: str) -> StudyConfig:
         figures=_figures(top.child("figures")),
     )
     top.done()
-    for load in (config.tune.load, config.figures.headline_load, workload.nominal):
+    for load in (config.tune.load, config.figures.headline_load):
         if load not in workload.loads:
             raise ConfigError(f"{where}: no load {load!r} in workload.loads")
     return config
@@ -197,7 +198,6 @@ def _workload(keys: Keys) -> WorkloadConfig:
         scene_px=int(keys.number("scene_px", 1, _BIG)),
         onboard_share=keys.number("onboard_share", 0, 1),
         loads=loads,
-        nominal=keys.text("nominal"),
         reference_mbps=keys.number("reference_mbps", 1e-3, 1e5),
         replayed_a_day=keys.number("replayed_a_day", 1, 1e9),
     )
@@ -253,4 +253,7 @@ def _figures(keys: Keys) -> FiguresConfig:
     )
     for one in (headline, paper, keys):
         one.done()
+    if figures.deadlines_min != tuple(map(float, DEADLINES_MIN)):
+        raise ConfigError(f"{headline.where}.deadlines_min: requests of a trace have deadlines of "
+                          f"{DEADLINES_MIN} min, figures are for the same")
     return figures

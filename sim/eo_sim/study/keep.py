@@ -18,6 +18,7 @@ from typing import Any
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.graph.paths import project_file
 
+from . import definitions
 from .errors import StudyError
 from .trace import Trace
 
@@ -35,8 +36,14 @@ Row = Mapping[str, Any]
 
 
 def sources(config: Path, trace_file: Path, trace: Trace) -> dict[str, str]:
-    """SHA-256 of what a table is made from: both files, and both models by their manifests."""
-    return {"config": _sha256(config), "trace": _sha256(trace_file), **trace.digests}
+    """SHA-256 of what a table is made from.
+
+    Returns:
+        ``config`` and ``trace``: files; ``compact`` and ``regular``: manifests; ``definitions`` and
+        ``rules``: see there.
+    """
+    return {"config": _sha256(config), "trace": _sha256(trace_file), **trace.digests,
+            **definitions.digests(trace)}
 
 
 def _sha256(path: Path) -> str:

@@ -32,10 +32,11 @@ def section(table: Row | None, reasons: Mapping[str, str]) -> str:
 def _made(table: Row) -> list[str]:
     trace, of, machine = table["trace"], table["sources"], table["machine"]
     digests = ", ".join(f"{name} `{of[name][:12]}`"
-                        for name in ("config", "trace", "compact", "regular"))
+                        for name in ("config", "definitions", "trace", "compact", "regular"))
     return [f"`{COMMAND}` wrote this: {trace['requests']} recorded questions, {trace['test']} of "
             f"them of the test split, {trace['scenes']} scenes; {digests} (SHA-256 of "
-            "`config/study.yaml`, of the trace, and of both models' manifests). It took "
+            "`config/study.yaml`, of the search spaces and limits in code, of the trace, and of "
+            "both models' manifests). It took "
             f"{machine['seconds'] / 60:.0f} min on {machine['cores']} cores. All of it: "
             f"`{FILE}`.", ""]
 

@@ -208,6 +208,6 @@ def _notes(table: Mapping[str, Any]) -> list[str]:
             f"scenes; compact {trace['digests']['compact'][:12]}, regular "
             f"{trace['digests']['regular'][:12]}",
             "- SHA-256 of " + ", ".join(f"{name} {table['sources'][name][:12]}"
-                                        for name in ("config", "trace")),
+                                        for name in ("config", "definitions", "rules", "trace")),
             f"- computed in {table['machine']['seconds']:.0f} s, cores: "
             f"{table['machine']['cores']}, load average {table['machine']['load']:.1f}"]

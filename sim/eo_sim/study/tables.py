@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import StudyConfig
-from .trace import Trace
+from .trace import DEADLINES_MIN, Trace
 
 Float = NDArray[np.float64]
 
@@ -48,8 +48,7 @@ class Tables:
         self.overhead = world.frame_bytes / world.frame_payload_bytes / (1 - world.loss)
         self.wire = self._on_wire(trace["level_bytes"], draw[:, None])
         self.answer_wire = self._on_wire(trace["answer_bytes"], draw)
-        minutes = np.array([10.0, 30.0, 90.0])
-        self.deadline_s = minutes[trace["deadline"]] * 60.0
+        self.deadline_s = np.array(DEADLINES_MIN, np.float64)[trace["deadline"]] * 60.0
 
     def _on_wire(self, size_bytes: NDArray[np.integer], draw: Float) -> Float:
         """Bytes with frame heads, and lost frames sent again: their mean, rounded by a draw."""

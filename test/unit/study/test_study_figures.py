@@ -265,7 +265,8 @@ SMALL = replace(
     tune=replace(CONFIG.tune, trials=2, hours=2.0, satellites=("sentinel_2a",), curve_points=2),
     figures=replace(CONFIG.figures, bootstrap=40),
 )  # fmt: skip
-MADE_FROM = {"config": "1" * 64, "trace": "2" * 64, "compact": "3" * 64, "regular": "4" * 64}
+MADE_FROM = {"config": "1" * 64, "trace": "2" * 64, "compact": "3" * 64, "regular": "4" * 64,
+             "definitions": "5" * 64, "rules": "6" * 64}  # fmt: skip
 POLICY = """
 from eo_sim.study.policy import answer, offload, proceed
 NAME = "mine"
@@ -319,7 +320,7 @@ def test_table_page_and_plots_with_a_policy_of_the_user(tmp_path):
         assert (outcome == "not measured") >= any(part in name for part in apart), name
         assert f"| {name} |" in text
     assert text.count("Not measured for these models") == 2
-    assert f"SHA-256 of config {'1' * 12}, trace {'2' * 12}" in text
+    assert f"SHA-256 of config {'1' * 12}, definitions {'5' * 12}, rules {'6' * 12}, " in text
     kept_part_says_what_the_table_says(table, tmp_path / "kept.json")
 
 
@@ -379,6 +380,10 @@ def test_configuration_names_the_wrong_key():
         parse_config(tree, "study.yaml")
     del tree["world"]["loss"]
     with pytest.raises(ConfigError, match="lacks loss"):
+        parse_config(tree, "study.yaml")
+    tree["world"]["loss"] = 0.01
+    tree["figures"]["headline"]["deadlines_min"] = [10, 30, 60]
+    with pytest.raises(ConfigError, match=r"headline.deadlines_min: requests of a trace"):
         parse_config(tree, "study.yaml")
 
 

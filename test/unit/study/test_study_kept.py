@@ -2,21 +2,29 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
+from study_trace import made_trace
+
 from eo_nodes.lvlm.manifest import read_manifest
+from eo_sim.study import definitions as defining
 from eo_sim.study.__main__ import arguments
+from eo_sim.study.definitions import definitions, digests
 from eo_sim.study.errors import StudyError
 from eo_sim.study.goals import MISSED, NOT_MEASURED, REACHED
 from eo_sim.study.keep import FILE, REASONS, reasons, sources
 from eo_sim.study.measured import explained
 from eo_sim.study.page_kept import NO_TRACE, _limits, section
 from eo_sim.study.page_measured import goals as goals_page
+from eo_sim.study.trace import load_trace
 
 ROOT = Path(__file__).parents[3]
+TRACE = made_trace(chips=4)
+TRACE_FILE = "sim/assets/study/trace.npz"
 ROW = {"figure": "AUROC, end", "value": 0.7, "unit": "", "ci95": [0.6, 0.8],
        "limit": "at least 0.75", "outcome": MISSED, "note": ""}  # fmt: skip
 
@@ -55,10 +63,24 @@ def test_reasons_are_texts_by_figure(tmp_path):
 def test_sources_are_digests_of_what_a_table_is_made_from(tmp_path):
     for name in ("c", "t"):
         (tmp_path / name).write_text(name)
-    trace = SimpleNamespace(digests={"compact": "x", "regular": "y"})
-    assert sources(tmp_path / "c", tmp_path / "t", trace) == {
+    found = sources(tmp_path / "c", tmp_path / "t", TRACE)
+    assert found == {
         "config": hashlib.sha256(b"c").hexdigest(), "trace": hashlib.sha256(b"t").hexdigest(),
-        "compact": "x", "regular": "y"}  # fmt: skip
+        **TRACE.digests, **digests(TRACE)}  # fmt: skip
+
+
+def test_another_search_space_level_or_limit_is_another_definition(monkeypatch):
+    found = definitions(TRACE)
+    assert {"ours", "oracle", "ours_no_tap1", "tabi_style"} <= set(found["spaces"])
+    assert found["deadlines_min"] == [10, 30, 90]
+    before = digests(TRACE)
+    assert digests(TRACE) == before
+    for name, other in (("GAIN_SHARE", 0.8), ("LEVELS", ()), ("ablations", list)):
+        with monkeypatch.context() as patch:
+            patch.setattr(defining, name, other)
+            after = digests(TRACE)
+        assert after["definitions"] != before["definitions"], name
+        assert after["rules"] == before["rules"]
 
 
 @pytest.mark.parametrize("part", [
@@ -87,8 +109,10 @@ def test_the_committed_table_is_of_the_configuration_trace_and_models_in_the_tre
         return hashlib.sha256((ROOT / path).read_bytes()).hexdigest()
 
     assert committed["sources"] == {
-        "config": digest("config/study.yaml"), "trace": digest("sim/assets/study/trace.npz"),
+        "config": digest("config/study.yaml"), "trace": digest(TRACE_FILE),
         **{name: read_manifest(ROOT / "models" / name).digest for name in ("compact", "regular")},
+        "definitions": digests(load_trace(ROOT / TRACE_FILE))["definitions"],
+        "rules": committed["sources"]["rules"],  # words of these files may change
     }, "run: make study ARGS=--keep"  # fmt: skip
 
 
