@@ -38,6 +38,7 @@ import json
 import math
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,8 +85,8 @@ TARGET, MOST_LOST = 80.0, 2.0
 SHARE = 0.05
 KEPT = PROJECT / "sim" / "assets" / "study" / "regions.json"
 COMMAND = "python -m training.evaluation.regions --data DIR"
-_KEPT_KEYS = ("held_percent", "ci95", "inside_percent", "by_size", "n_by_size", "over_budget",
-              "share_of_budget", "points_lost")  # fmt: skip
+_KEPT_KEYS = ("held_percent", "ci95", "inside_percent", "by_size", "by_size_ci95", "n_by_size",
+              "over_budget", "share_of_budget", "points_lost")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,16 +233,27 @@ def recall(rows: Sequence[Held], which: str = "held", sizes: Sequence[int] = ())
     return 100 * float(np.mean(shares)) if shares else float("nan")
 
 
-def interval(rows: Sequence[Held], *, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """95 % of ``recall`` by drawing scenes within each cell, per cent."""
+def interval(
+    rows: Sequence[Held], *, resamples: int = 1000, seed: int = 0, sizes: Sequence[int] = ()
+) -> tuple[float, float]:
+    """95 % of ``recall`` by drawing scenes within each cell, per cent; NaN without any."""
+    use = list(sizes) or list(range(len(SIZES)))
     cells = []
     for cell in dict.fromkeys(r.cell for r in rows if any(r.n)):
-        sums = np.array([(sum(r.held), sum(r.n)) for r in rows if r.cell == cell and any(r.n)],
+        own = [r for r in rows if r.cell == cell and any(r.n)]
+        sums = np.array([[sum(values[i] for i in use) for values in (r.held, r.n)] for r in own],
                         float)
+        if not sums[:, 1].any():
+            continue
         drawn = draws(len(sums), resamples, seed) @ sums
         with np.errstate(invalid="ignore"):
             cells.append(drawn[:, 0] / drawn[:, 1])
-    low, high = np.nanquantile(100 * np.nanmean(cells, axis=0), (0.025, 0.975))
+    if not cells:
+        return float("nan"), float("nan")
+    with warnings.catch_warnings():  # a draw may hold no scene with such an instance
+        warnings.simplefilter("ignore", RuntimeWarning)
+        means = np.nanmean(cells, axis=0)
+    low, high = np.nanquantile(100 * means, (0.025, 0.975))
     return float(low), float(high)
 
 
@@ -258,6 +270,8 @@ def summary(rows: Sequence[Held]) -> dict[str, Any]:
                 "inside_percent": recall(own, "inside"),
                 "by_size": {f"{a}-{b if b < 10_000 else ''} px": recall(own, sizes=[i])
                             for i, (a, b) in enumerate(SIZES)},
+                "by_size_ci95": {f"{a}-{b if b < 10_000 else ''} px": interval(own, sizes=[i])
+                                 for i, (a, b) in enumerate(SIZES)},
                 "n_by_size": [sum(r.n[i] for r in own) for i in range(len(SIZES))],
                 "by_cell": {c: recall([r for r in own if r.cell == c])
                             for c in dict.fromkeys(r.cell for r in own)},

@@ -54,9 +54,10 @@ def kept(table: Row) -> list[str]:
             "|---|---:|" + "---:|" * (len(sizes) + 2),
         ]  # fmt: skip
         for name, row in table_.items():
-            lost = row.get("points_lost")
+            lost, sure = row.get("points_lost"), row.get("by_size_ci95", {})
             cells = [f"{row['held_percent']:.1f}{ends(row['ci95'])}",
-                     *("-" if v is None else f"{v:.0f}" for v in row["by_size"].values()),
+                     *("-" if v is None else f"{v:.0f}{ends(sure.get(size), '.0f')}"
+                       for size, v in row["by_size"].items()),
                      percent(row["share_of_budget"]),
                      f"{lost['points']:.1f} [{lost['low']:.1f}, {lost['high']:.1f}]"
                      if lost else "-"]

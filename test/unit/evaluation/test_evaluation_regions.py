@@ -156,7 +156,12 @@ def test_recall_is_a_mean_over_kinds_with_an_interval_over_scenes() -> None:
     assert recall(rows) == pytest.approx(100 * (0.05 + 1) / 2)
     low, high = interval(rows)
     assert low <= recall(rows) <= high and high - low > 10
-    assert np.isnan(recall(rows, sizes=[1]))
+    assert np.isnan(recall(rows, sizes=[1])) and np.isnan(interval(rows, sizes=[1])).all()
+    small = [replace(r, held=(r.held[0] // 2, r.held[0] - r.held[0] // 2, 0, 0),
+                     n=(r.n[0] // 2, r.n[0] - r.n[0] // 2, 0, 0)) for r in rows]
+    assert interval(small) == interval(rows) != interval(small, sizes=[0])
+    low, high = interval(small, sizes=[0])
+    assert low <= recall(small, sizes=[0]) <= high
 
 
 def test_bare_scenes_hold_none_of_the_kind_and_are_other_chips(library: Library) -> None:
@@ -237,10 +242,12 @@ def test_what_is_kept_for_the_study_is_small_and_reads_as_the_study_reads_it(tmp
     keep(file, summary(rows), {
         "command": "it", "models": {k: answers_digest(v) for k, v in folders.items()},
         "split": "test", "share": 0.05, "scenes": 3, "cells": ["a.ship"]})  # fmt: skip
-    assert "NaN" not in file.read_text() and file.stat().st_size < 5000
+    assert "NaN" not in file.read_text() and file.stat().st_size < 6000
     found = kept_regions(file, {k: read_manifest(v).digest for k, v in folders.items()}, folders)
     ours = found["tables"]["raw"]["ours"]
     assert (ours["held_percent"], ours["by_size"]["12-24 px"]) == (90, None)
+    assert ours["by_size_ci95"]["0-12 px"] == [90, 90]
+    assert ours["by_size_ci95"]["12-24 px"] == [None, None]
     assert ours["points_lost"]["points"] == 50
     assert found["limits"]["exact"] == {
         "held": True, "points_lost": False, "wrong_is_worse": True}  # fmt: skip

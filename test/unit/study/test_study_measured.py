@@ -37,7 +37,8 @@ NONE = {"value": None, "ci95": None}
 
 def held(percent, low, high, lost=None):
     row = {"held_percent": percent, "ci95": [low, high], "by_size": {"0-12 px": percent, "48- px":
-           None}, "share_of_budget": 0.9}  # fmt: skip
+           None}, "by_size_ci95": {"0-12 px": [low, high], "48- px": [None, None]},
+           "share_of_budget": 0.9}  # fmt: skip
     points = {"points": lost, "low": lost - 1, "high": lost + 1} if lost is not None else None
     return row | ({"points_lost": points} if points else {})
 
@@ -72,7 +73,7 @@ def test_kept_regions_are_shown_for_the_models_that_they_were_measured_with(tmp_
         "exact": {"held": False, "points_lost": False, "wrong_is_worse": False}}  # fmt: skip
     text = "\n".join(kept_page({"kept_regions": found}))
     assert f"Measured by `measure --it`, models compact {models['compact'][:12]}" in text
-    assert "| ours | 85.0 [81.0, 89.0] | 85 | - | 90.0 | 1.5 [0.5, 2.5] |" in text
+    assert "| ours | 85.0 [81.0, 89.0] | 85 [81, 89] | - | 90.0 | 1.5 [0.5, 2.5] |" in text
 
 
 def test_what_the_regular_model_answered_needs_that_model(tmp_path, folders):
