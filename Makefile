@@ -41,7 +41,7 @@ test-training: setup train-env  ## what needs torch, in an environment of its ow
 bench: setup  ## measure, and print each figure beside its limit
 	@$(ENV) && python -m bench $(ARGS)
 
-evaluate: setup  ## DATA=DIR: score the models on held-out data; table, build/eval/scores.json
+evaluate: setup  ## DATA=DIR: score the models on held-out data, all of it; ARGS=--as-cards: a draw
 	@test -n "$(DATA)" || { echo "make evaluate DATA=DIR: the data folder, see training/README.md"; \
 	    exit 2; }
 	@$(ENV) && python -m training.evaluation --data "$(DATA)" $(ARGS)
