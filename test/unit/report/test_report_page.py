@@ -19,7 +19,7 @@ from eo_sim.report.cards import _meters, data_uri, dates_in
 from eo_sim.report.headline import accuracy
 from eo_sim.report.markup import esc, size, span, wilson
 from eo_sim.report.timeline import phases
-from eo_sim.report.why import chosen, why
+from eo_sim.report.why import KINDS, chosen, why
 from eo_sim.report.world import land_path, track_path
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -260,6 +260,24 @@ def test_three_requests_of_three_kinds_are_explained():
     shown = chosen(requests)
     assert [index for index, _ in shown] == [3, 0, 2]
     assert [kind.split()[0] for _, kind in shown] == ["The", "Answered", "Answered"]
+
+
+def test_the_report_of_a_run_with_heads_explains_three_kinds(tmp_path):
+    def weighed(decision, stage, *more, **told):
+        return decided(decision, stage, *more, level="regions_1_20", gain=0.2, **told)
+
+    report = sample_run.sample()
+    rows = [weighed("answer", 3), weighed("answer", 1), weighed("offload", 3, "ground", "a boat"),
+            weighed("offload", 1, "ground"), weighed("offload", 3, "ground", is_late=True)]
+    shown = report["requests"][: len(rows)]
+    report["requests"] = [one | {k: row[k] for k in ("origin", "provisional", "verdicts")}
+                          for one, row in zip(shown, rows, strict=True)]
+    assert len(chosen(report["requests"])) == 3
+    page = build(report, tmp_path).read_text(encoding="utf-8")
+    cards = page.split('class="why"')[1].split("</section>")[0]
+    assert re.findall(r"<h3>(.*?)</h3>", cards) == [kind for kind, _ in KINDS[:3]]
+    assert cards.count("scores of the heads; pixels as regions_1_20 were weighed") == 3
+    assert cards.count("+0.200") == 3 and "fixed thresholds" not in cards
 
 
 def test_others_stand_in_for_a_kind_that_did_not_occur():
