@@ -148,7 +148,8 @@ def write_kept(table: Row, path: Path) -> int:
 
 def _lines(value: Any) -> str:
     def one(part: Any) -> str:
-        return json.dumps(part, ensure_ascii=False, allow_nan=False, sort_keys=True)
+        return json.dumps(part, ensure_ascii=False, allow_nan=False, sort_keys=True,
+                          separators=(",", ":"))
 
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return f"[\n {_joined(map(one, value))}\n]"
