@@ -131,7 +131,7 @@ def _holds(row: Row, value: float) -> bool | None:
             return None
         target = row.probe + float(target.removeprefix("probe + "))
     if not isinstance(target, str):
-        return sign * value >= sign * target
+        return bool(sign * value >= sign * target)     # of numpy, it would be no JSON
     against = [x for x in (row.majority, row.probe) if x is not None]
     if target == "best sensor":
         against = [x for name, x in row.controls if name.endswith(" sensor")]

@@ -178,6 +178,12 @@ def test_sensors_together_must_beat_the_best_alone():
     assert is_reached(made) is False
 
 
+def test_what_is_reached_is_json_whatever_the_interval_was_made_of():
+    made = row("m", [1, 0] * 10, target=40.0)
+    made.ci95, made.clusters = (np.float64(45.0), np.float64(55.0)), 20
+    assert json.dumps([told_by_draw(made), is_reached(made)]) == "[true, true]"
+
+
 def drawn(ci95, target, metric=ACCURACY, clusters=20, **more):
     made = row("m", [1, 0] * 10, metric=metric, target=target, **more)
     made.ci95, made.clusters = ci95, clusters
