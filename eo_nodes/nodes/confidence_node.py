@@ -39,6 +39,7 @@ from eo_nodes.lvlm.manifest import MANIFEST, read_manifest, require_listed, veri
 from .base import EoNode
 from .parameters import Parameter
 from .runner import main_of
+from .settled import Settled
 
 _REQUESTS_KNOWN = 1_000
 _COMMANDS_KNOWN = 200
@@ -89,12 +90,13 @@ class Confidence(EoNode):
         self._requests: OrderedDict[str, Request] = OrderedDict()
         self._obeyed: OrderedDict[str, None] = OrderedDict()
         self._outlook = Outlook()
+        self._budget, self._queue = Settled[ByteBudget](), Settled[QueueState]()
         self._has_warned = False
         self.speak("verdict")
         self.listen("request", self._on_request)
         self.listen("contact_plan", self._on_plan)
-        self.listen("byte_budget", self._on_budget)
-        self.listen("queue", self._on_queue)
+        self.listen("byte_budget", self._budget.put)
+        self.listen("queue", self._queue.put)
         self.listen("mode", self._on_mode)
         self.listen("command", self._on_command)
         self.listen("tap", self._on_tap)
@@ -132,12 +134,6 @@ class Confidence(EoNode):
     def _on_plan(self, plan: ContactPlan) -> None:
         self._outlook = replace(self._outlook, plan=plan)
 
-    def _on_budget(self, budget: ByteBudget) -> None:
-        self._outlook = replace(self._outlook, budget=budget)
-
-    def _on_queue(self, queue: QueueState) -> None:
-        self._outlook = replace(self._outlook, queue=queue)
-
     def _on_mode(self, mode: Mode) -> None:
         self._outlook = replace(self._outlook, mode=mode.mode)
 
@@ -147,7 +143,10 @@ class Confidence(EoNode):
             self.emit("HEADS_UNUSED", f"taps come from another model: {tap.model_id}",
                       digest=tap.model_digest)
         request = self._requests.get(tap.request_id)
-        self.publish("verdict", self._router.decide(tap, request, self._outlook, self.now_ns()))
+        now_ns = self.now_ns()
+        outlook = replace(self._outlook, budget=self._budget.before(now_ns),
+                          queue=self._queue.before(now_ns))
+        self.publish("verdict", self._router.decide(tap, request, outlook, now_ns))
 
     def _on_command(self, command: Command) -> None:
         if command.opcode != "set_threshold" or command.id in self._obeyed:

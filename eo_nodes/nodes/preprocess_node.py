@@ -52,6 +52,7 @@ from .base import EoNode
 from .folders import state_folder
 from .parameters import Parameter
 from .runner import main_of
+from .settled import Settled
 
 TWO_CUTOFFS = level_named("two_cutoffs")
 _REQUESTS_KNOWN = 200  # between request and decision; the pipeline holds far fewer at once
@@ -112,7 +113,7 @@ class Preprocess(EoNode):
         self._products = ProductStore(folder / "products", self.param("product_store_mb") << 20)
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._done: OrderedDict[str, _Done] = OrderedDict()
-        self._budget: ByteBudget | None = None
+        self._budget = Settled[ByteBudget]()
         self._looks = Looks()
         self._sending, self._cutoffs = sending_of(self), cutoffs_of(self)
         self.speak("views", "product", "answer")
@@ -121,7 +122,7 @@ class Preprocess(EoNode):
         self.listen("enhance", self._on_enhance)
         self.listen("tap", self._on_tap)
         self.listen("verdict", self._on_verdict)
-        self.listen("byte_budget", self._on_budget)
+        self.listen("byte_budget", self._budget.put)
 
     # -- views -------------------------------------------------------------------------------
 
@@ -208,9 +209,6 @@ class Preprocess(EoNode):
             verdict, known.verdict = known.verdict, None
             self._on_verdict(verdict)
 
-    def _on_budget(self, budget: ByteBudget) -> None:
-        self._budget = budget
-
     def _on_verdict(self, verdict: Verdict) -> None:
         known = self._known.get(verdict.request_id)
         if known is None or verdict.decision == Verdict.CONTINUE:
@@ -224,7 +222,8 @@ class Preprocess(EoNode):
             # Two topics: the verdict may overtake its tap. The product must not depend on that.
             known.verdict = verdict
             return
-        request, tap, budget = known.request, known.tap, self._budget
+        request, tap = known.request, known.tap
+        budget = self._budget.before(self.now_ns())
         if tap is None:
             return
         del self._known[request.id]  # what comes again is issued again
@@ -333,7 +332,8 @@ class Preprocess(EoNode):
         """Its pixels reached the ground, which may hold its answer for finer ones."""
         done = self._done.pop(request.id, None)
         now_ns = self.now_ns()
-        limit = min(left_bytes(self._budget, now_ns), self.param("max_refinement_bytes"))
+        left = left_bytes(self._budget.before(now_ns), now_ns)
+        limit = min(left, self.param("max_refinement_bytes"))
         if not self.param("refinements") or 0 < request.deadline_ns <= now_ns:
             return  # the ground holds nothing
         sent = done.sent[0] if done is not None else ()

@@ -61,7 +61,7 @@ def delivered(
         bench.say("byte_budget", ByteBudget(
             contact_id="c", aos_ns=now_ns - S_NS, los_ns=now_ns + 600 * S_NS,
             budget_bytes=budget, capacity_bytes=budget))  # fmt: skip
-        bench.until(lambda: node._budget, "the budget")
+        bench.until(lambda: node._budget.before(node.now_ns()), "the budget")
     before()
     bench.say("enhance", request)
     return node

@@ -44,7 +44,8 @@ def offload(bench, pixels, name, relevance, budget=None, *, confidence=0.0, scor
     )  # fmt: skip
     if budget is not None:
         bench.say("byte_budget", budget)
-        bench.until(lambda: bench.node._budget == budget, "the budget on board")
+        bench.until(lambda: bench.node._budget.before(bench.node.now_ns()) == budget,
+                    "the budget on board")
     bench.say("request", Request(
         id=name, task_id="task", scene_id=scene.id, scene=scene, prompt="ships?", attempt=1,
         modality="optical", window=(0, 0, SIDE, SIDE), consumer="ground",

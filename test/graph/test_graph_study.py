@@ -247,7 +247,8 @@ def queued(flight, count):
     """Wait until the gate knows of so many products; return the queue."""
     confidence = flight._nodes["confidence"]
     return flight.until(
-        lambda: (q := confidence._outlook.queue) is not None and q.total == count and q,
+        lambda: (q := confidence._queue.before(confidence.now_ns())) is not None
+        and q.total == count and q,
         f"{count} products in the queue")
 
 
