@@ -84,6 +84,7 @@ _AROUND = 0.25
 TARGET, MOST_LOST = 80.0, 2.0
 SHARE = 0.05
 KEPT = PROJECT / "sim" / "assets" / "study" / "regions.json"
+SCENES = 12
 COMMAND = "python -m training.evaluation.regions --data DIR"
 _KEPT_KEYS = ("held_percent", "ci95", "inside_percent", "by_size", "by_size_ci95", "n_by_size",
               "over_budget", "share_of_budget", "points_lost")  # fmt: skip
@@ -365,6 +366,12 @@ def keep(path: Path, found: dict[str, Any], facts: dict[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def command(has_answers: bool, scenes: int) -> str:
+    """The command line that kept figures came from."""
+    more = f" --scenes {scenes}" if scenes != SCENES else ""
+    return COMMAND + (" --answers" if has_answers else "") + more + " --keep"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
@@ -393,7 +400,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                    help="the model that answers, with --answers")
     p.add_argument("--split", choices=("val", "test"), default="test")
     p.add_argument("--share", type=float, default=SHARE)
-    p.add_argument("--scenes", type=int, default=12, help="of a set and kind at most")
+    p.add_argument("--scenes", type=int, default=SCENES, help="of a set and kind at most")
     p.add_argument("--grid", type=int, default=GRID, help="chips a side of a scene")
     p.add_argument("--sets", default=",".join(NAMES))
     p.add_argument("--policies", default=",".join(POLICIES))
@@ -443,7 +450,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     scenes = len({r.scene for r in rows})
     if a.keep:
         keep(KEPT, found, {
-            "command": COMMAND + (" --answers" if a.answers else "") + " --keep",
+            "command": command(a.answers, a.scenes),
             "models": models, "split": a.split, "share": a.share, "scenes": scenes,
             "cells": list(dict.fromkeys(r.cell for r in rows)),
             "seconds": round(time.monotonic() - start),
