@@ -46,7 +46,7 @@ from eo_nodes.lvlm.zoom import MOST_WINDOWS, with_zooms
 Float = NDArray[np.float32]
 MAX_PROMPT_CHARS = 2000
 # Words, graphs' own structures and Python beside the weights, bytes.
-LOAD_BASE_BYTES = 32 << 20
+LOAD_BASE_BYTES = 64 << 20
 # What the allocator loses between pieces, and what it keeps of one graph when the next runs.
 SCATTER, REQUEST_BASE_BYTES = 1.3, 32 << 20
 MAX_VISUAL_TOKENS = 1024
