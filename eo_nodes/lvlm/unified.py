@@ -48,8 +48,8 @@ MAX_PROMPT_CHARS = 2000
 # Words, graphs' own structures and Python beside the weights, bytes.
 LOAD_BASE_BYTES = 64 << 20
 # What the allocator loses between pieces and in pools of threads, and what it keeps of one graph
-# when the next runs: measured up to 1.6 times and 32 MB.
-SCATTER, REQUEST_BASE_BYTES = 2.5, 32 << 20
+# when the next runs: measured up to 2.2 times and 32 MB.
+SCATTER, REQUEST_BASE_BYTES = 3.0, 32 << 20
 MAX_VISUAL_TOKENS = 1024
 _VISION_OUTPUTS = ("cells", "chances", "meaning", "totals", "score", "boxes", "kinds", "look",
                    "pixel", "cell_meaning")
