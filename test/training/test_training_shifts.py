@@ -1,4 +1,4 @@
-"""Where chances of kinds are brought to one scale: what counts as found at each threshold."""
+"""Where chances of kinds are brought to one scale: what is kept of whole pictures, by sensor."""
 
 from types import SimpleNamespace
 
@@ -8,63 +8,91 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training.decoder import shifts  # noqa: E402
-from training.vision.dual import read_shifts  # noqa: E402
+from training.vision.dual import SENSORS, read_shifts, table_of  # noqa: E402
 from training.vision.plan import KINDS  # noqa: E402
 
 pytestmark = pytest.mark.training
-SHIP = KINDS.index("ship")
+SHIP, TREE = KINDS.index("ship"), KINDS.index("tree")
 
 
 def logit(chance):
     return float(np.log(chance / (1 - chance)))
 
 
-class Eyes:
-    """Sees two ships, one of them clearly, and one thing that is none."""
+def heat_of(peaks):
+    """{(row, col, kind): chance} -> (1, K, 16, 32) logits."""
+    heat = torch.full((1, len(KINDS), 16, 32), -9.0)
+    for (row, col, kind), chance in peaks.items():
+        heat[0, kind, row, col] = logit(chance)
+    return heat
 
-    network = SimpleNamespace(shifts=torch.ones(len(KINDS)))
+
+class Eyes:
+    """Two ships of a radar picture, which look more like trees, and one thing that is none."""
+
+    network = SimpleNamespace(shifts=torch.ones(len(SENSORS), len(KINDS)))
 
     def find(self, images):
         (values, _), = images
         assert values.shape == (64, 128, 1)
-        heat = torch.full((1, len(KINDS), 16, 32), -9.0)
         shape = torch.zeros(1, 4, 16, 32)
         shape[:, 2:] = float(np.log(4.0))                      # 16 px of 64 x 128
-        for (row, col), chance in {(4, 4): 0.8, (10, 20): 0.22, (2, 28): 0.15}.items():
-            heat[0, SHIP, row, col] = logit(chance)
-        return {"heat": heat, "shape": shape}
+        return {"shape": shape, "heat": heat_of({
+            (4, 4, SHIP): 0.6, (4, 4, TREE): 0.8, (10, 20, SHIP): 0.22, (10, 20, TREE): 0.3,
+            (2, 28, SHIP): 0.12})}
 
 
 class Shelf:
-    def samples(self, name, split):
-        assert split == "val"
+    names = ("sar_ships",)
+
+    def samples(self, name, split, held=None):
         boxes = [[10, 10, 16, 16], [74, 34, 16, 16]]
-        return [SimpleNamespace(set_name=name, bands=("VV",), facts={
-            "boxes": boxes, "box_labels": ["ship", "ship"]})] * 3
+        return [SimpleNamespace(set_name=name, id=str(i), bands=("VV",), facts={
+            "boxes": boxes, "box_labels": ["ship", "ship"]}) for i in range(3)
+                if split in ("val", "train")]
 
     def pixels(self, sample):
         return np.zeros((64, 128, 1), np.float32)
 
 
-def test_right_found_and_true_boxes_at_each_threshold():
-    (kind, sums), = shifts.counted(Eyes(), Shelf(), "sar_ships", 2).items()
-    assert kind == "ship"
-    at = {t: sums[n].tolist() for n, t in enumerate(shifts.THRESHOLDS)}
-    assert at[0.1] == [4, 6, 4] and at[0.2] == [4, 4, 4] and at[0.3] == [2, 2, 4]
-    curve = dict(zip(shifts.THRESHOLDS, shifts.f1(sums), strict=True))
-    assert curve[0.1] == pytest.approx(80) and curve[0.2] == 100
-    assert curve[0.3] == pytest.approx(200 / 3)
+def test_kept_are_what_the_runtime_keeps_of_a_whole_picture():
+    (sensor, pictures), = shifts.labelled(Eyes(), Shelf(), "sar_ships", 2).items()
+    assert sensor == "sar" and len(pictures) == 4, "val, and what is held for routing"
+    none = np.zeros(len(KINDS))
+    assert pictures[0].counts(none)[SHIP].tolist() == [0, 0, 2], "both ships are taken for trees"
+    no_trees = np.where(np.arange(len(KINDS)) == TREE, -4.0, 0.0)
+    assert pictures[0].counts(no_trees)[SHIP].tolist() == [1, 1, 2], "one is not sure enough"
+    brighter = no_trees + 0.6 * (np.arange(len(KINDS)) == SHIP)
+    assert pictures[0].counts(brighter)[SHIP].tolist() == [2, 2, 2]
+    assert shifts.worth(pictures, brighter)[0] == 100
+    too_bright = no_trees + 1.5 * (np.arange(len(KINDS)) == SHIP)
+    assert shifts.worth(pictures, too_bright)[0] == pytest.approx(80), "a third one, which is none"
 
 
-def test_the_best_threshold_comes_to_lie_at_the_common_one(tmp_path, monkeypatch, capsys):
+def test_a_kind_of_which_there_is_none_counts_by_its_false_alarms():
+    shelf, eyes = Shelf(), Eyes()
+    (_, pictures), = shifts.labelled(eyes, shelf, "sar_ships", 2).items()
+    empty = [shifts.Labelled(p.name, p.heat, p.shape, p.boxes[:0], p.kinds[:0], p.known)
+             for p in pictures]
+    no_trees = np.where(np.arange(len(KINDS)) == TREE, -4.0, 0.0)
+    assert shifts.worth(empty, no_trees)[0] == 0 and shifts.worth(empty, no_trees - 4)[0] == 100
+
+
+def test_chosen_are_shifts_of_all_kinds_together(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shifts, "CHECKPOINTS", tmp_path)
     monkeypatch.setattr(shifts, "perception_of", lambda *_: Eyes())
     monkeypatch.setattr(shifts, "Library", lambda _: Shelf())
+    monkeypatch.setattr(shifts, "training_samples", lambda library, name: library.samples(
+        name, "train"))
     monkeypatch.setattr(shifts, "DENSE", ("sar_ships",))
     monkeypatch.setattr("sys.argv", ["shifts", "--data", "x"])
     (tmp_path / "vision" / "regular").mkdir(parents=True)
     shifts.main()
     assert not Eyes.network.shifts.any(), "measured without any"
-    (kind, shift), = read_shifts(tmp_path / "vision" / "regular").items()
-    least = 1 / (1 + np.exp(shift - logit(0.3)))               # the threshold before the shift
-    assert kind == "ship" and 0.15 <= least < 0.22 and "shifts" in capsys.readouterr().out
+    found = read_shifts(tmp_path / "vision" / "regular")
+    assert set(found) == {"sar"} and 0.4 < found["sar"]["ship"] < 1.2
+    assert all(v == shifts.UNTAUGHT for k, v in found["sar"].items() if k != "ship")
+    assert "with shifts 100.0" in capsys.readouterr().out
+    table = table_of(found, KINDS)
+    assert table.shape == (len(SENSORS), len(KINDS)) and not table[SENSORS.index("optical")].any()
+    assert table[SENSORS.index("sar"), TREE] == shifts.UNTAUGHT

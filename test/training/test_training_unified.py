@@ -24,7 +24,8 @@ from training.decoder.examples import Visual  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
 from training.decoder.perception import Seen, candidates  # noqa: E402
 from training.instruct.records import ImageRef  # noqa: E402
-from training.vision.dual import DualNetwork  # noqa: E402
+from training.vision.dual import SENSORS, DualNetwork, sensor_of  # noqa: E402
+from training.vision.expert import exported_convs  # noqa: E402
 from training.vision.network import VisionNetwork, chances_of  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -209,11 +210,12 @@ def test_two_networks_say_their_mean_in_the_fine_grid():
     x, small = (torch.randn(2, 3, 32 * rows, 32 * cols, generator=draw)
                 for rows, cols in ((4, 6), (2, 2)))
     codes = torch.from_numpy(spectrum.codes(spectrum.parse_bands(RGB)))
-    shifts = torch.tensor([0.5, -1.0])
+    shifts = torch.randn(len(SENSORS), 2, generator=draw)
     found = DualNetwork(fine, coarse, 0.5, shifts)(x, codes, small)
     without = DualNetwork(fine, coarse, 0.5)(x, codes, small)
+    own = shifts[SENSORS.index("optical")]
     assert torch.allclose(found["heat"] - without["heat"],
-                          shifts[:, None, None].expand(2, 2, 32, 48), atol=1e-5)
+                          own[:, None, None].expand(2, 2, 32, 48), atol=1e-5)
     one, other = fine(x, codes), coarse(small, codes)
     assert torch.allclose(without["heat"].mean(), (one["heat"].mean() + other["heat"].mean()) / 2,
                           atol=1e-4)
@@ -232,6 +234,57 @@ def test_two_networks_say_their_mean_in_the_fine_grid():
         + coarse.signature(found["pixel"][:, 16:]).prod(0).sum()) / 2, atol=1e-5)
     with pytest.raises(ValueError, match="different heads"):
         DualNetwork(fine, VisionNetwork(replace(tiny.VISION, heads=(("class_a", 9),)), False), 0.5)
+
+
+@pytest.mark.parametrize(("bands", "sensor"), [
+    (RGB, "optical"), (("B02 490nm", "B03 560nm", "B04 665nm", "B08 842nm"), "multispectral"),
+    (("VV", "VH"), "sar"), (("thermal",), "thermal"), (("elevation",), "optical")])
+def test_a_sensor_is_told_by_its_bands(bands, sensor):
+    shares = sensor_of(torch.from_numpy(spectrum.codes(spectrum.parse_bands(bands))))
+    assert shares.tolist() == [float(name == sensor) for name in SENSORS]
+
+
+@torch.no_grad()
+def test_an_expert_has_its_share_of_each_head():
+    words = SimpleNamespace(tokens=["a"] * 30, end=2, slis=SimpleNamespace(
+        ids=SimpleNamespace(end=40, markers=dict.fromkeys(("point", "box", "seg", "poly"), 35))))
+    fine, coarse = (tiny.networks(words, seed)[0] for seed in (1, 2))
+    x, small = torch.randn(2, 3, 128, 128), torch.randn(2, 3, 64, 64)
+    codes = torch.from_numpy(spectrum.codes(spectrum.parse_bands(RGB)))
+    one = fine.logits(fine(x, codes), tiny.HEADS)
+    other = coarse.logits(coarse(small, codes), tiny.HEADS)
+    expert, (first, second) = tiny.expert_of(), [n for n, _ in tiny.HEADS]
+    told = expert(small, codes, coarse.backbone.stem)
+    both = DualNetwork(fine, coarse, 0.5, None, expert, {first: 0.75})
+    said = both.logits(both(x, codes, small), tiny.HEADS)
+    assert torch.allclose(said[0], 0.75 * told[first] + 0.25 * other[0], atol=1e-5)
+    assert torch.allclose(said[1], (one[1] + other[1]) / 2, atol=1e-5)
+    kept = {k for k in both.state_dict() if k.startswith("fine.pooled")}
+    assert kept == {f"fine.pooled.{second}.{leaf}" for leaf in ("weight", "bias")}
+    both.trust = {second: 0.5}
+    said = both.logits(both(x, codes, small), tiny.HEADS)
+    assert torch.allclose(said[1], 0.5 * told[second] + 0.25 * (one[1] + other[1]), atol=1e-5)
+
+
+@torch.no_grad()
+def test_an_experts_graph_has_the_weights_that_it_trained():
+    words = SimpleNamespace(tokens=["a"] * 30, end=2, slis=SimpleNamespace(
+        ids=SimpleNamespace(end=40, markers=dict.fromkeys(("point", "box", "seg", "poly"), 35))))
+    coarse, *_ = tiny.networks(words, 2)
+    expert, holder = tiny.expert_of(), torch.nn.Module()
+    for module in expert.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2)
+    holder.expert = expert
+    x = torch.randn(2, 3, 64, 96)
+    codes = torch.from_numpy(spectrum.codes(spectrum.parse_bands(RGB)))
+    before = expert(x, codes, coarse.backbone.stem)
+    with exported_convs(holder):
+        stored = {n: v.numel() for n, v in expert.named_parameters() if not n.endswith(".base")}
+        after = expert(x, codes, coarse.backbone.stem)
+    for head in before:
+        assert torch.allclose(before[head], after[head], atol=1e-3)
+    assert sum(stored.values()) < 0.6e6, "what the package has is not stored again"
 
 
 def test_work_counts_both_networks_and_zooms_keep_their_ratio(tiny_model):

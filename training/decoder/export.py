@@ -29,13 +29,23 @@ from training.decoder.graphs import export_decoder, export_pair, export_scene, e
 from training.decoder.int8 import compute_in_int8
 from training.decoder.ladder import LadderDecoder
 from training.decoder.ladder_export import export_ladder
-from training.decoder.lending import Lender, lend_vision, lent_matrices, write_weights
+from training.decoder.lending import (
+    Lender,
+    PackageLender,
+    lend_base,
+    lend_vision,
+    lent_matrices,
+    write_weights,
+)
 from training.decoder.llama_export import Source, attach
 from training.decoder.storage import SMALLEST_QUANTISED, store_weights_as_int8
 from training.decoder.train import SIZES, check_sight, perception_of, restored_decoder
 from training.decoder.vocabulary import PATH, Words
+from training.packages import package_file
 from training.recipe import CHECKPOINTS
 from training.vision.dual import DualNetwork
+from training.vision.expert import BASE, PACKAGE, PATH_INSIDE
+from training.vision.expert import macs_per_cell as expert_macs
 
 GRAPHS = ("vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx")
 GOLDEN_PROMPT, GOLDEN_TOKENS = "What does this image show?", 8
@@ -87,7 +97,7 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
     if computes_int8:
         compute_in_int8(folder / "decoder.onnx")
     for name in GRAPHS if smallest is not None else ():
-        store_weights_as_int8(folder / name, smallest)
+        store_weights_as_int8(folder / name, smallest, BASE)
     shutil.copyfile(words_path, folder / "tokenizer.json")
     words, c = Words(words_path), decoder.config
     if is_ladder:
@@ -97,10 +107,16 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
                [*slots, *lent_matrices(matrices, decoder.frozen_names)])
         eye = Lender(compact / "vision.onnx", matrices.end)
         lend_vision(folder / "vision.onnx", eye)
-        write_weights(folder, source, decoder, words.pieces(source.open()), (matrices, eye))
+        others = []
+        if network.expert is not None:
+            others = [PackageLender(package_file(PACKAGE, PATH_INSIDE), eye.end)]
+            lend_base(folder / "vision.onnx", others[0])
+        write_weights(folder, source, decoder, words.pieces(source.open()), (matrices, eye), others)
     networks = (network.fine, network.coarse) if isinstance(network, DualNetwork) else (network,)
     (input_size, upscale, macs), *coarse = (
         (*size, int(macs_per_cell(n))) for size, n in zip(sizes, networks, strict=True))
+    if coarse and network.expert is not None:            # which sees what the coarse network does
+        coarse = [(*coarse[0][:2], coarse[0][2] + expert_macs(network.expert))]
     config = UnifiedConfig(
         id=model_id, input_size=input_size, upscale=upscale,
         coarse=Coarse(*coarse[0]) if coarse else None,

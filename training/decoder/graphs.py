@@ -10,6 +10,7 @@ from eo_nodes.lvlm.spectrum import CODE_SIZE
 from training.decoder.perception import candidates
 from training.vision.backbone import Backbone
 from training.vision.dual import DualNetwork
+from training.vision.expert import exported_convs
 from training.vision.network import chances_of
 
 VISION_INPUTS = ("pixels", "codes", "geometry", "tags", "pool")
@@ -194,7 +195,7 @@ def export_vision(network, projector, path, bands=3, cells=(4, 4)):
         feed.append(torch.zeros(n, bands, (rows - 1) * 32, (cols - 1) * 32))
         inputs.append("coarse")
         free["coarse"] = {0: "pictures", 1: "bands", 2: "coarse_height", 3: "coarse_width"}
-    with exported_stem(network):
+    with exported_stem(network), exported_convs(network):
         _export(VisionGraph(network, projector), tuple(feed), path, inputs, VISION_OUTPUTS, free)
 
 

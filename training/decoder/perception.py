@@ -18,7 +18,8 @@ from eo_nodes.lvlm.proposals import Proposals, keep
 from eo_nodes.lvlm.sight import input_shape, prepare_pixels
 from eo_nodes.lvlm.unified_config import read_unified
 from training import schedule
-from training.vision.dual import DualNetwork, put_weights, resized, resized_cells
+from training.vision.dual import DualNetwork, put_weights, resized, resized_cells, table_of
+from training.vision.expert import Expert, ExpertConfig
 from training.vision.network import VisionConfig, VisionNetwork, chances_of
 
 CANDIDATES = 48
@@ -85,11 +86,12 @@ def candidates(heat, shape, pixel, most=CANDIDATES):
 
 @dataclass(frozen=True, slots=True)
 class Coarse:
-    """A released folder whose vision network looks as well; shifts: {kind: shift of both networks'
-    heat map} (`DualNetwork`)."""
+    """A released folder whose vision network looks as well; shifts: {sensor: {kind: shift of both
+    networks' heat map}}; expert: checkpoint of a scene expert, if there is one (`DualNetwork`)."""
 
     folder: Path
     shifts: dict = field(default_factory=dict)
+    expert: Path | None = None
 
 
 class Perception:
@@ -111,10 +113,17 @@ class Perception:
             c = read_unified(coarse.folder)
             if c.kinds != tuple(config.kinds):
                 raise ValueError(f"{coarse.folder} knows {c.kinds}, {checkpoint} {config.kinds}")
-            shifts = torch.tensor([float(coarse.shifts.get(k, 0)) for k in config.kinds])
-            network = DualNetwork(network, other, c.input_size / longest, shifts)
-            self.sizes.append((c.input_size, c.upscale))
+            shifts = table_of(coarse.shifts, config.kinds)
             self.key += f" {sha256_of(coarse.folder / 'vision.onnx')} {shifts.tolist()}"
+            expert, trust = None, {}
+            if coarse.expert is not None:
+                told = schedule.restore(coarse.expert)
+                expert = Expert(ExpertConfig.read(told["config"]))
+                expert.load_state_dict(told["expert"])
+                trust = told.get("trust", {})
+                self.key += f" {_digest(told['expert'])} {sorted(trust.items())}"
+            network = DualNetwork(network, other, c.input_size / longest, shifts, expert, trust)
+            self.sizes.append((c.input_size, c.upscale))
         network = network.eval().requires_grad_(False)
         self.network = network.to(device, memory_format=LAYOUT)
         self.names = state["names"]

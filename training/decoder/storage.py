@@ -7,8 +7,10 @@ from onnx import TensorProto, helper, numpy_helper
 SMALLEST_QUANTISED = 2048
 
 
-def store_weights_as_int8(path, smallest=SMALLEST_QUANTISED):
+def store_weights_as_int8(path, smallest=SMALLEST_QUANTISED, but=None):
     """Replace large float weights by int8 and a scale per channel; computing stays in float.
+
+    but: names that end so stay as they are.
 
     The dequantising Cast and Mul work on constants, so the runtime folds them when it loads the
     graph: the file shrinks to a quarter, the arithmetic does not change. The scale runs along
@@ -27,7 +29,8 @@ def store_weights_as_int8(path, smallest=SMALLEST_QUANTISED):
     for tensor in graph.initializer:
         value = numpy_helper.to_array(tensor)
         axis = axis_of.get(tensor.name)
-        if value.dtype != np.float32 or value.size < smallest or value.ndim < 2:
+        if value.dtype != np.float32 or value.size < smallest or value.ndim < 2 or (
+                but and tensor.name.endswith(but)):
             kept.append(tensor)
             continue
         others = tuple(i for i in range(value.ndim) if i != (axis or 0))

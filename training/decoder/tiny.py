@@ -7,7 +7,6 @@ import argparse
 import copy
 import json
 import tempfile
-from itertools import chain
 from pathlib import Path
 
 import onnx
@@ -25,7 +24,8 @@ from training.decoder.perception import LAYOUT
 from training.decoder.vocabulary import Words
 from training.decoder.wordpieces import SPECIAL
 from training.stored import weights_of
-from training.vision.dual import DualNetwork, put_weights
+from training.vision.dual import SENSORS, DualNetwork, put_weights
+from training.vision.expert import Expert, ExpertConfig
 from training.vision.network import VisionConfig, VisionNetwork
 
 WORDS = "what does this image show where is find all the ships how many in yes no a b c 1 2 3 ?"
@@ -104,20 +104,24 @@ def shorten(path):
     onnx.save(model, str(path))
 
 
+def vary(module):
+    """Let no two vectors be equal, which the exporter would write once."""
+    for parameter in module.parameters():
+        if parameter.ndim == 1:
+            parameter.data += 0.05 * torch.randn_like(parameter)
+
+
 def write(folder, smallest=None, is_varied=False):
     """The folder; returns (loaded model, vision network, decoder, words).
 
-    smallest: as of ``write_folder``. is_varied: no two vectors are equal, which the exporter would
-    write once.
+    smallest: as of ``write_folder``. is_varied: as ``vary`` does it.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "words.json"
         words = write_words(path)
         network, decoder = networks(words)
-        varied = chain(network.parameters(), decoder.parameters()) if is_varied else ()
-        for parameter in varied:
-            if parameter.ndim == 1:
-                parameter.data += 0.05 * torch.randn_like(parameter)
+        if is_varied:
+            vary(network), vary(decoder)
         model = write_folder(folder, model_id="tiny_unified", network=network, decoder=decoder,
                              words_path=path, sizes=[(INPUT_SIZE, 2.0)], smallest=smallest)
     return model, network, decoder, words
@@ -134,6 +138,7 @@ def ladder_of(decoder, words, source, compact, rank=4):
         depth=16, positions=96, relevance_dim=16)
     wide = LlamaDecoder(config, frozen_of(gguf, config.taken, words.pieces(gguf)))
     wide.start_new()
+    vary(wide.projector)
     for adapter in wide.adapters:
         for parameter in adapter.leave.values():
             nn.init.normal_(parameter, std=0.1)
@@ -154,6 +159,17 @@ def ladder_of(decoder, words, source, compact, rank=4):
     return ladder.eval()
 
 
+def expert_of(rank=2):
+    """A scene expert for tiny networks; what starts at nothing is something."""
+    expert = Expert(ExpertConfig(HEADS, rank))
+    for name, parameter in expert.named_parameters():
+        if name.endswith("leave"):
+            nn.init.normal_(parameter, std=0.02)
+        if name.startswith("heads"):
+            parameter.data *= 0.2           # what is random all through says no more than others
+    return expert.eval()
+
+
 def released(folder, like):
     """The vision network of a written folder as its runtime computes; like: it before rounding."""
     return put_weights(copy.deepcopy(like), folder)
@@ -166,8 +182,11 @@ def write_ladder(folder, source, smallest=None):
     _, coarse, decoder, words = write(compact, SMALLEST, is_varied=True)
     ladder = ladder_of(decoder, words, source, compact)
     fine, _ = networks(words, seed=6)
-    shifts = torch.tensor([0.2, -0.1])
-    network = DualNetwork(fine, released(compact, coarse), COARSE_SIZE / INPUT_SIZE, shifts).eval()
+    vary(fine)
+    coarse = released(compact, coarse)
+    shifts = torch.tensor([[0.2, -0.1]]) * torch.arange(1, len(SENSORS) + 1)[:, None]
+    network = DualNetwork(fine, coarse, COARSE_SIZE / INPUT_SIZE, shifts, expert_of(),
+                          {HEADS[0][0]: 0.75}).eval()
     network.to(memory_format=LAYOUT)         # as it comes from training
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "words.json"

@@ -45,6 +45,7 @@ from training.instruct.builder import load_images, stream
 from training.recipe import CHECKPOINTS
 from training.stored import weights_of
 from training.vision.dual import read_shifts
+from training.vision.expert import EXPERT
 from training.vision.losses import mask_loss
 from training.vision.plan import DENSE
 
@@ -253,7 +254,9 @@ def new_decoder(model, perception, words, source=None, layers=None):
 def perception_of(model, compact, device="cpu"):
     """Of the checkpoints, and of the released folder ``compact`` where that looks as well."""
     size, folder = SIZES[model], CHECKPOINTS / "vision" / SIZES[model].sight
-    coarse = Coarse(compact, read_shifts(folder)) if size.is_dual else None
+    expert = CHECKPOINTS / "vision" / "expert" / EXPERT
+    coarse = Coarse(compact, read_shifts(folder), expert if expert.exists() else None
+                    ) if size.is_dual else None
     return Perception(folder / "vision.pt", size.longest, size.upscale, device, coarse)
 
 

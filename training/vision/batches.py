@@ -116,21 +116,23 @@ class BatchSource:
 
     library: `training.instruct.sources.Library`; vocabulary: `targets.Vocabulary`; texts: a
     `sentences.TextTable`; larger: factor on every set's px (the regular model's inputs are
-    larger); world: a `made.MadeScenes` whose batches join those of the sets, None for none;
-    odds_at: step -> odds of the sets in the order of `names`, where they are to change
-    (`curriculum`).
+    larger); plan: another than `plan.PLAN`; world: a `made.MadeScenes` whose batches join those of
+    the sets, None for none; odds_at: step -> odds of the sets in the order of `names`, where they
+    are to change (`curriculum`).
     """
 
     drops_bands = True         # whether training batches may go with a subset of their bands
 
     def __init__(self, library, vocabulary, texts, seed=0, larger=1.0, sets=None, small_until=0,
-                 world=None):
+                 world=None, plan=None):
+        self.plan = plan or PLAN
         self.odds_at, self.small_until = None, small_until
         self.library, self.vocabulary, self.texts = library, vocabulary, texts
         self.seed, self.larger = seed, larger
-        self.samples = {n: training_samples(library, n) for n in PLAN if sets is None or n in sets}
+        self.samples = {n: training_samples(library, n) for n in self.plan
+                        if sets is None or n in sets}
         self.samples = {n: v for n, v in self.samples.items() if v}
-        self.names, shares = list(self.samples), [PLAN[n].share for n in self.samples]
+        self.names, shares = list(self.samples), [self.plan[n].share for n in self.samples]
         self.world = world
         if world is not None:
             self.names, shares = [*self.names, WORLD_NAME], [*shares, world.share]
@@ -142,14 +144,14 @@ class BatchSource:
         name = name or str(rng.choice(self.names, p=odds))
         if name == WORLD_NAME:
             return self.world.batch(step)
-        plan, pool = PLAN[name], self.samples[name]
+        plan, pool = self.plan[name], self.samples[name]
         picked = [pool[i] for i in rng.choice(len(pool), min(plan.batch, len(pool)), False)]
         is_small = step < self.small_until and plan.group
         return self.make(name, picked, rng, training=True, scale=SMALLER if is_small else 1.0)
 
     def make(self, name, samples, rng, training, scale=1.0):
         """Tensors of these samples of one set; scale: of the size they are fed at."""
-        plan = PLAN[name]
+        plan = self.plan[name]
         first = samples[0]
         height, width = self.library.pixels(first).shape[:2]
         px = plan.px * self.larger * scale
@@ -222,7 +224,7 @@ class BatchSource:
         return torch.from_numpy(codes(bands))
 
     def _labels(self, out, name, samples):
-        group = PLAN[name].group
+        group = self.plan[name].group
         if group:
             classes = self.vocabulary.classes[group]
             out["class"] = torch.tensor([classes.index(s.facts["label"]) for s in samples])

@@ -3,7 +3,8 @@
 Both see the same pictures, each at the size it was trained at. Chances, counts and the language
 space are the means of what both say, heat maps and sizes too: an ensemble errs less than either of
 its members where their errors differ. Cells and pixel maps lie side by side, the fine ones first,
-in the fine grid.
+in the fine grid. A scene expert (`training.vision.expert`), where there is one, has a share in the
+chances.
 """
 
 import json
@@ -13,10 +14,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from eo_nodes.lvlm import spectrum
 from training.stored import weights_of
 
 SHIFTS = "shifts.json"       # beside the fine network's checkpoint
+SENSORS = ("optical", "multispectral", "sar", "thermal")     # that have shifts of their own
 UNUSED = ("region_text.", "text_query.", "query_bias", "text_scale", "text_bias")
+MOSTLY = 0.5                 # trust in an expert above which the fine network is not asked
+_MANY = 3.5                  # reflective bands, from which on a sensor is multispectral
 
 
 def resized(maps, size):
@@ -29,18 +34,36 @@ def resized_cells(cells, size):
     return resized(cells.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
 
 
+def sensor_of(band_codes):
+    """Codes (C, K) -> (SENSORS,) shares that sum to one. Plain operations that ONNX knows."""
+    flags = band_codes[:, :len(spectrum.KINDS)]
+    sar, thermal = (flags[:, spectrum.KINDS.index(k)].mean() for k in ("sar", "thermal"))
+    many = (flags[:, spectrum.KINDS.index("optical")].sum() > _MANY).to(flags.dtype)
+    rest = 1 - sar - thermal
+    return torch.stack([rest * (1 - many), rest * many, sar, thermal])
+
+
 class DualNetwork(nn.Module):
     """fine, coarse: `VisionNetwork` of the same heads and kinds; ratio: of the longest sides they
-    are fed, coarse to fine; shifts (kinds,): added to the heat maps' logits, so that one chance
-    means the same for every kind (`training.decoder.shifts`)."""
+    are fed, coarse to fine; shifts (SENSORS, kinds): added to the heat maps' logits, so that one
+    chance means the same for every kind, and what no set shows a sensor is not found there
+    (`training.decoder.shifts`); expert: `expert.Expert` of the same heads; trust: {head: share of
+    its logits, 0 where none is named; the rest is the mean of both networks', or the coarse one's
+    where the expert is trusted more than `MOSTLY`: the fine one's outputs are spared then}."""
 
-    def __init__(self, fine, coarse, ratio, shifts=None):
+    def __init__(self, fine, coarse, ratio, shifts=None, expert=None, trust=None):
         super().__init__()
         if (fine.config.heads, fine.config.kinds) != (coarse.config.heads, coarse.config.kinds):
             raise ValueError("two networks of different heads")
         self.fine, self.coarse, self.ratio = fine, coarse, ratio
         kinds = len(fine.config.kinds)
-        self.register_buffer("shifts", torch.zeros(kinds) if shifts is None else shifts)
+        self.register_buffer(
+            "shifts", torch.zeros(len(SENSORS), kinds) if shifts is None else shifts)
+        self.expert, self.trust = expert, trust or {}
+        if expert is not None:
+            fine.pooled = nn.ModuleDict({
+                name: head for name, head in fine.pooled.items()
+                if self.trust.get(name, 0.0) <= MOSTLY})
         self.config = replace(fine.config, depth=fine.config.depth + coarse.config.depth)
         self.cell_dim = fine.cell_dim + coarse.cell_dim
 
@@ -49,7 +72,8 @@ class DualNetwork(nn.Module):
         parts: what each of both found."""
         fine, coarse = self.fine(x, band_codes), self.coarse(small, band_codes)
         size = fine["heat"].shape[2:]
-        heat = (fine["heat"] + resized(coarse["heat"], size)) / 2 + self.shifts[:, None, None]
+        shift = sensor_of(band_codes) @ self.shifts
+        heat = (fine["heat"] + resized(coarse["heat"], size)) / 2 + shift[:, None, None]
         # Sizes are logarithms in steps of the own map: the coarse one's steps are larger.
         # (The factor one lets the exporter see a quotient of free sizes.)
         own, one = coarse["heat"].shape[2:], self.shifts.new_ones(1)
@@ -59,13 +83,22 @@ class DualNetwork(nn.Module):
         cells = torch.cat([fine["cells"], resized_cells(
             coarse["cells"], fine["cells"].shape[1:3])], -1)
         pixel = torch.cat([fine["pixel"], resized(coarse["pixel"], size)], 1)
-        return {"pixel": pixel, "heat": heat, "shape": shape, "cells": cells,
-                "parts": (fine, coarse)}
+        out = {"pixel": pixel, "heat": heat, "shape": shape, "cells": cells,
+               "parts": (fine, coarse)}
+        return out if self.expert is None else out | {
+            "told": self.expert(small, band_codes, self.coarse.backbone.stem)}
 
     def logits(self, found, heads):
         fine, coarse = found["parts"]
-        return [(a + b) / 2 for a, b in zip(self.fine.logits(fine, heads),
-                                            self.coarse.logits(coarse, heads), strict=True)]
+        own = {n for n, _ in heads if n in self.fine.pooled}
+        mine = dict(zip((n for n, _ in heads if n in own), self.fine.logits(
+            fine, [h for h in heads if h[0] in own]), strict=True))
+        out = []
+        for (name, _), said in zip(heads, self.coarse.logits(coarse, heads), strict=True):
+            both = (mine[name] + said) / 2 if name in own else said
+            share = self.trust.get(name, 0.0) if "told" in found else 0.0
+            out.append(share * found["told"][name] + (1 - share) * both if share else both)
+        return out
 
     def meaning(self, found):
         fine, coarse = found["parts"]
@@ -113,6 +146,12 @@ def put_weights(network, folder):
 
 
 def read_shifts(folder):
-    """{kind: shift} as measured, nothing without the file."""
+    """{sensor: {kind: shift}} as measured, nothing without the file."""
     path = folder / SHIFTS
     return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def table_of(shifts, kinds):
+    """(SENSORS, kinds) of what `read_shifts` gives."""
+    return torch.tensor([[float(shifts.get(sensor, {}).get(kind, 0)) for kind in kinds]
+                         for sensor in SENSORS])

