@@ -92,9 +92,13 @@ def reading_llama(folder, config, frozen=None):
     decoder = LlamaDecoder(config, frozen)
     fill(decoder.projector, held_in(folder, "projector.wide."))
     held = weights_of(folder / "decoder.onnx")
-    new = held["wide.new_in"]
-    decoder.marks.weight.data = new[:MARKS].clone()
-    put_places(decoder.place_in, decoder, new[MARKS:])
+    if "wide.new_in" in held:                  # as folders of before the scene expert have it
+        new = held["wide.new_in"]
+        decoder.marks.weight.data = new[:MARKS].clone()
+        put_places(decoder.place_in, decoder, new[MARKS:])
+    else:
+        fill(decoder.marks, {"weight": held["model.wide.marks.weight"]})
+        fill(decoder.place_in, {k: held[f"model.wide.place_in.{k}"] for k in ("weight", "bias")})
     for n, adapters in enumerate(decoder.adapters):
         for names in READERS:
             enter = held[f"wide.enter.{n}_{names[0]}"].split(config.rank, 1)

@@ -283,7 +283,7 @@ def test_an_experts_graph_has_the_weights_that_it_trained():
         stored = {n: v.numel() for n, v in expert.named_parameters() if not n.endswith(".base")}
         after = expert(x, codes, coarse.backbone.stem)
     for head in before:
-        assert torch.allclose(before[head], after[head], atol=1e-3)
+        assert torch.allclose(before[head], after[head], atol=0.02 * before[head].abs().max())
     assert sum(stored.values()) < 0.6e6, "what the package has is not stored again"
 
 

@@ -44,7 +44,7 @@ from training.decoder.vocabulary import PATH, Words
 from training.packages import package_file
 from training.recipe import CHECKPOINTS
 from training.vision.dual import DualNetwork
-from training.vision.expert import BASE, PACKAGE, PATH_INSIDE
+from training.vision.expert import BASE, BLOCKS, PACKAGE, PATH_INSIDE
 from training.vision.expert import macs_per_cell as expert_macs
 
 GRAPHS = ("vision.onnx", "scene.onnx", "pair.onnx", "decoder.onnx")
@@ -97,7 +97,7 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
     if computes_int8:
         compute_in_int8(folder / "decoder.onnx")
     for name in GRAPHS if smallest is not None else ():
-        store_weights_as_int8(folder / name, smallest, BASE)
+        store_weights_as_int8(folder / name, smallest, BASE, BLOCKS)
     shutil.copyfile(words_path, folder / "tokenizer.json")
     words, c = Words(words_path), decoder.config
     if is_ladder:

@@ -18,6 +18,8 @@ from eo_nodes.lvlm.assemble import folder as assembly
 from eo_nodes.lvlm.unified_config import WEIGHTS
 from training.decoder.graphs import blocked
 from training.decoder.llama import STORAGE
+from training.decoder.model import BINS
+from training.decoder.places import bin_codes
 from training.llama_graph import FILE, PACKAGE, TYPES, VERSION
 
 
@@ -54,8 +56,7 @@ class WideStream(nn.Module):
     def __init__(self, model):
         super().__init__()
         self.model = model
-        c, rows = model.config, model.config.words
-        self.new_in = nn.Parameter(model.table(model.place_in)[rows:].detach().clone())
+        c = model.config
         half = c.head_dim // 2
         self.register_buffer("turned", torch.arange(c.head_dim).roll(half), persistent=False)
         self.register_buffer("sign", torch.ones(c.head_dim), persistent=False)
@@ -86,7 +87,9 @@ class WideStream(nn.Module):
         frozen: {name: matrix} of the plan -> states (1, V + T, width) behind as many layers as
         ``taps`` say each, present."""
         m, c = self.model, self.model.config
-        table = torch.cat([frozen["embedding"], self.new_in])
+        # Vectors of places are made from their codes when the graph is loaded: 19 numbers each.
+        table = torch.cat([frozen["embedding"], self.model.marks.weight,
+                           self.model.place_in(bin_codes(BINS))])
         x = torch.cat([visual, functional.embedding(tokens, table)], 1)
         v, n = visual.shape[1], x.shape[1]
         unseen = blocked(n, past[0].shape[2], v)

@@ -7,10 +7,11 @@ from onnx import TensorProto, helper, numpy_helper
 SMALLEST_QUANTISED = 2048
 
 
-def store_weights_as_int8(path, smallest=SMALLEST_QUANTISED, but=None):
+def store_weights_as_int8(path, smallest=SMALLEST_QUANTISED, but=None, halved=None):
     """Replace large float weights by int8 and a scale per channel; computing stays in float.
 
-    but: names that end so stay as they are.
+    but: names that end so stay as they are; halved: of names that begin so, small tensors are
+    stored as float16 (two numbers for each channel of a deep network are not little).
 
     The dequantising Cast and Mul work on constants, so the runtime folds them when it loads the
     graph: the file shrinks to a quarter, the arithmetic does not change. The scale runs along
@@ -31,7 +32,14 @@ def store_weights_as_int8(path, smallest=SMALLEST_QUANTISED, but=None):
         axis = axis_of.get(tensor.name)
         if value.dtype != np.float32 or value.size < smallest or value.ndim < 2 or (
                 but and tensor.name.endswith(but)):
-            kept.append(tensor)
+            name = tensor.name
+            if halved and name.startswith(halved) and not name.endswith(but or ()) and (
+                    value.dtype == np.float32):
+                added.append(numpy_helper.from_array(value.astype(np.float16), f"{name}.half"))
+                nodes.append(helper.make_node("Cast", [f"{name}.half"], [name],
+                                              to=TensorProto.FLOAT))
+            else:
+                kept.append(tensor)
             continue
         others = tuple(i for i in range(value.ndim) if i != (axis or 0))
         scale = np.maximum(np.abs(value).max(others, keepdims=True), 1e-8) / 127

