@@ -1,11 +1,13 @@
 """Ask both models what neither has learnt, and keep what every tap knew.
 
     python -m training.decision.collect --data DIR --compact FOLDER --regular FOLDER \
-        [--split held] [--per-kind 400] [--limit N] [--minutes M] [--out build/decision]
+        [--split held] [--per-kind 400] [--limit N] [--minutes M] [--part I/N] \
+        [--out build/decision]
 
 Each model has a journal of its own, named by what its answers hang on (`answers_digest`): a stopped
 run goes on, changed weights begin anew, a new calibration or new heads change nothing. `--which`
-asks one model only, on another machine, say. Answers come through the runtime that flies. Needs no
+asks one model only, on another machine, say; ``--part 1/2`` and ``--part 2/2`` share the questions
+of a journal between two processes. Answers come through the runtime that flies. Needs no
 torch.
 """
 
@@ -23,7 +25,7 @@ import numpy as np
 from eo_nodes.contracts.errors import EoError
 from eo_nodes.lvlm import load_model
 from eo_nodes.lvlm.infer import ImageInput, overview_of, sizes_of
-from eo_nodes.lvlm.journal import Journal
+from eo_nodes.lvlm.journal import Journal, Part
 from eo_nodes.lvlm.lengths import COMPACT_TOKENS, REGULAR_TOKENS, TAP2_TOKENS
 from eo_nodes.lvlm.manifest import answers_digest
 from eo_nodes.lvlm.tap_features import FACTS, PROMPT_SIZE, ShowsEvidence, features_of
@@ -140,11 +142,13 @@ def main() -> None:
     p.add_argument("--per-kind", type=int, default=400, help="questions of each row of the table")
     p.add_argument("--limit", type=int, default=0, help="questions in all; 0: no limit")
     p.add_argument("--minutes", type=float, default=0.0, help="for each model; 0: no limit")
+    p.add_argument("--part", type=Part.read, default=Part(), metavar="I/N",
+                   help="ask every N-th question from the I-th on")
     p.add_argument("--out", type=Path, default=Path("build/decision"))
     a = p.parse_args()
     library, split = open_split(a.data, a.split)
     per_kind = min(a.per_kind, a.limit) if a.limit else a.per_kind
-    asked = questions(library, split, per_kind)[: a.limit or None]
+    asked = a.part.of(questions(library, split, per_kind)[: a.limit or None])
     print(f"{len(asked)} questions of {len({q.kind for q in asked})} kinds", flush=True)
     for which in SIZES if a.which == "both" else (a.which,):
         until = time.monotonic() + 60 * a.minutes if a.minutes else float("inf")

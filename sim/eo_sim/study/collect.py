@@ -1,7 +1,8 @@
 """Record the trace: ask both models real questions once, and keep what became of each.
 
     python -m eo_sim.study.collect --data DIR [--compact FOLDER] [--regular FOLDER]
-        [--per-kind 60] [--limit N] [--minutes M] [--threads 1] [--journal build/trace] [--out FILE]
+        [--per-kind 60] [--limit N] [--minutes M] [--part I/N] [--threads 1]
+        [--journal build/trace] [--out FILE]
 
 Questions and readings are those of ``training.decision`` and ``training.evaluation``: val and test
 splits of the labelled sets, in the order of ``agenda``. A journal named by what both models
@@ -30,7 +31,7 @@ from eo_nodes.contracts.errors import EoError
 from eo_nodes.decision.heads import FACTS
 from eo_nodes.decision.levels import LEVELS
 from eo_nodes.graph.paths import project_file
-from eo_nodes.lvlm.journal import Journal
+from eo_nodes.lvlm.journal import Journal, Part, whole_records
 from eo_nodes.lvlm.manifest import read_manifest
 
 from .agenda import Asked, Progress, agenda
@@ -172,6 +173,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--minutes", type=float, default=0.0,
                    help="stop asking then, and write the trace; 0: no limit")
     p.add_argument("--threads", type=int, default=1, help="of each model")
+    p.add_argument("--part", type=Part.read, default=Part(), metavar="I/N",
+                   help="ask every N-th question from the I-th on, beside other processes; "
+                        "the last of them to end writes the trace of all")
     p.add_argument("--journal", type=Path, default=Path("build/trace"))
     p.add_argument("--out", type=Path, default=Path("sim/assets/study/trace.npz"))
     return p.parse_args(argv)
@@ -185,12 +189,14 @@ def run(a: argparse.Namespace) -> int:
     asked_of = [digest_of_answers(folder) for folder in (a.compact, a.regular)]
     about = f"{VERSION}{asked_of}{[x.name for x in LEVELS]}{cores.limits}"
     name = hashlib.sha256(about.encode()).hexdigest()[:16]
-    with Journal(a.journal / f"{name}.jsonl") as journal:
+    path = a.journal / f"{name}.jsonl"
+    with Journal(path) as journal:
         rows = _still_asked(journal, every)
         try:
-            _ask_all(cores, every[: a.limit or None], rows, journal, a.minutes)
+            _ask_all(cores, a.part.of(every[: a.limit or None]), rows, journal, a.minutes)
         except KeyboardInterrupt:
             print("stopped by hand", flush=True)
+    rows = _still_asked(whole_records(path.read_bytes())[0], every)  # those of other parts too
     meta = {"machine": platform.machine(), "python": platform.python_version(),
             "runs_on": cores.runs_on, "heads": cores.has_heads, "per_kind": a.per_kind,
             "limits": cores.limits.as_plain(), **cores.target_facts}
