@@ -30,6 +30,7 @@ from eo_nodes.lvlm.interface import VisionLanguageModel
 from eo_nodes.lvlm.runtime_config import runtime_options
 from eo_nodes.lvlm.text_space import TextEncoder
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, drawn, from_pixels
+from eo_nodes.lvlm.zoom_out import zoomed_out
 
 Model = VisionLanguageModel | AnswersImages
 _RADAR = ("vv", "vh", "hh", "hv", "amplitude", "magnitude")
@@ -191,16 +192,23 @@ def answer(
     *,
     max_tokens: int | None = None,
     zooms: int | None = 0,
+    around: Sequence[int] = (),
 ) -> InferResult:
     """Answer a prompt on one or several images; see ``lvlm.infer.answer``.
 
     To zoom in, give ``zooms``: parts of a large image are looked at again at native resolution.
-    To zoom out, give the whole image, and what it is about as a `box`.
+    To zoom out, give ``around``: x, y, width, height in pixels of the first image, what the prompt
+    is about. It is seen with its surroundings and pointed at; the answer's coordinates are of what
+    is seen. ``lvlm.zoom_out.zoomed_out`` does that apart, and tells where it lies.
 
     Raises:
-        ModelError: image or prompt are more than this model understands.
+        ModelError: image or prompt are more than this model understands, or ``around`` lies
+            outside. VisualPromptError: a place outside of what is seen.
     """
     some = [images] if isinstance(images, ImageInput) else list(images)
+    if around:
+        sight = zoomed_out(some, around, visual_prompts)
+        some, visual_prompts = list(sight.images), sight.places
     return infer.answer(model, some, prompt, visual_prompts, clock_ns=time.monotonic_ns,
                         max_tokens=max_tokens, zooms=zooms)  # fmt: skip
 

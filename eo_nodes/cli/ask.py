@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from eo_nodes.contracts.rules import MODALITIES
+from eo_nodes.contracts.rules import MODALITIES, ZOOM_OUT
 from eo_nodes.contracts.values import Answer, Task
 
 from . import parse
@@ -17,6 +17,7 @@ from .common import (
     Namespace,
     Timeout,
     TimeoutS,
+    UsageError,
     fail,
     guarded,
     print_json,
@@ -34,7 +35,8 @@ def ask(
     sensor: Annotated[str, typer.Option(help="Name in config/mission/sensors.yaml.")] = "",
     window: Annotated[str, typer.Option(help="x,y,width,height in pixels.", metavar="PX")] = "",
     zoom: Annotated[
-        str, typer.Option(help="auto: as configured; none: as a whole; in: its parts finer.")
+        str, typer.Option(help="auto: as configured; none: as a whole; in: its parts finer; out: "
+                          "--window or --area with its surroundings.")
     ] = "auto",
     point: Annotated[
         list[str] | None, typer.Option(help="Point at x,y[:label], pixels.", metavar="PX")
@@ -65,11 +67,16 @@ def ask(
         spaceverse ask "How many ships are there?" --place harbour --wait
 
         spaceverse ask "Is there flooding?" --area 5.9,49.4,6.1,49.6 --modality sar --deadline 6h
+
+        spaceverse ask "What stands beside it?" --place harbour --window 40,30,20,20 --zoom out
     """
     from eo_nodes.console.client import GroundConsole
 
     from .segments import domain_of
 
+    how = parse.task_zoom(zoom)
+    if how == ZOOM_OUT and not (window or area):
+        raise UsageError("--zoom out: --window or --area is wanted, what the question is about")
     task = Task(
         prompt=prompt,
         modality=modality,
@@ -77,7 +84,7 @@ def ask(
         place=place,
         area=parse.area(area) if area else (),
         window=parse.window(window) if window else (),
-        zoom=parse.task_zoom(zoom),
+        zoom=how,
         visual_prompts=(
             *(parse.visual("point", text) for text in point or ()),
             *(parse.visual("box", text) for text in box or ()),

@@ -3,9 +3,11 @@
 In, one object a line: ``id``, ``prompt``, ``images`` (paths, relative to the file), and if wanted
 ``modality`` and ``bands`` (one for all, or a list of one for each image), ``sensor``,
 ``visual_prompts`` (``kind`` point, box or polygon with ``xy`` in pixels, or mask with ``file``;
-``image``, ``label``), ``zoom`` (auto, none, 0 to 4, as the command takes it).
-Out: ``id``, ``answer``, ``confidence``, ``spatial``, ``seconds``, and ``warnings`` where the values
-of an image can hardly be in their unit; or ``id`` and ``error``.
+``image``, ``label``), ``window`` (x, y, width, height: cut every image first) and ``zoom`` (auto,
+none, 0 to 4, or out, which wants ``window``), both as the command takes them.
+Out: ``id``, ``answer``, ``confidence``, ``spatial``, ``seconds``, ``window`` where zoomed out (what
+was seen), ``warnings`` where the values of an image can hardly be in their unit; or ``id`` and
+``error``.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from eo_nodes.imaging.readers import read_file
 from eo_nodes.lvlm.infer import ImageInput, frames_of
 from eo_nodes.lvlm.interface import VisionLanguageModel
 from eo_nodes.lvlm.journal import Journal
-from eo_nodes.lvlm.places import places_of
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, from_pixels
+from eo_nodes.lvlm.zoom_out import as_they_are, zoomed_out
 
 from . import parse
 from .common import UsageError
@@ -109,17 +111,20 @@ def _answer(
     if isinstance(request, str):
         return {"error": request}
     try:
-        prompt, images = request.get("prompt"), reader.images(request)
+        prompt, window, zoom = request.get("prompt"), _window(request), request.get("zoom", "none")
+        zooms, is_out = parse.zoom(str(zoom), window), zoom == "out"
+        images = reader.images(request, () if is_out else window)
         if not isinstance(prompt, str):
             return {"error": "prompt: a text is wanted"}
         frames = frames_of(images)
         places = [reader.place(p, frames) for p in _list(request, "visual_prompts")]
-        zooms = parse.zoom(str(request.get("zoom", "none")))
-        said = api.answer(model, images, prompt, places, max_tokens=max_tokens, zooms=zooms)
-        sizes = [(i.values.shape[1], i.values.shape[2]) for i in frames]
+        sight = zoomed_out(images, window, places) if is_out else as_they_are(images, places)
+        said = api.answer(model, sight.images, prompt, sight.places, max_tokens=max_tokens,
+                          zooms=zooms)  # fmt: skip
         return {
             "answer": said.answer, "confidence": round(said.confidence, 4),
-            "spatial": places_of(said.answer, sizes), "seconds": round(said.seconds, 4),
+            "spatial": sight.spatial(said.answer), "seconds": round(said.seconds, 4),
+            **sight.told(),
             **({"warnings": reader.warnings} if reader.warnings else {}),
         }
     except (EoError, OSError, MemoryError) as error:
@@ -135,6 +140,13 @@ def _list(request: Mapping[str, Any], field: str) -> list[Any]:
     return found
 
 
+def _window(request: Mapping[str, Any]) -> tuple[int, ...]:
+    found = _list(request, "window")
+    if found and (len(found) != 4 or not all(type(n) is int for n in found)):
+        raise UsageError("window: x, y, width, height are wanted, whole numbers")
+    return tuple(found)
+
+
 class Reader:
     """Read what a request names; images of the request before are kept.
 
@@ -148,8 +160,8 @@ class Reader:
         self._folder = folder
         self._last: tuple[str, list[ImageInput]] = ("", [])
 
-    def images(self, request: Mapping[str, Any]) -> list[ImageInput]:
-        """Images of a request, in order.
+    def images(self, request: Mapping[str, Any], window: Sequence[int] = ()) -> list[ImageInput]:
+        """Images of a request, in order, cut to a window.
 
         Raises:
             UsageError: fields that do not fit. ImageError, ConfigError: see ``api.read_image``.
@@ -158,14 +170,14 @@ class Reader:
         if not paths or not all(isinstance(path, str) for path in paths):
             raise UsageError("images: a list of paths is wanted")
         fields = ("images", "modality", "bands", "sensor")
-        key = json.dumps([request.get(field) for field in fields])
+        key = json.dumps([*(request.get(field) for field in fields), list(window)])
         if key != self._last[0]:
             kinds = _one_each(request.get("modality"), len(paths), str, "modality")
             names = _one_each(request.get("bands"), len(paths), list, "bands")
             with doubts() as found:
                 read = [
                     api.read_image(self._folder / path, modality=kind or "", bands=named or (),
-                                   sensor=str(request.get("sensor") or ""))
+                                   sensor=str(request.get("sensor") or ""), window=window)
                     for path, kind, named in zip(paths, kinds, names, strict=True)
                 ]  # fmt: skip
             self._last, self.warnings = (key, read), found

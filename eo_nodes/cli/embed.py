@@ -87,7 +87,7 @@ def embed(
         kinds, names = ([modality] if modality else []), ([bands] if parse.names(bands) else [])
         # One after the other: an archive need not fit into memory.
         seen = np.concatenate([
-            api.embed_images(loaded, read_images([path], kinds, names, sensor, ""))
+            api.embed_images(loaded, read_images([path], kinds, names, sensor, ()))
             for path in paths])
     if output is not None:
         vectors = np.concatenate([seen, api.embed_texts(said)]) if said else seen

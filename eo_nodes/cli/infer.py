@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eo_nodes.lvlm.infer import ImageInput, InferResult
     from eo_nodes.lvlm.interface import VisionLanguageModel
     from eo_nodes.lvlm.visual_prompts import VisualPrompt
+    from eo_nodes.lvlm.zoom_out import Sight
 
 Places = list[str] | None
 
@@ -56,8 +57,8 @@ def infer(
     zoom: Annotated[
         str,
         typer.Option(help="auto, none or 0 to 4: parts of each large image seen again, finer, "
-                     "around the places or its quarters; out: see the whole first image, --window "
-                     "is what the question is about.", metavar="HOW"),
+                     "around the places or its quarters; out: --window is what the question is "
+                     "about, and is seen with its surroundings.", metavar="HOW"),
     ] = "none",
     draw: Annotated[
         Path | None, typer.Option(help="Paint places and answer on the image.", metavar="PNG")
@@ -92,6 +93,8 @@ def infer(
 
         spaceverse infer port.tif --prompt "How many ships?" --zoom auto
 
+        spaceverse infer port.tif --prompt "Is it a pier?" --window 10,20,70,70 --zoom out
+
         spaceverse infer --batch requests.jsonl --output answers.jsonl
     """
     from eo_nodes import api
@@ -110,28 +113,26 @@ def infer(
     if not images or not prompt:
         raise UsageError("give at least one image and --prompt, or --batch and --output")
     from eo_nodes.lvlm.infer import frames_of
+    from eo_nodes.lvlm.zoom_out import as_they_are, zoomed_out
 
     from . import parse
 
-    is_out = zoom == "out"
-    if is_out and not window:
-        raise UsageError("--zoom out: --window is wanted, what the question is about")
-    zooms = 0 if is_out else parse.zoom(zoom)
-    inputs = read_images(images, modality or (), bands or (), sensor, "" if is_out else window)
-    frames = frames_of(inputs)
-    prompts = visual_prompts(frames, point or (), box or (), mask or ())
-    if is_out:
-        x, y, w, h = parse.window(window)
-        prompts.insert(0, api.box(frames[0], (x, y, x + w, y + h)))
+    cut, is_out = parse.window(window) if window else (), zoom == "out"
+    zooms = parse.zoom(zoom, cut)
+    inputs = read_images(images, modality or (), bands or (), sensor, () if is_out else cut)
+    prompts = visual_prompts(frames_of(inputs), point or (), box or (), mask or ())
+    sight = zoomed_out(inputs, cut, prompts) if is_out else as_they_are(inputs, prompts)
     loaded = load()
-    said = api.answer(loaded, inputs, prompt, prompts, max_tokens=max_tokens or None, zooms=zooms)
+    said = api.answer(loaded, sight.images, prompt, sight.places, max_tokens=max_tokens or None,
+                      zooms=zooms)
     if draw is not None:
-        write_picture(draw, frames, prompt, prompts, said)
-    _print(said, frames, loaded.id, loaded.digest, as_json)
+        write_picture(draw, frames_of(sight.images), prompt, sight.places, said)
+    _print(said, sight, loaded.id, loaded.digest, as_json)
 
 
 def read_images(
-    paths: Sequence[Path], modality: Sequence[str], bands: Sequence[str], sensor: str, window: str
+    paths: Sequence[Path], modality: Sequence[str], bands: Sequence[str], sensor: str,
+    window: Sequence[int],
 ) -> list[ImageInput]:
     """Read the images of a request; options stand once for all, or once each.
 
@@ -144,12 +145,12 @@ def read_images(
 
     from . import parse
 
-    cut = parse.window(window) if window else ()
     kinds = _spread(modality, len(paths), "--modality")
     names = _spread(bands, len(paths), "--bands")
     with doubts() as found:
         read = [
-            api.read_image(path, modality=kind, bands=parse.names(named), sensor=sensor, window=cut)
+            api.read_image(path, modality=kind, bands=parse.names(named), sensor=sensor,
+                           window=window)
             for path, kind, named in zip(paths, kinds, names, strict=True)
         ]
     for text in found:
@@ -229,17 +230,15 @@ def write_picture(
 
 
 def _print(
-    said: InferResult, images: Sequence[ImageInput], model_id: str, digest: str, as_json: bool
+    said: InferResult, sight: Sight, model_id: str, digest: str, as_json: bool
 ) -> None:
     from eo_nodes.console.text import clean
-    from eo_nodes.lvlm.places import places_of
 
-    sizes = [(i.values.shape[1], i.values.shape[2]) for i in images]
     if as_json:
         print_json({
             "model": model_id, "digest": digest, "answer": said.answer,
-            "confidence": round(said.confidence, 4), "spatial": places_of(said.answer, sizes),
-            "seconds": round(said.seconds, 4), "tokens": said.tokens,
+            "confidence": round(said.confidence, 4), "spatial": sight.spatial(said.answer),
+            "seconds": round(said.seconds, 4), "tokens": said.tokens, **sight.told(),
         })
         return
     print(clean(said.answer))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Sequence
 
-from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN, ZOOM_WHOLE
+from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN, ZOOM_OUT, ZOOM_WHOLE
 from eo_nodes.contracts.values import VisualPrompt
 
 from .common import UsageError
@@ -52,12 +53,18 @@ def window(text: str) -> tuple[int, ...]:
     return tuple(round(number) for number in found)
 
 
-def zoom(text: str) -> int | None:
+def zoom(text: str, window: Sequence[int]) -> int | None:
     """Read ``auto`` (None), ``none`` or the number of windows of each image, 0 to 4.
 
+    Args:
+        text: ``out`` is none of these windows, but wants ``window``, what is asked about.
     Raises:
-        UsageError: something else.
+        UsageError: something else, or nothing to zoom out from.
     """
+    if text == "out":
+        if not window:
+            raise UsageError("--zoom out: --window is wanted, what the question is about")
+        return 0
     if text == "auto":
         return None
     if text == "none":
@@ -68,12 +75,12 @@ def zoom(text: str) -> int | None:
 
 
 def task_zoom(text: str) -> int:
-    """Read ``auto``, ``none`` or ``in`` as the zoom of a task.
+    """Read ``auto``, ``none``, ``in`` or ``out`` as the zoom of a task.
 
     Raises:
         UsageError: something else.
     """
-    known = {"auto": ZOOM_AS_CONFIGURED, "none": ZOOM_WHOLE, "in": ZOOM_IN}
+    known = {"auto": ZOOM_AS_CONFIGURED, "none": ZOOM_WHOLE, "in": ZOOM_IN, "out": ZOOM_OUT}
     if text not in known:
         raise UsageError(f"--zoom {text!r:.40}: {', '.join(known)} is wanted")
     return known[text]

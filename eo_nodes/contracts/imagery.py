@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from .rules import (
     MODALITIES,
     ZOOM_AS_CONFIGURED,
-    ZOOM_IN,
+    ZOOM_OUT,
     between,
     checked,
     finite,
@@ -71,7 +71,7 @@ class Task:
     place: str = checked("", length(0, 128))
     area: tuple[float, ...] = checked((), outline())
     window: tuple[int, ...] = checked((), pixel_window())
-    zoom: int = checked(ZOOM_AS_CONFIGURED, between(ZOOM_AS_CONFIGURED, ZOOM_IN))
+    zoom: int = checked(ZOOM_AS_CONFIGURED, between(ZOOM_AS_CONFIGURED, ZOOM_OUT))
     visual_prompts: tuple[VisualPrompt, ...] = ()
     valid_from_ns: int = checked(0, between(0, 2**63 - 1))
     deadline_ns: int = checked(0, between(0, 2**63 - 1))
@@ -93,7 +93,7 @@ class Request:
     prompt: str = checked("", length(1, 2000))
     modality: str = checked("", one_of(*MODALITIES))
     window: tuple[int, ...] = checked((), pixel_window(required=True))
-    zoom: int = checked(ZOOM_AS_CONFIGURED, between(ZOOM_AS_CONFIGURED, ZOOM_IN))
+    zoom: int = checked(ZOOM_AS_CONFIGURED, between(ZOOM_AS_CONFIGURED, ZOOM_OUT))
     visual_prompts: tuple[VisualPrompt, ...] = ()
     deadline_ns: int = 0
     priority: int = checked(0, between(0, 7))

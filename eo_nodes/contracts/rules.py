@@ -16,8 +16,9 @@ from .errors import ContractError
 Rule = Callable[[Any], str]
 
 MODALITIES = ("optical", "multispectral", "sar", "thermal", "temporal", "elevation")
-# Zoom of a task: as the node is configured, the window as a whole, its parts finer as well.
-ZOOM_AS_CONFIGURED, ZOOM_WHOLE, ZOOM_IN = range(3)
+# Zoom of a task: as the node is configured, the window as a whole, its parts finer as well, the
+# window with what surrounds it.
+ZOOM_AS_CONFIGURED, ZOOM_WHOLE, ZOOM_IN, ZOOM_OUT = range(4)
 PRODUCT_KINDS = (
     "answer",
     "overview",

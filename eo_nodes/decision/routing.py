@@ -361,22 +361,28 @@ def explain(case: Case, route_: Route, reach: Reach | None, config: RoutingConfi
     else:
         sure = f"confidence {case.score:.3f}"
         if config.hurdle[stage] < inf:
-            sure += f", the ground adds {case.gain:+.3f}"
+            sure += f", the ground adds {signed(case.gain)}"
     why = {
         1: f"reaches {config.accept[stage]:.3f}",
         2: f"best effort, {route_.barrier}" if route_.decision == ANSWER
         else f"decides nothing yet, {route_.barrier}",
         3: f"below {config.reject[stage]:.3f}" if case.is_familiar else "the ground is asked",
-        4: f"advantage {route_.advantage:+.3f} passes {config.hurdle[stage]:.3f}",
+        4: f"advantage {signed(route_.advantage)} passes {config.hurdle[stage]:.3f}",
         5: _not_worth(route_, config.hurdle[stage]),
     }[route_.rule]
     return f"{sure}: {late}{why}; {_delivery(case, route_, reach)}"[:300]
 
 
+def signed(value: float) -> str:
+    """A gain for people: with its sign, and none where it rounds to nothing."""
+    text = f"{value:+.3f}"
+    return text[1:] if text in ("+0.000", "-0.000") else text
+
+
 def _not_worth(route_: Route, hurdle: float) -> str:
     if hurdle == inf:
         return "decides nothing yet" if route_.decision == CONTINUE else "asking is off"
-    return f"advantage {route_.advantage:+.3f} stays under {hurdle:.3f}"
+    return f"advantage {signed(route_.advantage)} stays under {hurdle:.3f}"
 
 
 def _delivery(case: Case, route_: Route, reach: Reach | None) -> str:

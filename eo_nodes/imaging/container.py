@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ContractError, ImageError
-from eo_nodes.contracts.rules import MODALITIES, ZOOM_AS_CONFIGURED, ZOOM_IN
+from eo_nodes.contracts.rules import MODALITIES, ZOOM_AS_CONFIGURED, ZOOM_OUT
 from eo_nodes.contracts.values import Region, View, validate
 
 from . import codecs
@@ -283,7 +283,7 @@ def _header(tree: dict[str, Any]) -> ProductHeader:
     if not all(isinstance(t, str) for t in texts) or not all(type(c) is int for c in counts):
         raise ImageError("corrupt", "product header with a field of the wrong type")
     _check_geometry(header)
-    if not ZOOM_AS_CONFIGURED <= header.zoom <= ZOOM_IN:
+    if not ZOOM_AS_CONFIGURED <= header.zoom <= ZOOM_OUT:
         raise ImageError("corrupt", f"zoom {header.zoom}")
     if not 0.0 <= float(header.gsd_m) < 1e7:
         raise ImageError("corrupt", "gsd_m out of range")

@@ -27,12 +27,16 @@ from eo_nodes.lvlm.slis import (
 Size = tuple[int, int]
 
 
-def places_of(text: str, sizes: Sequence[Size]) -> list[dict[str, Any]]:
+def places_of(
+    text: str, sizes: Sequence[Size], corners: Sequence[tuple[int, int]] = ()
+) -> list[dict[str, Any]]:
     """List the spatial values of a text.
 
     Args:
         text: an answer; free text stands between the values.
         sizes: (height, width) of each image of the request, pixels.
+        corners: x, y of each one's first pixel in the picture that it was cut from, to have ``xy``
+            in pixels of that picture; none where they are whole.
     Returns:
         One entry a value: ``kind``, ``image``, ``text`` (canonical form) and, by kind, ``xy``
         (point, flat outline of box corners, oriented box or polygon, pixels), ``rows``, ``cols``,
@@ -41,10 +45,13 @@ def places_of(text: str, sizes: Sequence[Size]) -> list[dict[str, Any]]:
         ModelError: a value refers to an image that the request does not have.
         SlisSyntaxError: a value is malformed.
     """
-    return [_entry(part, sizes) for part in parse(text) if not isinstance(part, str)]
+    corners = corners or [(0, 0)] * len(sizes)
+    return [_entry(part, sizes, corners) for part in parse(text) if not isinstance(part, str)]
 
 
-def _entry(value: Value, sizes: Sequence[Size]) -> dict[str, Any]:
+def _entry(
+    value: Value, sizes: Sequence[Size], corners: Sequence[tuple[int, int]]
+) -> dict[str, Any]:
     if value.image >= len(sizes):
         raise ModelError(f"the answer points at image {value.image} of {len(sizes)}")
     entry = {"kind": value.kind, "image": value.image, "text": write_value(value)}
@@ -54,7 +61,7 @@ def _entry(value: Value, sizes: Sequence[Size]) -> dict[str, Any]:
         return {**entry, "frames": [value.t1, value.t2]}
     xy = _normalised(value, sizes[value.image])
     height, width = sizes[value.image]
-    pixels = np.asarray(xy, np.float64).reshape(-1, 2) * (width, height)
+    pixels = np.asarray(xy, np.float64).reshape(-1, 2) * (width, height) + corners[value.image]
     return {**entry, "xy": [round(float(v), 1) for v in pixels.ravel()]}
 
 

@@ -37,7 +37,7 @@ def question_about(window: Sequence[int], prompt: str, places: Sequence[Place]) 
         SlisSyntaxError: a spatial value in the prompt is malformed.
     """
     width, height = float(window[2]), float(window[3])
-    inside = [_within(window, place, number) for number, place in enumerate(places, 1)]
+    inside = [cut_to(window, place, number) for number, place in enumerate(places, 1)]
     text, _ = compose(prompt, inside, [(width, height)])
     if len(text) > MAX_CHARS:
         raise VisualPromptError("count", f"{len(text)} characters with what it points at, at most "
@@ -54,7 +54,14 @@ def plain_words(text: str) -> str:
     return " ".join(" ".join(words).split()) or text
 
 
-def _within(window: Sequence[int], place: Place, number: int) -> VisualPrompt:
+def cut_to(window: Sequence[int], place: Place, number: int) -> VisualPrompt:
+    """A place in pixels of a picture as one on a window of it.
+
+    Args:
+        window: as of `question_about`. number: what an error calls the place.
+    Raises:
+        VisualPromptError: it lies outside the window, or is malformed.
+    """
     kind, xy, label = place
     x, y, width, height = (float(v) for v in window)
     if len(xy) % 2:

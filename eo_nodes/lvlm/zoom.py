@@ -2,8 +2,7 @@
 
 A model resizes an image to its input size, and what is small is lost. A zoom is a window of the
 same image that goes through the vision graph on its own; its tokens and proposals carry their
-place in the whole image. Zooming out is no work of this module: the whole image is the overview,
-and the window asked about is a box among the visual prompts.
+place in the whole image. Zooming out is the work of ``zoom_out``.
 """
 
 from __future__ import annotations

@@ -22,9 +22,10 @@ from eo_nodes.contracts.values import (
     Task,
     Verdict,
 )
+from eo_nodes.contracts.windows import Window
 
 from . import ahead, finals, refining, rows
-from .matching import Window, match
+from .matching import match, seen_for
 from .ports import Store
 from .rows import Enhance, Pin, RequestRow, TaskRow
 from .space_work import Action, SpaceState, Work
@@ -422,6 +423,7 @@ def _urgency(row: RequestRow) -> tuple[int, int, int, str]:
 
 def _new_row(row: TaskRow, scene: Scene, key: str, window: Window, now_ns: int) -> RequestRow:
     task = row.task
+    window, places = seen_for(task, scene, window)
     request = Request(
         id=key,
         task_id=task.id,
@@ -433,7 +435,7 @@ def _new_row(row: TaskRow, scene: Scene, key: str, window: Window, now_ns: int) 
         modality=scene.modality,
         window=window,
         zoom=task.zoom,
-        visual_prompts=task.visual_prompts,
+        visual_prompts=places,
         deadline_ns=task.deadline_ns,
         priority=task.priority,
         consumer=task.consumer,

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from eo_nodes.contracts.errors import EoError
-from eo_nodes.contracts.values import Scene, Task
+from eo_nodes.contracts.rules import ZOOM_OUT
+from eo_nodes.contracts.values import Scene, Task, VisualPrompt
+from eo_nodes.contracts.windows import Window, surroundings
 
-Window = tuple[int, int, int, int]
 Point = tuple[float, float]
 _EDGE_POINTS = 16  # a straight edge in degrees bends in a projected scene
 
@@ -64,6 +65,29 @@ def match(task: Task, scene: Scene, now_ns: int) -> Match:
         if window is None:
             return Match(None, "window and area do not meet")
     return Match(window)
+
+
+def seen_for(
+    task: Task, scene: Scene, window: Window
+) -> tuple[Window, tuple[VisualPrompt, ...]]:
+    """What is seen of a scene for a task, and the places that its prompt points at there.
+
+    Zoomed out the window grows by its surroundings, and what the task asks about becomes the first
+    place. Where nothing surrounds it, all of the scene is asked about, and no place tells more.
+
+    Args:
+        window: of a `match`.
+    Returns:
+        The request's window and visual prompts.
+    """
+    if task.zoom != ZOOM_OUT:
+        return window, task.visual_prompts
+    seen = surroundings(window, scene.width, scene.height)
+    if seen == window:
+        return window, task.visual_prompts
+    x, y, width, height = window
+    asked = VisualPrompt(kind="box", xy=(float(x), float(y), float(x + width), float(y + height)))
+    return seen, (asked, *task.visual_prompts)
 
 
 def _overlap(a: Window, b: Window) -> Window | None:

@@ -7,7 +7,7 @@ import pytest
 from calibrated import calibrated
 from one_scene import request_of
 
-from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN, ZOOM_WHOLE
+from eo_nodes.contracts.rules import ZOOM_AS_CONFIGURED, ZOOM_IN, ZOOM_OUT, ZOOM_WHOLE
 from eo_nodes.contracts.values import Verdict
 from eo_nodes.decision.relevance import RelevanceConfig
 
@@ -25,7 +25,7 @@ def asked(folder, zoom):
 
 @pytest.mark.parametrize(("zoom", "configured", "kinds"), [
     (ZOOM_AS_CONFIGURED, False, ["overview"]), (ZOOM_AS_CONFIGURED, True, ZOOMED),
-    (ZOOM_WHOLE, True, ["overview"]), (ZOOM_IN, False, ZOOMED)])
+    (ZOOM_WHOLE, True, ["overview"]), (ZOOM_IN, False, ZOOMED), (ZOOM_OUT, True, ["overview"])])
 def test_the_task_decides_over_the_configuration(bench_of, tmp_path, zoom, configured, kinds):
     from eo_nodes.nodes.compact_lvlm_node import CompactLvlm
     from eo_nodes.nodes.preprocess_node import Preprocess
@@ -39,6 +39,7 @@ def test_the_task_decides_over_the_configuration(bench_of, tmp_path, zoom, confi
     bench.say("request", request)
     views = bench.only("views", "request_id", request.id)
     assert [view.kind for view in views.views] == kinds
+    assert views.views[0].window == request.window
     tap = bench.only("tap", "request_id", request.id)
     # Relevance is laid out over the overview whatever was zoomed into: its 4 x 4 cells in parts.
     assert (tap.stage, tap.rows, tap.columns) == (1, GRID, GRID)

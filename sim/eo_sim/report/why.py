@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from eo_nodes.decision.routing import signed
+
 from .cards import STAGES, regions_line
 from .markup import clock, esc, size, span, tag
 
@@ -87,7 +89,7 @@ def _taps(verdicts: Sequence[dict[str, Any]]) -> str:
         cells = (
             STAGES.get(row["stage"], str(row["stage"])), f"{row.get('score', 0):.2f}",
             _bar(row.get("accept"), lambda v: v <= 1), _bar(row.get("reject"), lambda v: v > 0),
-            f"{row.get('gain', 0):+.3f}" if _is_weighed(row) else "-", row["decision"],
+            signed(row.get("gain", 0)) if _is_weighed(row) else "-", row["decision"],
         )  # fmt: skip
         lines.append(tag("tr", *(tag("td", esc(cell)) for cell in cells)))
         if row.get("reason"):

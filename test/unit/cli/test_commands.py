@@ -203,9 +203,11 @@ def test_windows_and_visual_prompts():
 
 
 def test_zoom_of_a_task():
-    assert [parse.task_zoom(how) for how in ("auto", "none", "in")] == [0, 1, 2]
-    with pytest.raises(common.UsageError, match="auto, none, in"):
-        parse.task_zoom("out")
+    assert [parse.task_zoom(how) for how in ("auto", "none", "in", "out")] == [0, 1, 2, 3]
+    with pytest.raises(common.UsageError, match="auto, none, in, out is wanted"):
+        parse.task_zoom("wide")
+    result = run("ask", "hi", "--zoom", "out", "--place", "harbour", "--domain", "99")
+    assert result.exit_code == 2 and "--window or --area is wanted" in result.output
 
 
 @pytest.mark.parametrize(

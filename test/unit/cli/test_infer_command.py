@@ -412,8 +412,25 @@ def test_zooming_in_and_out(large):
     assert out == boxed != cut
 
 
+def test_zoomed_out_it_sees_no_more_than_the_surroundings(large, tmp_path):
+    seen, drawn = tmp_path / "seen.png", tmp_path / "cut.png"
+    ask = (large, "--prompt", "what is this ?")
+    out = said_of(*ask, "--window", "350,20,50,60", "--zoom", "out", "--draw", seen)
+    # Twice 60 pixels, moved inwards at the right and the upper edge.
+    assert out["window"] == [280, 0, 120, 120]
+    cut = said_of(*ask, "--window", "280,0,120,120", "--box", "70,20,120,80", "--draw", drawn)
+    assert seen.read_bytes() == drawn.read_bytes()
+    assert out["confidence"] == cut["confidence"] and "window" not in cut
+    # What is told in pixels is of the file.
+    there = [v for place in cut["spatial"] for v in place.get("xy", ())]
+    assert there
+    moved = [v for place in out["spatial"] for v in place.get("xy", ())]
+    assert moved == pytest.approx([v + (0 if i % 2 else 280) for i, v in enumerate(there)])
+
+
 @pytest.mark.parametrize(("how", "said"), [
-    (("--zoom", "5"), "0 to 4"), (("--zoom", "out"), "--window is wanted")])
+    (("--zoom", "5"), "0 to 4"), (("--zoom", "out"), "--window is wanted"),
+    (("--zoom", "wide", "--window", "0,0,9,9"), "auto, none, out or 0 to 4")])
 def test_wrong_zooms_are_named(large, how, said):
     result = run("infer", large, "--prompt", ASK, "--model", TINY, *how)
     assert result.exit_code == 2 and said in result.output
@@ -449,3 +466,34 @@ def test_a_batch_zooms_as_it_is_told(large, tmp_path):
     said = {r["id"]: r for r in map(json.loads, output.read_text().splitlines())}
     assert len({said[how]["confidence"] for how in ("none", "auto", "2")}) == 3
     assert "0 to 4" in said["9"]["error"]
+
+
+def test_a_batch_zooms_out_and_a_wrong_line_stops_no_other(large, tmp_path):
+    window = [350, 20, 50, 60]
+    told = {
+        "out": {"zoom": "out", "window": window},
+        "nowhere": {"zoom": "out"},
+        "outside": {"zoom": "out", "window": [380, 20, 50, 60]},
+        "unknown": {"zoom": "wide", "window": window},
+        "text": {"zoom": "out", "window": "350,20,50,60"},
+        "three": {"window": [1, 2, 3]},
+        "beyond": {"zoom": "out", "window": window,
+                   "visual_prompts": [{"kind": "point", "xy": [3, 3]}]},
+        "cut": {"window": window},
+        "boxed": {"window": [280, 0, 120, 120],
+                  "visual_prompts": [{"kind": "box", "xy": [70, 20, 120, 80]}]},
+    }
+    requests, output = tmp_path / "r.jsonl", tmp_path / "a.jsonl"
+    requests.write_text("".join(
+        json.dumps({"id": key, "prompt": "what is this ?", "images": ["large.png"], **more}) + "\n"
+        for key, more in told.items()))
+    result = run("infer", "--batch", requests, "--output", output, "--model", TINY,
+                 "--max-tokens", 8)
+    assert result.exit_code == 0, result.output
+    said = {r["id"]: r for r in map(json.loads, output.read_text().splitlines())}
+    for key, words in (("nowhere", "--window is wanted"), ("outside", "is no window"),
+                       ("unknown", "auto, none, out or 0 to 4"), ("text", "window: a list"),
+                       ("three", "window: x, y, width, height"), ("beyond", "lies outside")):
+        assert words in said[key]["error"], key
+    assert said["out"]["window"] == [280, 0, 120, 120] and "window" not in said["boxed"]
+    assert said["out"]["confidence"] == said["boxed"]["confidence"] != said["cut"]["confidence"]

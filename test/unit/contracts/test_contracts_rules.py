@@ -73,7 +73,7 @@ def test_rule_accepts_its_range_and_nothing_else(rule, good, bad):
         ({"modality": "lidar"}, "modality"),
         ({"area": (200.0, 0.0, 201.0, 0.0, 201.0, 1.0)}, "area"),
         ({"window": (0, 0, 0, 5)}, "window"),
-        ({"zoom": 3}, "zoom"),
+        ({"zoom": 4}, "zoom"),
         ({"priority": 8}, "priority"),
         ({"priority": -1}, "priority"),
         ({"consumer": "moon"}, "consumer"),

@@ -260,6 +260,7 @@ def test_wrong_weights_are_refused(facts):
         ({"score": 0.95}, ("reaches 0.920",)),
         ({"deadline_ns": H}, ("best effort, no contact before the deadline", "(late)")),
         ({"gain": 0.001}, ("stays under 0.020",)),
+        ({"gain": -0.0001}, ("the ground adds 0.000: ",)),
         ({"is_familiar": False}, ("unlike what the scores know", "the ground is asked")),
         ({"ahead_bytes": 2 * 10**9}, ("the plan has no room", "never")),
         ({"deadline_ns": H // 2, "late": LATE}, (

@@ -93,6 +93,16 @@ def test_views_for_the_ground_model():
     assert views[1].window == (16, 8, 32, 24)
 
 
+@pytest.mark.parametrize(("zoom", "is_known"), [(0, True), (3, True), (4, False), (-1, False)])
+def test_the_zoom_of_a_task_comes_back(zoom, is_known):
+    data = write_container(dataclasses.replace(HEADER, zoom=zoom), b"", ())
+    if is_known:
+        assert read_container(data).header.zoom == zoom
+        return
+    with pytest.raises(ImageError, match=f"zoom {zoom}"):
+        read_container(data)
+
+
 def test_every_cut_is_refused():
     data = product()[0]
     for length in range(len(data)):

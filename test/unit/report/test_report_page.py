@@ -311,6 +311,13 @@ def test_an_explanation_holds_scores_gain_budget_and_plan():
         assert part in told, part
 
 
+@pytest.mark.parametrize(("gain", "told"), [
+    (-0.0004, "0.000"), (-0.0, "0.000"), (0.0004, "0.000"), (-0.0006, "-0.001"), (0.02, "+0.020")])
+def test_a_gain_that_rounds_to_nothing_has_no_sign(gain, told):
+    cells = why([decided("offload", 1, "ground", level="lossy", gain=gain)])
+    assert f"<td>{told}</td>" in cells and "-0.000" not in cells
+
+
 def test_without_heads_the_thresholds_are_named_and_no_gain():
     told = why([decided("answer", 3, level="", gain=0.0)])
     assert "fixed thresholds; no gain was weighed" in told

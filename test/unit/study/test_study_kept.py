@@ -99,8 +99,6 @@ def test_only_the_whole_study_of_the_tree_is_kept(part, capsys):
 
 @pytest.fixture
 def committed():
-    if not (ROOT / FILE).exists():
-        pytest.skip("no table of a study is committed")
     return json.loads((ROOT / FILE).read_text(encoding="utf-8"))
 
 

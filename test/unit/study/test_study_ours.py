@@ -269,7 +269,6 @@ def _confidence():
 TABLE = ROOT / "sim" / "assets" / "study" / "table.json"
 
 
-@pytest.mark.skipif(not TABLE.exists(), reason="no table of a study is committed")
 def test_the_mission_flies_the_setting_of_the_committed_table():
     tuned = json.loads(TABLE.read_text(encoding="utf-8"))["routing"]
     assert {name: _confidence()[name] for name in tuned} == tuned
@@ -284,7 +283,6 @@ def test_heads_are_trained_on_answers_as_long_as_those_that_are_flown():
     assert flown.tap2_tokens == TAP2_TOKENS
 
 
-@pytest.mark.skipif(not HEADS.exists(), reason="the compact model brings no heads")
 def test_heads_of_the_released_model_know_the_second_tap_that_is_flown():
     facts = json.loads(HEADS.read_text(encoding="utf-8"))
     assert facts["tap2_tokens"] == graph_limits().tap2_tokens

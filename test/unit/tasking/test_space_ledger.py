@@ -9,7 +9,7 @@ import pytest
 from ledger_cases import SCENE, TASK, S, only
 
 from eo_nodes.contracts.errors import StorageError
-from eo_nodes.contracts.rules import ZOOM_IN
+from eo_nodes.contracts.rules import ZOOM_IN, ZOOM_OUT, ZOOM_WHOLE
 from eo_nodes.contracts.values import (
     Answer,
     DownlinkReport,
@@ -18,6 +18,7 @@ from eo_nodes.contracts.values import (
     Request,
     Task,
     Verdict,
+    VisualPrompt,
     validate,
 )
 from eo_nodes.store.ledger_store import LedgerStore
@@ -150,6 +151,37 @@ def test_a_request_sees_as_near_as_its_task_says(ledger: SpaceLedger) -> None:
     ledger.on_task(replace(TASK, zoom=ZOOM_IN), 1 * S)
     request, = only(ledger.on_scene(SCENE, 2 * S), Request)
     assert request.zoom == ZOOM_IN
+
+
+@pytest.mark.parametrize(
+    ("zoom", "window", "boxes", "raw_bytes"),
+    [
+        (ZOOM_WHOLE, (250, 100, 50, 40), [], 50 * 40 * 6),
+        # 100 pixels about the middle, moved inwards from the right edge.
+        (ZOOM_OUT, (200, 70, 100, 100), [(250.0, 100.0, 300.0, 140.0)], 100 * 100 * 6),
+    ],
+)
+def test_zoomed_out_a_request_sees_the_surroundings_and_points_at_what_is_asked(
+    ledger: SpaceLedger,
+    zoom: int,
+    window: tuple[int, ...],
+    boxes: list[tuple[float, ...]],
+    raw_bytes: int,
+) -> None:
+    here = VisualPrompt(kind="point", xy=(260.0, 110.0))
+    asked = replace(TASK, zoom=zoom, window=(250, 100, 80, 40), visual_prompts=(here,))
+    ledger.on_task(asked, 1 * S)
+    (request,) = only(ledger.on_scene(replace(SCENE, width=300, height=200), 2 * S), Request)
+    validate(request.visual_prompts[0])
+    assert request.window == window
+    assert [place.xy for place in request.visual_prompts] == [*boxes, here.xy]
+    row = ledger.request(request.id)
+    assert row is not None and row.raw_bytes == raw_bytes
+
+
+def test_where_nothing_surrounds_it_zooming_out_points_at_nothing(ledger: SpaceLedger) -> None:
+    request = _issued(ledger, replace(TASK, zoom=ZOOM_OUT))
+    assert (request.window, request.visual_prompts) == ((0, 0, 20, 10), ())
 
 
 def test_the_pipeline_gets_the_most_urgent_first_and_no_more_than_it_holds(
