@@ -82,7 +82,7 @@ def compact_decoder(folder, config):
             scaled = (parts[0] * config.head_dim**0.5, *parts[1:])
             for name, value in zip(("query", "key", "value"), scaled, strict=True):
                 own[f"layers.{n}.{name}.{leaf}"] = value
-    fill(decoder, own, ("projector.", "words.", "marks.", "place_", "query_bias"))
+    fill(decoder, own, ("projector.", "words.", "marks.", "place_", "query_bias", "tally."))
     decoder.query_bias.data = torch.tensor(read_unified(folder).query_bias)
     return decoder
 

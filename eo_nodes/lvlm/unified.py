@@ -81,7 +81,8 @@ class UnifiedModel:
         self._takes_many = not isinstance(pictures, int)
         names = [i.name for i in decoder.get_inputs() if i.name.startswith("past")]
         # Folders whose decoder cannot point write every field of a place by themselves.
-        self.points = "aim" in {o.name for o in decoder.get_outputs()}
+        outputs = {o.name for o in decoder.get_outputs()}
+        self.points, self.tallies = "aim" in outputs, "tally" in outputs
         self.decoder = CachedDecoder(decoder, {n: n.replace("past", "present", 1) for n in names})
         self.record: RunRecord = run_record(decoder, options)
 

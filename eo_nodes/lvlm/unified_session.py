@@ -18,6 +18,7 @@ from eo_nodes.lvlm.pointer import KINDS, Offer, Pointer
 from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
 from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
 from eo_nodes.lvlm.said import Said
+from eo_nodes.lvlm.tally import Tally, answers, numbers
 from eo_nodes.lvlm.unified_pictures import check_request, pictures_of
 from eo_nodes.lvlm.unified_scene import Scene, mask_logits
 from eo_nodes.lvlm.views import ViewTensor
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
-_OUTPUTS = ("logits", "hidden", "query", "relevance", "aim", "held")
+_OUTPUTS = ("logits", "hidden", "query", "relevance")
+_POINTING, _TALLYING = ("aim", "held"), ("tally",)  # of folders that can
 
 
 class UnifiedSession(GreedySession):
@@ -48,15 +50,21 @@ class UnifiedSession(GreedySession):
         self._places = len(prompt_ids)
         self._queries: list[Float] = []
         self._pointer: Pointer | None = None
+        self._tally: Tally | None = None
         max_tokens = min(max_tokens, c.positions - len(prompt_ids))
         self._longest = max_tokens
         frames = max(2, len(scene.maps))
         self._automaton = slis.Automaton(model.words, images=len(scene.maps), frames=frames)
         self._said = Said(model.words, self._automaton)
+        self._scores: Float | None = None
         step, relevance, held = self._run(prompt_ids, 0, scene.visual)
         if held is not None:
             self._pointer = Pointer([Offer(boxes, held[row : row + len(boxes)])
                                      for row, boxes in scene.offered])
+        if self._scores is not None and len(scene.regions) == 1:
+            counts = numbers(scene.regions[0], places)
+            self._tally = Tally(self._scores, answers(
+                counts.tolist(), model.words.encode, c.end_token))
         rows, cols = scene.grid
         plan = GreedyPlan(max_tokens, frozenset([c.end_token]), c.temperature,
                           model.words.decode)
@@ -89,17 +97,21 @@ class UnifiedSession(GreedySession):
 
     def _log_softmax(self, temperature: float) -> Double:
         plain = super()._log_softmax(temperature)
-        if self._pointer is None or not self._pointer.is_open:
-            return plain
         if temperature == 1.0:
             self._plain = plain
-        return self._pointer.mix(plain, self._model.config.spatial.locations)
+        if self._pointer is not None and self._pointer.is_open:
+            return self._pointer.mix(plain, self._model.config.spatial.locations)
+        if self._tally is not None and self._tally.is_open:
+            return self._tally.mix(plain)
+        return plain
 
     def _advance(self, token: int, index: int) -> Step:
         if self._pointer is not None and self._pointer.is_open:
             field = token - self._model.config.spatial.locations
             if 0 <= field < slis.BINS:
                 self._pointer.take(field, float(self._plain[token]))
+        if self._tally is not None and self._tally.is_open:
+            self._tally.take(token, float(self._plain[token]))
         step, _, _ = self._run([token], self._places + index, self._none)
         if token == self._model.config.spatial.markers["seg"]:
             self._queries.append(self._query)
@@ -118,16 +130,20 @@ class UnifiedSession(GreedySession):
         feed: dict[str, NDArray[Any]] = {
             "tokens": np.array([ids], np.int64), "visual": visual,
             "places": np.arange(place, place + len(ids), dtype=np.int64)[None]}
-        logits, hidden, query, relevance, *pointing = self._model.decoder.run(
-            feed, self._cache, _OUTPUTS if self._model.points else _OUTPUTS[:4], self._stop)
+        wanted = (*_OUTPUTS, *(_POINTING if self._model.points else ()),
+                  *(_TALLYING if self._model.tallies and place == 0 else ()))
+        logits, hidden, query, relevance, *more = self._model.decoder.run(
+            feed, self._cache, wanted, self._stop)
         new = visual.shape[1] + len(ids)
         self._context += new
         self._macs += self._model.config.decoder_macs(new, self._context)
         self._query: Float = query[0]
         held = None
-        if pointing:
-            self._aim: Float = pointing[0][0]
-            held = np.asarray(pointing[1][0], np.float32)
+        if self._model.points:
+            self._aim: Float = more[0][0]
+            held = np.asarray(more[1][0], np.float32)
+        if wanted[-1:] == _TALLYING:
+            self._scores = more[-1][0]
         return Step(logits[0], hidden[0]), np.asarray(relevance[0], np.float32), held
 
     def decode(self, n_tokens: int) -> int:

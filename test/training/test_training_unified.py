@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
 
-from eo_nodes.lvlm import pointer, spectrum  # noqa: E402
+from eo_nodes.lvlm import pointer, spectrum, tally  # noqa: E402
 from eo_nodes.lvlm.infer import ImageInput  # noqa: E402
 from eo_nodes.lvlm.proposals import Proposals, keep  # noqa: E402
 from eo_nodes.lvlm.sight import feed_of  # noqa: E402
@@ -23,6 +23,7 @@ from training.decoder import pointing, tiny  # noqa: E402
 from training.decoder.examples import Visual  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
 from training.decoder.perception import Seen, candidates  # noqa: E402
+from training.decoder.tallying import asked_for  # noqa: E402
 from training.instruct.records import ImageRef  # noqa: E402
 from training.vision.dual import SENSORS, DualNetwork, sensor_of  # noqa: E402
 from training.vision.expert import exported_convs  # noqa: E402
@@ -303,11 +304,42 @@ def test_work_counts_both_networks_and_zooms_keep_their_ratio(tiny_model):
         assert feed.coarse.shape[2:] == (192, 192)
 
 
+def test_what_the_proposals_tell_is_copied_where_it_is_asked_for(tiny_model):
+    model, *_ = tiny_model
+    session = model.begin(pictures_of_images(images_of(RGB)), "is this a ship ?", (), 8, None)
+    assert session._scores.shape == (tally.size_of(2),)
+    assert session._scores.argmax() == tally.size_of(2) - 1, "silent until it is trained"
+    counts = tally.numbers(session.scene.regions[0])
+    assert counts.tolist()[:2] == np.rint(np.expm1(
+        session.scene.regions[0].counts())).astype(int).tolist() and counts[2] > 0
+    scores = np.zeros(tally.size_of(2), np.float32)
+    scores[5] = 30.0                                    # whether there is any
+    session._tally = tally.Tally(scores, tally.answers(
+        counts.tolist(), model.words.encode, model.config.end_token))
+    session.decode(8)
+    assert session.text == "yes" and session.confidence > 0.9
+    two = model.begin(pictures_of_images(images_of(RGB, RGB)), "is this a ship ?", (), 8, None)
+    assert two._tally is None, "of several pictures none is meant"
+
+
+@pytest.mark.parametrize(("name", "kind", "images", "place"), [
+    ("count.count.vehicle", "count", 1, 1), ("count.count.vehicle.w@3", "count", 1, 1),
+    ("count.count_in.boat.in", "count_in", 1, 2), ("vqa.presence.tree.w", "presence", 1, 11),
+    ("count.count.object", "count", 1, 6), ("vqa.presence.object", "presence", 1, 13),
+    ("count.count.car", "count", 1, 14), ("count.detect.vehicle", "detect", 1, 14),
+    ("count.count.vehicle", "count", 2, 14), ("caption.caption", "caption", 1, 14)])
+def test_what_an_instruction_asks_for(name, kind, images, place):
+    one = SimpleNamespace(id=f"set/a:1:{name}", set="hit_uav", kind=kind, images=(None,) * images)
+    assert asked_for(one) == place
+    one.set = "ucm_multilabel"
+    assert asked_for(one) == 14, "its labels are no boxes"
+
+
 def test_greedy_tokens_equal_torch_without_a_cache(tiny_model):
     model, network, decoder, words = tiny_model
     images = images_of(RGB)
     session = model.begin(pictures_of_images(images), "find all the ships", (), 24, None)
-    session._pointer = None                 # what it copies is tested by itself
+    session._pointer = session._tally = None    # what they copy is tested by itself
     session.decode(24)
     allowed = [session._allowed(session.token_ids[:n]) for n in range(len(session.token_ids))]
     found = [seen_by_torch(network, decoder, p) for p in pictures_of_images(images)]

@@ -52,6 +52,9 @@ class Folder:
             c.positions, len(self._weights["decoder"]["model.ask.bias"]), width=stream.width,
             heads=stream.heads,
             pointer_dim=len(self._weights["decoder"]["model.held.bias"])))
+        if "model.tally.bias" not in self._weights["decoder"]:     # a folder that does not tally
+            self._decoder.has_tally = False
+            del self._decoder.tally
 
     def module(self, name):
         """The module of a graph, by its name, with the folder's weights."""

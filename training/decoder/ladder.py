@@ -25,7 +25,7 @@ from training.decoder.model import BINS, MARKS, packed_mask
 from training.decoder.projector import DualProjector, Projector, halves
 
 SIDE = ("products.{}", "model.layers.{}.out", "model.layers.{}.up", "model.layers.{}.down")
-READ = ("ask", "offer", "query", "aim", "held")
+READ = ("ask", "offer", "query", "aim", "held", "tally")
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +280,14 @@ class LadderDecoder(nn.Module):
 
     def held(self, x):
         return self.map("held", x)
+
+    @property
+    def has_tally(self):
+        """Whether the compact decoder that this goes on from has one."""
+        return _flat("model.tally.weight") in self.own
+
+    def tally(self, x):
+        return self.map("tally", x)
 
     def relevance(self, query, visual):
         """Hidden of the prompt's end (B, K, width), of visual tokens (B, V, width) -> (B, K, V)."""

@@ -66,7 +66,7 @@ def networks(words, seed=7):
         2, len(words.tokens), network.cell_dim, HEADS, len(KINDS), depth=16, positions=96,
         relevance_dim=16, width=32, heads=2))
     for name, parameter in decoder.named_parameters():
-        if parameter.ndim > 1 and "projector" not in name:
+        if parameter.ndim > 1 and not name.startswith(("projector", "tally")):
             nn.init.normal_(parameter, std=0.4)
     _wish(decoder, words)
     return network.eval(), decoder.eval()

@@ -40,6 +40,7 @@ from training.decoder.llama import SPEECH, LlamaDecoder, LlamaDecoderConfig, fro
 from training.decoder.llama_export import Source
 from training.decoder.model import BINS, Decoder, DecoderConfig
 from training.decoder.perception import Coarse, Memory, Perception, store_key
+from training.decoder.tallying import asked_for
 from training.decoder.vocabulary import Words
 from training.instruct.builder import load_images, stream
 from training.recipe import CHECKPOINTS
@@ -74,7 +75,7 @@ SIZES = {"compact": Size(4, 256, 1.75, 4, "compact"),
          "language": Size(17, 448, 2.75, 2, "regular", is_frozen=True),
          "regular": Size(4, 448, 2.75, 4, "regular", True, is_frozen=True)}
 FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query", "gain", "adapters", "aim",
-         "held")
+         "held", "tally")
 RATES = (1e-3, 4e-4)       # of what is fresh, of what was trained elsewhere
 COPIED = 0.1               # weight of fields that the pointer copies from a proposal
 NATURAL = ("rsvqa_lr", "rsvqa_hr")     # their exams keep the publishers' shares of answers
@@ -164,12 +165,13 @@ class Trainer:
     def losses_of(self, packs, seen, wanted, seen_hidden, text):
         """{name: scalar} of what `packed` gave and the decoder found."""
         hidden, targets, weights = [], [], []
-        relevance, masks, aims = [], [], []
+        relevance, masks, aims, asked = [], [], [], []
         for b, start, q, _ in wanted:
             first = start + len(q.prompt) - 1
             hidden.append(text[b, first:first + len(q.answer)])
             targets.append(torch.tensor(q.answer))
             n = len(q.answer)
+            asked.append((text[b, first], asked_for(q.instruction)))
             weight = torch.ones(n)
             for place, missed, wrong in self._aims(q, seen[b][3], seen_hidden[b],
                                                    text[b, first + 1:]):
@@ -199,6 +201,12 @@ class Trainer:
             losses["relevance"] = 0.3 * torch.stack(relevance).mean()
         if masks:
             losses["mask"] = 0.5 * torch.stack(masks).mean()
+        if getattr(self.decoder, "has_tally", False):
+            said = self.decoder.tally(torch.stack([h for h, _ in asked]))
+            # Decoders of other kinds, as those of tests, are asked for nothing.
+            last = said.shape[1] - 1
+            losses["tally"] = 0.3 * functional.cross_entropy(said, torch.tensor(
+                [min(t, last) for _, t in asked], device=said.device))
         if aims:
             losses["aim"] = torch.stack(aims).mean()
         return losses
@@ -306,7 +314,7 @@ def restored_decoder(state, words, source=None, compact=None):
     if held["bias"].shape != decoder.bias.shape:          # of another vocabulary
         held = {k: v for k, v in held.items() if k != "bias"}
     missing, unknown = decoder.load_state_dict(held, strict=False)
-    may = ("aim.", "held.", "lens.", "bias")
+    may = ("aim.", "held.", "tally.", "lens.", "bias")
     if unknown or any(not name.startswith(may) for name in missing):
         raise ValueError(f"checkpoint lacks {missing} and has {unknown}")
     return decoder
