@@ -65,6 +65,9 @@ def test_kept_are_what_the_runtime_keeps_of_a_whole_picture():
     brighter = no_trees + 0.6 * (np.arange(len(KINDS)) == SHIP)
     assert pictures[0].counts(brighter)[SHIP].tolist() == [2, 2, 2]
     assert shifts.worth(pictures, brighter)[0] == 100
+    errors = [shifts.count_errors(pictures, s)["sar_ships", "ship"]
+              for s in (none, no_trees, brighter)]
+    assert errors == [2, 1, 0]
     too_bright = no_trees + 1.5 * (np.arange(len(KINDS)) == SHIP)
     assert shifts.worth(pictures, too_bright)[0] == pytest.approx(80), "a third one, which is none"
 

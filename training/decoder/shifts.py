@@ -119,6 +119,16 @@ def worth(pictures, shifts):
     return float(np.mean(list(each.values()))), each
 
 
+def count_errors(pictures, shifts):
+    """{(set, kind): mean error of how many count}, what a tally of them would be wrong by."""
+    wrong = {}
+    for picture in pictures:
+        counts = picture.counts(shifts)
+        for k in np.flatnonzero(picture.known):
+            wrong.setdefault((picture.name, KINDS[k]), []).append(abs(counts[k][1] - counts[k][2]))
+    return {key: float(np.mean(values)) for key, values in wrong.items()}
+
+
 def chosen(pictures, taught, say=print):
     """(K,) shifts for the pictures of one sensor; taught (K,) bool."""
     shown = [k for k in np.flatnonzero(taught) if any((p.kinds == k).any() for p in pictures)]
@@ -163,9 +173,10 @@ def main():
         print(of, len(pictures), "pictures", flush=True)
         found = chosen(pictures, taught[of])
         for what, values in (("without", np.zeros(len(KINDS))), ("with", found)):
-            mean, each = worth(pictures, values)
-            print(f"{what} shifts {mean:.1f}:",
-                  ", ".join(f"{n} {k} {v:.0f}" for (n, k), v in each.items()), flush=True)
+            (mean, each), wrong = worth(pictures, values), count_errors(pictures, values)
+            print(f"{what} shifts {mean:.1f}:", ", ".join(
+                f"{n} {k} {v:.0f} (count off by {wrong[n, k]:.2f})"
+                for (n, k), v in each.items()), flush=True)
         shifts[of] = dict(zip(KINDS, found.round(3).tolist(), strict=True))
     path.write_text(json.dumps(shifts) + "\n")
     print("shifts", shifts)
