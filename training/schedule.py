@@ -4,6 +4,7 @@ A budget in minutes fits machines whose speed is not known beforehand; the seed 
 samples, the machine decides how many of them are seen. The number of steps goes into the card.
 """
 
+import json
 import math
 import os
 import sys
@@ -72,3 +73,11 @@ def save(path: Path, state: dict) -> None:
 def restore(path: Path) -> dict | None:
     """The checkpoint, or None."""
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+def tell(path: Path, line: dict) -> None:
+    """Append a line to a log of losses, and print it."""
+    text = json.dumps(line)
+    with path.open("a") as file:
+        file.write(text + "\n")
+    print(text, flush=True)

@@ -74,9 +74,14 @@ class Journal:
         self._stream: BinaryIO = path.open("ab", buffering=0)
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one record; it is with the operating system when this returns."""
-        line = json.dumps(record, allow_nan=False) + "\n"
-        self._stream.write(line.encode("ascii"))
+        """Write one record; it is with the operating system when this returns.
+
+        Raises:
+            OSError: it cannot be written; what was of it is cut off or left out when read again.
+        """
+        left = memoryview((json.dumps(record, allow_nan=False) + "\n").encode("ascii"))
+        while left:  # once, but where the disk is nearly full: the next try then says so
+            left = left[self._stream.write(left) :]
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)

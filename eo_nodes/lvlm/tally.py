@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.proposals import COUNTED_SCORE, Proposals
 from eo_nodes.lvlm.visual_prompts import VisualPrompt, rasterise
 
@@ -65,9 +66,14 @@ class Tally:
     """Follows an answer from its first token; one for an answer."""
 
     def __init__(self, scores: Float, candidates: Sequence[Sequence[int]]) -> None:
-        """scores: (C + 1,) logits, the last of something else; candidates: C answers as tokens."""
-        if len(scores) != len(candidates) + 1:
-            raise ValueError(f"{len(scores)} scores for {len(candidates)} answers")
+        """scores: (C + 1,) logits, the last of something else; candidates: C answers as tokens.
+
+        Raises:
+            ModelError: scores of another number, or not finite: the folder's graph is none of ours.
+        """
+        if len(scores) != len(candidates) + 1 or not np.isfinite(scores).all():
+            raise ModelError(f"tally: {len(scores)} scores for {len(candidates)} answers, "
+                             f"{int(np.isfinite(scores).sum())} of them finite")
         self._candidates = [tuple(ids) for ids in candidates]
         weights = scores.astype(np.float64)
         self._weights: Double = weights - np.logaddexp.reduce(weights)

@@ -12,7 +12,6 @@ beside the checkpoint; `--fill` computes it for all pictures first and ends.
 """
 
 import argparse
-import json
 import random
 import time
 from dataclasses import dataclass
@@ -451,9 +450,7 @@ def main():
         if steps % 25 == 0:
             line = {"step": steps, "share": round(budget.share, 3),
                     "losses": {k: round(v, 3) for k, v in sorted(running.items())}}
-            with (folder / "losses.jsonl").open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(json.dumps(line), flush=True)
+            schedule.tell(folder / "losses.jsonl", line)
         if time.monotonic() - stored > 240:
             store()
             stored = time.monotonic()

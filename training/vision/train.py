@@ -199,9 +199,7 @@ def main():
                     "s_per_step": round((now - last) / 50, 2),
                     "losses": {k: round(v, 3) for k, v in sorted(running.items())}}
             last = now
-            with (folder / "losses.jsonl").open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(json.dumps(line), flush=True)
+            schedule.tell(folder / "losses.jsonl", line)
         if time.monotonic() - stored > 240:
             store()
             stored = time.monotonic()

@@ -9,7 +9,6 @@ both and of the mixture.
 """
 
 import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -179,9 +178,7 @@ def main():
                     "s_per_step": round((time.monotonic() - began) / 50, 2),
                     "losses": {k: round(v, 3) for k, v in sorted(running.items())}}
             began = time.monotonic()
-            with path.with_name("losses.jsonl").open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(json.dumps(line), flush=True)
+            schedule.tell(path.with_name("losses.jsonl"), line)
         if time.monotonic() - stored > 120:
             store()
             stored = time.monotonic()

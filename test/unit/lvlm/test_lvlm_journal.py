@@ -1,11 +1,12 @@
 """Work shared between processes: parts, and one journal that all of them append to."""
 
+import errno
 import subprocess
 import sys
 
 import pytest
 
-from eo_nodes.lvlm.journal import Part, whole_records
+from eo_nodes.lvlm.journal import Journal, Part, whole_records
 
 RECORDS, LONG = 200, 20_000      # records of each process, characters of each
 WRITER = """
@@ -40,3 +41,26 @@ def test_processes_append_to_one_journal_without_tearing(tmp_path):
     assert end == path.stat().st_size and path.read_bytes().count(b"\n") == len(found)
     assert {(r["who"], r["i"]) for r in found} == {
         (who, i) for who in "ab" for i in range(RECORDS)}
+
+
+def test_a_full_disk_is_an_error_and_costs_no_other_record(tmp_path):
+    path = tmp_path / "a.jsonl"
+    with Journal(path) as journal:
+        journal.append({"i": 0})
+        own, writes = journal._stream, []
+
+        class Full:
+            def write(self, data):
+                writes.append(len(data))
+                if len(writes) > 1:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return own.write(data[:4])
+
+        journal._stream = Full()
+        with pytest.raises(OSError, match="No space"):
+            journal.append({"i": 1})
+        journal._stream = own
+    with Journal(path) as journal:
+        assert journal.records == [{"i": 0}]
+        journal.append({"i": 2})
+    assert whole_records(path.read_bytes())[0] == [{"i": 0}, {"i": 2}]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.proposals import Proposals
 from eo_nodes.lvlm.tally import Tally, answers, numbers, size_of
 from eo_nodes.lvlm.visual_prompts import box, point
@@ -101,5 +102,11 @@ def test_what_the_grammar_forbids_stays_forbidden():
     plain[2] = -np.inf
     mixed = tally.mix(plain)
     assert mixed[2] == -np.inf and int(mixed.argmax()) == 5
-    with pytest.raises(ValueError, match="scores"):
-        Tally(sure_of(0, 6), answers([2, 0, 2], write, END))
+
+
+@pytest.mark.parametrize(("size", "value"), [(6, 0.0), (8, 0.0), (7, np.nan), (7, np.inf)])
+def test_scores_that_cannot_be_are_refused(size, value):
+    scores = sure_of(0, size)
+    scores[0] = value
+    with pytest.raises(ModelError, match=r"tally: \d scores for 6 answers"):
+        Tally(scores, answers([2, 0, 2], write, END))
