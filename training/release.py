@@ -43,17 +43,14 @@ def export(model, out, source=None, compact=None):
     Needs torch and the checkpoints.
     """
     from training import schedule
-    from training.decoder.export import load_decoder, write_folder
+    from training.decoder.export import write_model
     from training.decoder.llama_export import Source
     from training.decoder.train import SIZES
-    from training.decoder.vocabulary import PATH, Words
     from training.vision.plan import PLAN
 
     size = SIZES[model]
     source = Source.find(source) if size.is_frozen else None
-    perception, decoder = load_decoder(model, Words(), source, compact)
-    write_folder(out, model_id=model, network=perception.network, decoder=decoder,
-                 words_path=PATH, sizes=perception.sizes, source=source, compact=compact)
+    perception, decoder = write_model(out, model, source, compact)
     counts = {"vision network": sum(p.numel() for p in perception.network.parameters()),
               "decoder, trained": sum(p.numel() for p in decoder.parameters())}
     if size.is_frozen:

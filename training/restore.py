@@ -2,9 +2,9 @@
 
     python -m training.restore --data DIR [--compact models/compact] [--regular models/regular]
 
-Writes what a further training of the regular size begins with: the fine vision network, the
-adapters by which the language model reads pictures, the compact decoder's projector; steps, minutes
-and loss curves as the folders' records hold them. Weights are those that the graphs compute with:
+Writes what a further training of the decoders begins with: both vision networks, the adapters by
+which the language model reads pictures, the compact decoder; steps, minutes and loss curves as the
+folders' records hold them. Weights are those that the graphs compute with:
 rounded to int8 once, which rounding again does not change. Optimisers start anew (`--again`), and
 what no graph holds, as the text query of the vision stage, is as a new network has it: so the
 decoder can be trained on, the vision network of a folder not.
@@ -27,8 +27,8 @@ from training.decoder.model import MARKS, Decoder, DecoderConfig
 from training.decoder.vocabulary import PATH, Words
 from training.instruct.sources import Library
 from training.recipe import CHECKPOINTS
-from training.stored import weights_of
-from training.vision.dual import UNUSED
+from training.stored import put, weights_of
+from training.vision.dual import UNUSED, put_weights
 from training.vision.network import VisionConfig, VisionNetwork
 from training.vision.plan import KINDS
 from training.vision.targets import Vocabulary
@@ -40,17 +40,6 @@ def held_in(folder, prefix):
     """{name behind the prefix: tensor} of the graphs around the decoder."""
     return {name.removeprefix(prefix): value for part in PARTS
             for name, value in weights_of(folder / part).items() if name.startswith(prefix)}
-
-
-def fill(module, held, may_lack=()):
-    """Put tensors into a module by name.
-
-    Raises:
-        ValueError: it lacks others than those whose names begin so, or knows less.
-    """
-    missing, unknown = module.load_state_dict(held, strict=False)
-    if unknown or any(not name.startswith(may_lack) for name in missing):
-        raise ValueError(f"the folder lacks {missing} and has {unknown}")
 
 
 def places_of(module, rows):
@@ -68,7 +57,7 @@ def put_places(layer, module, rows):
 def compact_decoder(folder, config):
     """The compact decoder of a folder, complete."""
     decoder, held = Decoder(config), weights_of(folder / "decoder.onnx")
-    fill(decoder.projector, held_in(folder, "projector."))
+    put(decoder.projector, held_in(folder, "projector."))
     words = config.words
     table_in, table_out = held["table_in"], held["table_out"]
     decoder.words.weight.data = table_in[:words].clone()
@@ -82,7 +71,7 @@ def compact_decoder(folder, config):
             scaled = (parts[0] * config.head_dim**0.5, *parts[1:])
             for name, value in zip(("query", "key", "value"), scaled, strict=True):
                 own[f"layers.{n}.{name}.{leaf}"] = value
-    fill(decoder, own, ("projector.", "words.", "marks.", "place_", "query_bias", "tally."))
+    put(decoder, own, ("projector.", "words.", "marks.", "place_", "query_bias", "asked."))
     decoder.query_bias.data = torch.tensor(read_unified(folder).query_bias)
     return decoder
 
@@ -90,15 +79,15 @@ def compact_decoder(folder, config):
 def reading_llama(folder, config, frozen=None):
     """The language model's layers of a folder, as far as they read; SPEECH is a new decoder's."""
     decoder = LlamaDecoder(config, frozen)
-    fill(decoder.projector, held_in(folder, "projector.wide."))
+    put(decoder.projector, held_in(folder, "projector.wide."))
     held = weights_of(folder / "decoder.onnx")
     if "wide.new_in" in held:                  # as folders of before the scene expert have it
         new = held["wide.new_in"]
         decoder.marks.weight.data = new[:MARKS].clone()
         put_places(decoder.place_in, decoder, new[MARKS:])
     else:
-        fill(decoder.marks, {"weight": held["model.wide.marks.weight"]})
-        fill(decoder.place_in, {k: held[f"model.wide.place_in.{k}"] for k in ("weight", "bias")})
+        put(decoder.marks, {"weight": held["model.wide.marks.weight"]})
+        put(decoder.place_in, {k: held[f"model.wide.place_in.{k}"] for k in ("weight", "bias")})
     for n, adapters in enumerate(decoder.adapters):
         for names in READERS:
             enter = held[f"wide.enter.{n}_{names[0]}"].split(config.rank, 1)
@@ -121,23 +110,25 @@ def restore(compact, regular, library, source, checkpoints=CHECKPOINTS, vocabula
         shutil.copyfile(compact / "tokenizer.json", vocabulary_path)
     words = Words(vocabulary_path)
     vision = VisionConfig("lite0", KINDS, vocabulary.heads)
-    logs = json.loads((regular / "curves.json").read_text())
-    stages = {s["stage"]: s for s in json.loads((regular / "record.json").read_text())["stages"]}
 
-    def write(path, stage, state):
+    def write(path, folder, stage, state):
         if path.exists():
             say(f"{path}: is there, kept", flush=True)
             return
-        held = stages[stage] if stage else {"minutes": 0.0, "steps": 0}
+        record = json.loads((folder / "record.json").read_text())
+        held = next(s for s in record["stages"] if s["stage"] == stage)
         schedule.save(path, state | {"steps": held["steps"], "spent_s": held["minutes"] * 60})
-        if stage:
-            path.with_name("losses.jsonl").write_text(lines_of(logs.get(stage, {})))
+        logged = json.loads((folder / "curves.json").read_text()).get(stage, {})
+        path.with_name("losses.jsonl").write_text(lines_of(logged))
         say(f"{path}: written", flush=True)
 
+    write(checkpoints / "vision/compact/vision.pt", compact, "vision", {
+        "network": put_weights(VisionNetwork(vision, pretrained=False), compact).state_dict(),
+        "config": vision.to_dict(), "names": vocabulary.names()})
     network = VisionNetwork(vision, pretrained=False)
-    fill(network, held_in(regular, "network.fine."),
+    put(network, held_in(regular, "network.fine."),
          (*UNUSED, "pooled."))           # an expert may speak in place of its heads
-    write(checkpoints / "vision/regular/vision.pt", "vision",
+    write(checkpoints / "vision/regular/vision.pt", regular, "vision",
           {"network": network.state_dict(), "config": vision.to_dict(),
            "names": vocabulary.names()})
     shared = {"words": len(words.tokens), "cell_dim": network.cell_dim,
@@ -145,11 +136,11 @@ def restore(compact, regular, library, source, checkpoints=CHECKPOINTS, vocabula
     taken = tuple(range(read_unified(regular).streams[0].layers))
     config = LlamaDecoderConfig.of(layout.sizes_of(llama), **(shared | {"taken": taken}))
     wide = reading_llama(regular, config)
-    write(checkpoints / "decoder/language/decoder.pt", "language model's adapters",
+    write(checkpoints / "decoder/language/decoder.pt", regular, "language model's adapters",
           {"decoder": wide.state_dict(), "config": config.to_dict()})
     config = DecoderConfig(read_unified(compact).streams[0].layers, **shared)
     narrow = compact_decoder(compact, config)
-    write(checkpoints / "decoder/compact/decoder.pt", "",
+    write(checkpoints / "decoder/compact/decoder.pt", compact, "decoder",
           {"decoder": narrow.state_dict(), "config": config.to_dict()})
 
 

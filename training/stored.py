@@ -16,3 +16,16 @@ def weights_of(path):
         for n, v in held.items() if not n.endswith(".scale")}
     # The exporter's stem wraps the module's (`training.decoder.graphs.exported_stem`).
     return {n.replace("stem.stem.", "stem."): v for n, v in found.items()}
+
+
+def put(module, held, may_lack=()):
+    """Put tensors into a module by name.
+
+    Raises:
+        ValueError: others are lacking than those whose names begin so, or some are unknown.
+    """
+    missing, unknown = module.load_state_dict(held, strict=False)
+    lost = [name for name in missing if not name.startswith(tuple(may_lack))]
+    if unknown or lost:
+        raise ValueError(f"the weights lack {len(lost)} tensors: {', '.join(lost[:4])} ...; "
+                         f"{len(unknown)} are unknown: {', '.join(unknown[:4])} ...")

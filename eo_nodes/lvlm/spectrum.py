@@ -24,6 +24,9 @@ from eo_nodes.contracts.errors import ModelError
 Float = NDArray[np.float32]
 
 KINDS = ("optical", "thermal", "sar", "elevation")
+SENSORS = ("optical", "multispectral", "sar", "thermal")
+"""Kinds of sensor by their bands; elevation goes as optical."""
+_MANY = 3.5  # reflective bands, from which on a sensor is multispectral
 POLARISATIONS = ("VV", "VH", "HH", "HV", "")
 MAX_BANDS = 512
 
@@ -168,6 +171,17 @@ def codes(bands: Sequence[Band]) -> Float:
                 row[at : at + 2 * _WAVES] = np.concatenate([np.sin(phases), np.cos(phases)])
             row[-1] = np.log10(band.width_nm) / 3
     return out
+
+
+def sensor_shares(band_codes: Any) -> tuple[Any, Any, Any, Any]:
+    """How far the bands are those of each of ``SENSORS``, shares that sum to one.
+
+    band_codes: (C, CODE_SIZE), C >= 1, of numpy or torch; plain operations, which graphs know.
+    """
+    sar, thermal = (band_codes[:, KINDS.index(k)].mean() for k in ("sar", "thermal"))
+    many = 1.0 * (band_codes[:, KINDS.index("optical")].sum() > _MANY)
+    rest = 1 - sar - thermal
+    return rest * (1 - many), rest * many, sar, thermal
 
 
 def normalise(values: NDArray[np.generic], bands: Sequence[Band]) -> Float:

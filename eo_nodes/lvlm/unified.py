@@ -35,6 +35,7 @@ from eo_nodes.lvlm.runtime import (
 )
 from eo_nodes.lvlm.runtime_cache import Cache, CachedDecoder
 from eo_nodes.lvlm.sight import Picture, SightFeed, alike, feed_of, together
+from eo_nodes.lvlm.told import Speller
 from eo_nodes.lvlm.unified_config import FILES, read_unified
 from eo_nodes.lvlm.unified_pictures import check_request, pictures_of, pictures_of_images
 from eo_nodes.lvlm.unified_scene import Scene, See, assemble
@@ -82,7 +83,8 @@ class UnifiedModel:
         names = [i.name for i in decoder.get_inputs() if i.name.startswith("past")]
         # Folders whose decoder cannot point write every field of a place by themselves.
         outputs = {o.name for o in decoder.get_outputs()}
-        self.points, self.tallies = "aim" in outputs, "tally" in outputs
+        self.points, self.tells = "aim" in outputs, "asked" in outputs
+        self.spell = Speller(self.words.encode, c.end_token)
         self.decoder = CachedDecoder(decoder, {n: n.replace("past", "present", 1) for n in names})
         self.record: RunRecord = run_record(decoder, options)
 

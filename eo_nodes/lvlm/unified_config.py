@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.manifest import read_json
 from eo_nodes.lvlm.slis import SlisValueError, SpatialIds
+from eo_nodes.lvlm.told import Classes
 
 WEIGHTS = "language.bin"
 """Weights of the decoder graph that are put together at set-up, where a folder has such."""
@@ -69,6 +71,11 @@ class UnifiedConfig:
         spatial: where the spatial tokens lie.
         vision_macs_per_cell: multiply-accumulates of the vision network for one 32 x 32 px cell.
         temperature: divides the logits for the session's confidence; fitted on val.
+        classes: groups of classes that the heads tell apart, in the order of ``told``.
+        labels: what a head says is in a picture or not, in that order, None: nothing is told of it.
+        counting: shifts by sensor with which proposals are counted, see ``told.counted``.
+        spreads: of each count, see ``told.near``; none: what is counted is said.
+        listing: least score of each kind in lists of boxes, see ``told.lists``; none: none is told.
     """
 
     id: str
@@ -88,6 +95,11 @@ class UnifiedConfig:
     vision_macs_per_cell: int
     temperature: float
     coarse: Coarse | None = None
+    classes: tuple[Classes, ...] = ()
+    labels: Classes | None = None
+    counting: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    spreads: tuple[float, ...] = ()
+    listing: tuple[float, ...] = ()
 
     @property
     def width(self) -> int:
@@ -109,7 +121,19 @@ class UnifiedConfig:
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         return {**plain, "kinds": list(self.kinds), "spatial": self.spatial.as_json(),
                 "streams": [asdict(s) for s in self.streams],
-                "coarse": None if self.coarse is None else asdict(self.coarse)}
+                "coarse": None if self.coarse is None else asdict(self.coarse),
+                "classes": [_plain(g) for g in self.classes],
+                "labels": None if self.labels is None else _plain(self.labels),
+                "counting": {sensor: list(v) for sensor, v in self.counting.items()},
+                "spreads": list(self.spreads), "listing": list(self.listing)}
+
+
+def _plain(outputs: Classes) -> dict[str, Any]:
+    return {"at": outputs.at, "names": list(outputs.names)}
+
+
+def _classes(raw: Mapping[str, Any]) -> Classes:
+    return Classes(int(raw["at"]), tuple(map(str, raw["names"])))
 
 
 def read_unified(folder: Path) -> UnifiedConfig:
@@ -128,7 +152,19 @@ def read_unified(folder: Path) -> UnifiedConfig:
             raise ValueError("no stream")
         coarse = raw.get("coarse")
         raw["coarse"] = None if coarse is None else Coarse(**coarse)
+        raw["classes"] = tuple(_classes(g) for g in raw.get("classes", ()))
+        labels = raw.get("labels")
+        raw["labels"] = None if labels is None else _classes(labels)
+        raw["counting"] = {str(sensor): tuple(map(float, v))
+                           for sensor, v in raw.get("counting", {}).items()}
+        for name, count in (("spreads", len(raw["kinds"]) + 1), ("listing", len(raw["kinds"]))):
+            raw[name] = tuple(map(float, raw.get(name, ())))
+            if len(raw[name]) not in (0, count) or any(not 0 <= v < 1 for v in raw[name]):
+                raise ValueError(f"{name} {raw[name]}")
+        told = [*raw["classes"], *([] if labels is None else [raw["labels"]])]
+        if any(g.at < 0 or g.at + len(g.names) > raw["chances"] for g in told):
+            raise ValueError("classes or labels beyond the chances")
         return UnifiedConfig(**{**raw, "kinds": tuple(raw["kinds"]), "streams": streams,
                                 "spatial": SpatialIds.read(raw["spatial"])})
-    except (KeyError, TypeError, ValueError, SlisValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, SlisValueError) as error:
         raise ModelError(f"config.json does not fit: {error}") from error

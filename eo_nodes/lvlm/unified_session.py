@@ -18,7 +18,7 @@ from eo_nodes.lvlm.pointer import KINDS, Offer, Pointer
 from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
 from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
 from eo_nodes.lvlm.said import Said
-from eo_nodes.lvlm.tally import Tally, answers, numbers
+from eo_nodes.lvlm.told import Candidate, Told, candidates, counted, lists, numbers, size_of
 from eo_nodes.lvlm.unified_pictures import check_request, pictures_of
 from eo_nodes.lvlm.unified_scene import Scene, mask_logits
 from eo_nodes.lvlm.views import ViewTensor
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
 _OUTPUTS = ("logits", "hidden", "query", "relevance")
-_POINTING, _TALLYING = ("aim", "held"), ("tally",)  # of folders that can
+_POINTING, _TELLING = ("aim", "held"), ("asked",)  # of folders that can
 
 
 class UnifiedSession(GreedySession):
@@ -50,7 +50,7 @@ class UnifiedSession(GreedySession):
         self._places = len(prompt_ids)
         self._queries: list[Float] = []
         self._pointer: Pointer | None = None
-        self._tally: Tally | None = None
+        self._told: Told | None = None
         max_tokens = min(max_tokens, c.positions - len(prompt_ids))
         self._longest = max_tokens
         frames = max(2, len(scene.maps))
@@ -62,14 +62,22 @@ class UnifiedSession(GreedySession):
             self._pointer = Pointer([Offer(boxes, held[row : row + len(boxes)])
                                      for row, boxes in scene.offered])
         if self._scores is not None and len(scene.regions) == 1:
-            counts = numbers(scene.regions[0], places)
-            self._tally = Tally(self._scores, answers(
-                counts.tolist(), model.words.encode, c.end_token))
+            labels = 0 if c.labels is None else len(c.labels.names)
+            self._told = Told(self._scores, self._answers(places),
+                              size_of(len(c.kinds), len(c.classes), labels))
         rows, cols = scene.grid
         plan = GreedyPlan(max_tokens, frozenset([c.end_token]), c.temperature,
                           model.words.decode)
         super().__init__(step, relevance[: rows * cols].reshape(rows, cols), plan=plan,
                          cancel=cancel)
+
+    def _answers(self, places: Sequence[VisualPrompt]) -> list[Candidate]:
+        """What the vision graph would answer about the only image."""
+        c, (feed, seen) = self._model.config, self._scene.seen[0]
+        found, spell = counted(self._scene.regions[0], c.counting, feed.codes), self._model.spell
+        counts = numbers(found, places).tolist()
+        return [*candidates(counts, c.classes, c.labels, seen.chances[0], spell, c.spreads),
+                *lists(found, c.listing, spell)]
 
     def zoomed_in(self, views: Sequence[ViewTensor]) -> UnifiedSession:
         """The same question at tap 1, now with zooms: the overviews are not seen again.
@@ -96,22 +104,20 @@ class UnifiedSession(GreedySession):
         return self._automaton.allowed(self._said.follow(ids), self._longest - len(ids))
 
     def _log_softmax(self, temperature: float) -> Double:
-        plain = super()._log_softmax(temperature)
-        if temperature == 1.0:
-            self._plain = plain
+        own = plain = super()._log_softmax(temperature)
         if self._pointer is not None and self._pointer.is_open:
-            return self._pointer.mix(plain, self._model.config.spatial.locations)
-        if self._tally is not None and self._tally.is_open:
-            return self._tally.mix(plain)
-        return plain
+            own = self._pointer.mix(plain, self._model.config.spatial.locations)
+        if temperature == 1.0:
+            self._plain, self._own = plain, own
+        return self._told.mix(own) if self._told is not None and self._told.is_open else own
 
     def _advance(self, token: int, index: int) -> Step:
+        if self._told is not None and self._told.is_open:
+            self._told.take(token, float(self._own[token]))
         if self._pointer is not None and self._pointer.is_open:
             field = token - self._model.config.spatial.locations
             if 0 <= field < slis.BINS:
                 self._pointer.take(field, float(self._plain[token]))
-        if self._tally is not None and self._tally.is_open:
-            self._tally.take(token, float(self._plain[token]))
         step, _, _ = self._run([token], self._places + index, self._none)
         if token == self._model.config.spatial.markers["seg"]:
             self._queries.append(self._query)
@@ -131,7 +137,7 @@ class UnifiedSession(GreedySession):
             "tokens": np.array([ids], np.int64), "visual": visual,
             "places": np.arange(place, place + len(ids), dtype=np.int64)[None]}
         wanted = (*_OUTPUTS, *(_POINTING if self._model.points else ()),
-                  *(_TALLYING if self._model.tallies and place == 0 else ()))
+                  *(_TELLING if self._model.tells and place == 0 else ()))
         logits, hidden, query, relevance, *more = self._model.decoder.run(
             feed, self._cache, wanted, self._stop)
         new = visual.shape[1] + len(ids)
@@ -142,7 +148,7 @@ class UnifiedSession(GreedySession):
         if self._model.points:
             self._aim: Float = more[0][0]
             held = np.asarray(more[1][0], np.float32)
-        if wanted[-1:] == _TALLYING:
+        if wanted[-1:] == _TELLING:
             self._scores = more[-1][0]
         return Step(logits[0], hidden[0]), np.asarray(relevance[0], np.float32), held
 

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
 
-from training import curves, restore  # noqa: E402
+from training import curves, restore, stored  # noqa: E402
 from training.decoder import tiny  # noqa: E402
 from training.decoder.llama import frozen_of  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
@@ -58,13 +58,13 @@ def test_what_the_language_model_learnt_to_read_and_the_fine_network_come_back(t
         assert torch.allclose(mine, theirs, atol=1e-4)
 
     fine = VisionNetwork(tiny.VISION, pretrained=False)
-    restore.fill(fine, restore.held_in(folder, "network.fine."), (*UNUSED, "pooled."))
+    stored.put(fine, restore.held_in(folder, "network.fine."), (*UNUSED, "pooled."))
     codes = torch.zeros(3, network.fine.backbone.stem.generator[0].in_features)
     x = torch.randn(1, 3, 64, 64)
     mine, theirs = network.fine.eval()(x, codes), fine.eval()(x, codes)
     assert torch.allclose(mine["heat"], theirs["heat"], atol=1e-4)
-    with pytest.raises(ValueError, match="lacks"):
-        restore.fill(fine, {})
+    with pytest.raises(ValueError, match="weights lack"):
+        stored.put(fine, {})
 
 
 def test_a_log_comes_back_as_it_was_thinned(tmp_path):

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
 
-from eo_nodes.lvlm import pointer, spectrum, tally  # noqa: E402
+from eo_nodes.lvlm import pointer, spectrum, told  # noqa: E402
 from eo_nodes.lvlm.infer import ImageInput  # noqa: E402
 from eo_nodes.lvlm.proposals import Proposals, keep  # noqa: E402
 from eo_nodes.lvlm.sight import feed_of  # noqa: E402
@@ -20,10 +20,10 @@ from eo_nodes.lvlm.unified_pictures import pictures_of_images  # noqa: E402
 from eo_nodes.lvlm.visual_prompts import parse_prompt  # noqa: E402
 from eo_nodes.lvlm.zoom import with_zooms  # noqa: E402
 from training.decoder import pointing, tiny  # noqa: E402
+from training.decoder.asked import Things, asked_for, classes_of  # noqa: E402
 from training.decoder.examples import Visual  # noqa: E402
 from training.decoder.llama_export import Source  # noqa: E402
 from training.decoder.perception import Seen, candidates  # noqa: E402
-from training.decoder.tallying import asked_for  # noqa: E402
 from training.instruct.records import ImageRef  # noqa: E402
 from training.vision.dual import SENSORS, DualNetwork, sensor_of  # noqa: E402
 from training.vision.expert import exported_convs  # noqa: E402
@@ -304,42 +304,82 @@ def test_work_counts_both_networks_and_zooms_keep_their_ratio(tiny_model):
         assert feed.coarse.shape[2:] == (192, 192)
 
 
-def test_what_the_proposals_tell_is_copied_where_it_is_asked_for(tiny_model):
-    model, *_ = tiny_model
+def test_what_the_vision_graph_tells_is_copied_where_it_is_asked_for(tiny_model):
+    model, _, decoder, _ = tiny_model
     session = model.begin(pictures_of_images(images_of(RGB)), "is this a ship ?", (), 8, None)
-    assert session._scores.shape == (tally.size_of(2),)
-    assert session._scores.argmax() == tally.size_of(2) - 1, "silent until it is trained"
-    counts = tally.numbers(session.scene.regions[0])
+    size = told.size_of(2, 1, 0)
+    assert session._scores.shape == (size,)
+    assert session._scores.argmax() == size - 1, "silent until it is trained"
+    torch.testing.assert_close(torch.from_numpy(session._scores[None]),
+                               decoder.asked(torch.from_numpy(session._prompt_hidden[None])))
+    counts = told.numbers(session.scene.regions[0])
     assert counts.tolist()[:2] == np.rint(np.expm1(
         session.scene.regions[0].counts())).astype(int).tolist() and counts[2] > 0
-    scores = np.zeros(tally.size_of(2), np.float32)
-    scores[5] = 30.0                                    # whether there is any
-    session._tally = tally.Tally(scores, tally.answers(
-        counts.tolist(), model.words.encode, model.config.end_token))
+    scores = np.full(size, -30.0, np.float32)
+    scores[5] = 0.0                                     # whether there is any
+    session._told = told.Told(scores, session._answers(()), size)
     session.decode(8)
     assert session.text == "yes" and session.confidence > 0.9
     two = model.begin(pictures_of_images(images_of(RGB, RGB)), "is this a ship ?", (), 8, None)
-    assert two._tally is None, "of several pictures none is meant"
+    assert two._told is None, "of several pictures none is meant"
+
+
+def test_classes_are_told_with_the_chances_of_their_head(tiny_model):
+    model, *_ = tiny_model
+    assert [(g.at, g.names) for g in model.config.classes] == [(0, ("a", "b", "c"))]
+    session = model.begin(pictures_of_images(images_of(RGB)), "what is this ?", (), 8, None)
+    chances = session.scene.seen[0][1].chances[0, :3]
+    size = told.size_of(2, 1, 0)
+    scores = np.full(size, -30.0, np.float32)
+    scores[8] = 0.0
+    session._told = told.Told(scores, session._answers(()), size)
+    session.decode(8)
+    assert session.text == "abc"[int(chances.argmax())]
+    assert sum(session._logprobs) == pytest.approx(float(np.log(chances.max())), abs=1e-3)
+
+
+HEADS = (("class_eurosat", 2), ("label_day", 1), ("class_ucm", 3), ("label_objects", 2))
+THINGS = Things.of(HEADS, {"label_objects": ["dock", "sand"]})
 
 
 @pytest.mark.parametrize(("name", "kind", "images", "place"), [
     ("count.count.vehicle", "count", 1, 1), ("count.count.vehicle.w@3", "count", 1, 1),
     ("count.count_in.boat.in", "count_in", 1, 2), ("vqa.presence.tree.w", "presence", 1, 11),
     ("count.count.object", "count", 1, 6), ("vqa.presence.object", "presence", 1, 13),
-    ("count.count.car", "count", 1, 14), ("count.detect.vehicle", "detect", 1, 14),
-    ("count.count.vehicle", "count", 2, 14), ("caption.caption", "caption", 1, 14)])
+    ("count.count.car", "count", 1, 24), ("count.detect.vehicle", "detect", 1, 15),
+    ("count.detect.object", "detect", 1, 24), ("count.detect_count.ship", "detect_count", 1, 24),
+    ("count.count.vehicle", "count", 2, 24), ("caption.caption", "caption", 1, 24)])
 def test_what_an_instruction_asks_for(name, kind, images, place):
     one = SimpleNamespace(id=f"set/a:1:{name}", set="hit_uav", kind=kind, images=(None,) * images)
-    assert asked_for(one) == place
+    assert asked_for(one, THINGS) == place
     one.set = "ucm_multilabel"
-    assert asked_for(one) == 14, "its labels are no boxes"
+    assert asked_for(one, THINGS) == 24, "its labels are no boxes"
+
+
+def test_a_class_is_asked_for_in_its_group():
+    one = SimpleNamespace(id="a:1:classification.class", set="ucm_multilabel", kind="class",
+                          images=(None,))
+    assert THINGS.groups == ("eurosat", "ucm") and asked_for(one, THINGS) == 21
+    one.set = "eurosat_ms"
+    assert asked_for(one, THINGS) == 20
+    one.set = "mstar"
+    assert asked_for(one, THINGS) == 24, "these heads have no such group"
+    one.kind, one.id = "presence", "a:1:vqa.presence.sand@2"
+    assert asked_for(one, THINGS) == 24, "another set's labels"
+    one.set = "ucm_multilabel"
+    assert asked_for(one, THINGS) == 23
+    found, labels = classes_of(
+        (("label_day", 1), ("class_eurosat", 2), ("label_objects", 2)),
+        {"class_eurosat": ["SeaLake", "Forest"], "label_objects": ["dock", "sand"]})
+    assert [(g.at, g.names) for g in found] == [(1, ("sea or lake", "forest"))]
+    assert (labels.at, labels.names) == (3, ("dock", "sand"))
 
 
 def test_greedy_tokens_equal_torch_without_a_cache(tiny_model):
     model, network, decoder, words = tiny_model
     images = images_of(RGB)
     session = model.begin(pictures_of_images(images), "find all the ships", (), 24, None)
-    session._pointer = session._tally = None    # what they copy is tested by itself
+    session._pointer = session._told = None    # what they copy is tested by itself
     session.decode(24)
     allowed = [session._allowed(session.token_ids[:n]) for n in range(len(session.token_ids))]
     found = [seen_by_torch(network, decoder, p) for p in pictures_of_images(images)]

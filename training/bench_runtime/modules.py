@@ -52,9 +52,8 @@ class Folder:
             c.positions, len(self._weights["decoder"]["model.ask.bias"]), width=stream.width,
             heads=stream.heads,
             pointer_dim=len(self._weights["decoder"]["model.held.bias"])))
-        if "model.tally.bias" not in self._weights["decoder"]:     # a folder that does not tally
-            self._decoder.has_tally = False
-            del self._decoder.tally
+        if "model.asked.trust" not in self._weights["decoder"]:   # a folder that is told nothing
+            self._decoder.asked = None
 
     def module(self, name):
         """The module of a graph, by its name, with the folder's weights."""

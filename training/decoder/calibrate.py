@@ -1,15 +1,17 @@
-"""Fit temperature and the confidence of the three stages of a model folder on val questions.
+"""Fit what a model folder takes from val: lists that are told, temperature, confidence.
 
     python -m training.decoder.calibrate --data DIR --model FOLDER [--per-score 12]
 
-Real sets only, the same number of questions of each row of the evaluation's table that has a right
-and a wrong: answers in words, numbers (right within a tenth), areas (IoU at least one half). Folds
-are whole scenes. Needs no torch; the folder is sealed anew.
+First which lists of boxes the vision graph tells (`listing`). Then temperature and the confidence
+of the three stages: real sets only, the same number of questions of each row of the evaluation's
+table that has a right and a wrong: answers in words, numbers (right within a tenth), areas (IoU at
+least one half). Folds are whole scenes. Needs no torch; the folder is sealed anew.
 """
 
 import argparse
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from eo_nodes.lvlm.unified import UnifiedModel
 from eo_nodes.lvlm.unified_pictures import pictures_of_images
 from eo_nodes.lvlm.visual_prompts import compose
 from training.confidence import TEMPERATURES, best_temperature, features, fit_stage
+from training.decoder import listing
 from training.evaluation import cells, exams, metrics
 from training.evaluation.sets import draw, open_library
 
@@ -109,7 +112,7 @@ def by_stage(rows):
             np.array([r[2] for r in chosen]))
 
 
-def write(folder, stages, temperature):
+def write(folder, stages, temperature, listing=()):
     """Put the fit into a folder and seal it anew."""
     old = read_manifest(folder)
     path = folder / "calibration.json"
@@ -117,6 +120,7 @@ def write(folder, stages, temperature):
     path.write_text(json.dumps(held, indent=1) + "\n")
     config = json.loads((folder / "config.json").read_text())
     config["temperature"] = round(temperature, 3)
+    config["listing"] = list(listing)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     model = UnifiedModel(folder, "", RuntimeOptions())
     golden = golden_entry(model, old.golden["prompt"], old.golden["max_tokens"])
@@ -126,10 +130,12 @@ def write(folder, stages, temperature):
 def calibrate(folder, data, per_score, threads=1, say=print):
     """Fit and write; returns the stages."""
     model = UnifiedModel(folder, "", RuntimeOptions(threads=threads))
+    model.config = replace(model.config, listing=())
+    model.config = replace(model.config, listing=listing.fit(model, data, say=say))
     rows, tempered, right = collect(model, open_library(data), per_score, say)
     stages = {str(s): fit_stage(*rows[s]) for s in STAGES}
     temperature = best_temperature(tempered, right)
-    write(folder, stages, temperature)
+    write(folder, stages, temperature, model.config.listing)
     say(f"{len(right)} val questions, {right.mean():.3f} right, temperature {temperature:.2f}")
     for stage, fit in stages.items():
         say(f"stage {stage}: n {fit['n']}, ECE {fit['ece']}, AUROC {fit['auroc']}, answer above "

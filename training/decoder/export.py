@@ -25,6 +25,7 @@ from eo_nodes.lvlm.spectrum import CODE_SIZE
 from eo_nodes.lvlm.unified import UnifiedModel
 from eo_nodes.lvlm.unified_config import WEIGHTS, Coarse, Stream, UnifiedConfig
 from training import schedule
+from training.decoder.asked import classes_of
 from training.decoder.graphs import export_decoder, export_pair, export_scene, export_vision
 from training.decoder.int8 import compute_in_int8
 from training.decoder.ladder import LadderDecoder
@@ -43,7 +44,7 @@ from training.decoder.train import SIZES, check_sight, perception_of, restored_d
 from training.decoder.vocabulary import PATH, Words
 from training.packages import package_file
 from training.recipe import CHECKPOINTS
-from training.vision.dual import DualNetwork
+from training.vision.dual import MIRRORS, PLAIN, SENSORS, DualNetwork, read_shifts, table_of
 from training.vision.expert import BASE, BLOCKS, PACKAGE, PATH_INSIDE
 from training.vision.expert import macs_per_cell as expert_macs
 
@@ -77,11 +78,21 @@ def macs_per_cell(network, cells=4, bands=3):
     return (total + stem) // cells**2
 
 
+def table_by_sensor(shifts, kinds):
+    """{sensor: a shift of each kind} of what `read_shifts` gives, as the configuration holds it."""
+    rows = table_of(shifts, kinds).tolist() if shifts else []
+    return {sensor: tuple(round(v, 3) for v in row)
+            for sensor, row in zip(SENSORS, rows, strict=False)}
+
+
 def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
-                 smallest=SMALLEST_QUANTISED, source=None, compact=None, computes_int8=False):
+                 names=None, counting=None, smallest=SMALLEST_QUANTISED, source=None, compact=None,
+                 computes_int8=False):
     """Everything but the card; returns the loaded model.
 
     sizes: (longest side, upscale) of each network, as `Perception.sizes`.
+    names: {head: [label of each output]}, of the classes that it tells; None: it tells none.
+    counting: `read_shifts` of one network, whose graph has none.
     smallest: own weights of at least so many numbers are stored as int8; None: none are.
     source, compact: `llama_export.Source` and the compact folder, which lend a ladder its weights.
     computes_int8: the decoder without frozen weights computes so too (`int8.compute_in_int8`).
@@ -113,10 +124,14 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
             lend_base(folder / "vision.onnx", others[0])
         write_weights(folder, source, decoder, words.pieces(source.open()), (matrices, eye), others)
     networks = (network.fine, network.coarse) if isinstance(network, DualNetwork) else (network,)
+    looks = [len(m) for m in getattr(network, "mirrors", PLAIN[:1])]
     (input_size, upscale, macs), *coarse = (
-        (*size, int(macs_per_cell(n))) for size, n in zip(sizes, networks, strict=True))
+        (*size, int(macs_per_cell(n)) * times)
+        for size, n, times in zip(sizes, networks, looks, strict=True))
     if coarse and network.expert is not None:            # which sees what the coarse network does
-        coarse = [(*coarse[0][:2], coarse[0][2] + expert_macs(network.expert))]
+        coarse = [(*coarse[0][:2], coarse[0][2] + expert_macs(
+            network.expert) * len(network.mirrors[1]))]
+    classes, labels = classes_of(network.config.heads, names) if names else ((), None)
     config = UnifiedConfig(
         id=model_id, input_size=input_size, upscale=upscale,
         coarse=Coarse(*coarse[0]) if coarse else None,
@@ -124,7 +139,10 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
         positions=c.positions, cls_token=words.cls, end_token=words.end, kinds=tuple(kinds),
         chances=sum(n for _, n in network.config.heads), depth=depth,
         query_bias=decoder.query_bias.item(), spatial=words.slis.ids,
-        vision_macs_per_cell=macs, temperature=1.0)
+        vision_macs_per_cell=macs, temperature=1.0,
+        classes=tuple(classes), labels=labels,
+        counting={} if coarse else table_by_sensor(counting or {}, kinds),
+        spreads=tuple(round(v, 3) for v in decoder.asked.spreads.tolist()))
     (folder / "config.json").write_text(json.dumps(config.as_json(), indent=1) + "\n")
     (folder / "calibration.json").write_text(json.dumps(neutral_calibration(), indent=1) + "\n")
     model = UnifiedModel(folder, "", RuntimeOptions())
@@ -136,11 +154,21 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
 
 def load_decoder(model, words, source=None, compact=None):
     """(perception, decoder) of the checkpoints of a model; the rest as `write_folder` takes it."""
-    perception = perception_of(model, compact)
+    perception = perception_of(model, compact, mirrors=MIRRORS)
     path = CHECKPOINTS / "decoder" / model / "decoder.pt"
     state = schedule.restore(path)
     check_sight(state, perception, path)
     return perception, restored_decoder(state, words, source, compact).eval()
+
+
+def write_model(folder, model, source=None, compact=None, computes_int8=False):
+    """`write_folder` of the checkpoints of a size; returns (perception, decoder)."""
+    perception, decoder = load_decoder(model, Words(), source, compact)
+    write_folder(folder, model_id=model, network=perception.network, decoder=decoder,
+                 words_path=PATH, sizes=perception.sizes, names=perception.names,
+                 counting=read_shifts(CHECKPOINTS / "vision" / SIZES[model].sight), source=source,
+                 compact=compact, computes_int8=computes_int8)
+    return perception, decoder
 
 
 def main():
@@ -156,10 +184,7 @@ def main():
     if a.int8 and SIZES[a.model].is_frozen:
         p.error("frozen weights are computed with in float32")
     source = Source.find(a.source) if SIZES[a.model].is_frozen else None
-    perception, decoder = load_decoder(a.model, Words(), source, a.compact)
-    write_folder(a.out, model_id=a.model, network=perception.network, decoder=decoder,
-                 words_path=PATH, sizes=perception.sizes, source=source, compact=a.compact,
-                 computes_int8=a.int8)
+    write_model(a.out, a.model, source, a.compact, a.int8)
     sizes = {f.name: f.stat().st_size for f in a.out.iterdir()}
     print(sizes, "sum", sum(sizes.values()))
 

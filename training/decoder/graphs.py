@@ -128,8 +128,8 @@ class DecoderGraph(nn.Module):
 
     tokens (1, T), places (1, T), visual (1, V, width), past as `cache_names` has it ->
     logits (1, K), hidden (1, width), query (1, depth) of the last token, relevance (1, V), aim
-    (1, P + 2) of the last token and held (1, V, P) for `eo_nodes.lvlm.pointer`, tally for
-    `eo_nodes.lvlm.tally`, present.
+    (1, P + 2) of the last token and held (1, V, P) for `eo_nodes.lvlm.pointer`, asked for
+    `eo_nodes.lvlm.told`, present.
     Queries, keys and values are one product; the scale of the scores lies in its weights.
     """
 
@@ -160,8 +160,8 @@ class DecoderGraph(nn.Module):
         last = x[:, -1]
         seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
         logits = functional.linear(last, self.table_out, m.bias)
-        tally = (m.tally(last),) if m.has_tally else ()
-        return (logits, last, m.query(last), seen, m.aim(last), m.held(x[:, :v]), *tally,
+        asked = (m.asked(last),) if m.asked is not None else ()
+        return (logits, last, m.query(last), seen, m.aim(last), m.held(x[:, :v]), *asked,
                 *present)
 
 
@@ -223,7 +223,7 @@ def export_pair(network, projector, depth, path):
             {"first": size, "last": size, "pixel": size})
 
 
-def decoder_axes(config, has_tally):
+def decoder_axes(config, tells):
     """(example cache, inputs, outputs, free axes) that every decoder graph has."""
     shapes = [(heads, size) for layers, _, heads, size, _ in config.streams
               for _ in range(2 * layers)]
@@ -234,12 +234,12 @@ def decoder_axes(config, has_tally):
     cache = [torch.zeros(1, heads, 3, size) for heads, size in shapes]
     return (cache, ["tokens", "places", "visual", *past],
             ["logits", "hidden", "query", "relevance", "aim", "held",
-             *(["tally"] if has_tally else []), *present], free)
+             *(["asked"] if tells else []), *present], free)
 
 
 def export_decoder(model, path):
     """Free text, visual and cache lengths."""
-    cache, inputs, outputs, free = decoder_axes(model.config, model.has_tally)
+    cache, inputs, outputs, free = decoder_axes(model.config, model.asked is not None)
     feed = (torch.zeros(1, 5, dtype=torch.long), torch.arange(5)[None],
             torch.zeros(1, 7, model.config.width), *cache)
     _export(DecoderGraph(model), feed, path, inputs, outputs, free)

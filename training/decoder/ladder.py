@@ -20,12 +20,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from training.decoder.asked_layer import Asked
 from training.decoder.llama import LlamaDecoderConfig, rms
 from training.decoder.model import BINS, MARKS, packed_mask
 from training.decoder.projector import DualProjector, Projector, halves
 
 SIDE = ("products.{}", "model.layers.{}.out", "model.layers.{}.up", "model.layers.{}.down")
-READ = ("ask", "offer", "query", "aim", "held", "tally")
+READ = ("ask", "offer", "query", "aim", "held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,7 @@ class LadderDecoder(nn.Module):
         self.projector = BothProjector(wide.projector, DualProjector(
             Projector(c.cell_dim, c.depth, c.side_width, c.heads_vision, c.kinds),
             c.wide.cell_dim, c.wide.depth))
+        narrow = {n: v for n, v in narrow.items() if not n.startswith("model.asked.")}
         self.frozen_names = [n for n, v in narrow.items() if not is_own(n, v)]
         for name in self.frozen_names:
             self.register_buffer(_flat(name), narrow[name], persistent=False)
@@ -200,6 +202,7 @@ class LadderDecoder(nn.Module):
         nn.init.zeros_(self.fine_query.weight)
         nn.init.zeros_(self.fine_query.bias)
         self.query_bias = nn.Parameter(torch.tensor(-2.0))
+        self.asked = Asked(c.side_width, c.kinds, c.heads_vision)
         self.drop = 0.1
         self.is_alone = False      # the narrow stream does not listen: a first, cheap lesson
 
@@ -280,14 +283,6 @@ class LadderDecoder(nn.Module):
 
     def held(self, x):
         return self.map("held", x)
-
-    @property
-    def has_tally(self):
-        """Whether the compact decoder that this goes on from has one."""
-        return _flat("model.tally.weight") in self.own
-
-    def tally(self, x):
-        return self.map("tally", x)
 
     def relevance(self, query, visual):
         """Hidden of the prompt's end (B, K, width), of visual tokens (B, V, width) -> (B, K, V)."""

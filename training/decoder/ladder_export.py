@@ -64,8 +64,8 @@ class LadderGraph(nn.Module):
         last = x[:, -1]
         seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
         logits = functional.linear(last + m.lens(last), lent["table_out"], m.bias)
-        tally = (m.tally(last),) if m.has_tally else ()
-        return (logits, last, m.query(last), seen, m.aim(last), m.held(x[:, :v]), *tally,
+        asked = (m.asked(last),) if m.asked is not None else ()
+        return (logits, last, m.query(last), seen, m.aim(last), m.held(x[:, :v]), *asked,
                 *present)
 
 
@@ -84,7 +84,7 @@ def _folded(rung, voice):
 
 def export_ladder(model, path):
     """Free text, visual and cache lengths; the frozen weights are inputs until `attach`."""
-    cache, inputs, outputs, free = decoder_axes(model.config, model.has_tally)
+    cache, inputs, outputs, free = decoder_axes(model.config, model.asked is not None)
     frozen = [*model.wide.frozen.values(), *(model.value(n) for n in model.frozen_names)]
     feed = (torch.zeros(1, 5, dtype=torch.long), torch.arange(5)[None],
             torch.zeros(1, 7, model.config.width), *cache, *frozen)

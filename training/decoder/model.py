@@ -16,13 +16,12 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from eo_nodes.lvlm.tally import size_of
+from training.decoder.asked_layer import Asked
 from training.decoder.places import CODE, bin_codes
 from training.decoder.projector import Projector
 from training.minilm import Layer
 from training.packages import minilm_folder
 
-SILENT = 8.0                    # logit of "something else" at first
 BINS, MARKS = 512, 16           # location tokens; markers, end and image tokens before them
 
 
@@ -77,18 +76,7 @@ def packed_mask(visual_mask, segments):
     return allow
 
 
-def silent_tally(width, kinds):
-    """A layer of `eo_nodes.lvlm.tally`, which says "something else" until it is trained."""
-    tally = nn.utils.skip_init(nn.Linear, width, size_of(kinds))
-    nn.init.zeros_(tally.weight)
-    nn.init.zeros_(tally.bias)
-    tally.bias.data[-1] = SILENT
-    return tally
-
-
 class Decoder(nn.Module):
-    has_tally = True
-
     def __init__(self, config):
         super().__init__()
         self.config, width = config, config.width
@@ -109,7 +97,7 @@ class Decoder(nn.Module):
         self.query = nn.Linear(width, config.depth)
         self.query_bias = nn.Parameter(torch.tensor(-2.0))
         self.aim, self.held = (nn.Linear(width, config.pointer_dim + n) for n in (2, 0))
-        self.tally = silent_tally(width, config.kinds)
+        self.asked = Asked(width, config.kinds, config.heads_vision)
         self.drop = 0.1
 
     def start_from_minilm(self, tokens):

@@ -18,7 +18,7 @@ from eo_nodes.lvlm.proposals import Proposals, keep
 from eo_nodes.lvlm.sight import input_shape, prepare_pixels
 from eo_nodes.lvlm.unified_config import read_unified
 from training import schedule
-from training.vision.dual import DualNetwork, put_weights, resized, resized_cells, table_of
+from training.vision.dual import PLAIN, DualNetwork, put_weights, resized, resized_cells, table_of
 from training.vision.expert import Expert, ExpertConfig
 from training.vision.network import VisionConfig, VisionNetwork, chances_of
 
@@ -87,11 +87,13 @@ def candidates(heat, shape, pixel, most=CANDIDATES):
 @dataclass(frozen=True, slots=True)
 class Coarse:
     """A released folder whose vision network looks as well; shifts: {sensor: {kind: shift of both
-    networks' heat map}}; expert: checkpoint of a scene expert, if there is one (`DualNetwork`)."""
+    networks' heat map}}; expert: checkpoint of a scene expert, if there is one; mirrors: as in
+    `DualNetwork`."""
 
     folder: Path
     shifts: dict = field(default_factory=dict)
     expert: Path | None = None
+    mirrors: tuple = PLAIN
 
 
 class Perception:
@@ -122,7 +124,8 @@ class Perception:
                 expert.load_state_dict(told["expert"])
                 trust = told.get("trust", {})
                 self.key += f" {_digest(told['expert'])} {sorted(trust.items())}"
-            network = DualNetwork(network, other, c.input_size / longest, shifts, expert, trust)
+            network = DualNetwork(network, other, c.input_size / longest, shifts, expert, trust,
+                                  coarse.mirrors)
             self.sizes.append((c.input_size, c.upscale))
         network = network.eval().requires_grad_(False)
         self.network = network.to(device, memory_format=LAYOUT)

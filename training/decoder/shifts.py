@@ -1,6 +1,6 @@
-"""How far the heat maps of two networks together are shifted, sensor by sensor and kind by kind.
+"""How far the heat maps of a size are shifted, sensor by sensor and kind by kind.
 
-    python -m training.decoder.shifts --data DIR [--most 60]
+    python -m training.decoder.shifts --data DIR [--model compact] [--most 60]
 
 A place counts as an object from the chance `proposals.COUNTED_SCORE` on, as the kind of highest
 chance there, and a picture has room for `proposals.MOST`: so the shifts of all kinds are chosen
@@ -10,8 +10,9 @@ or, where a set shows none, of the share of pictures in which none is found. (Sh
 chosen for each kind on its own sets alone filled thermal pictures with trees.)
 
 A kind that no training set labels in a sensor's pictures was not taught there; what its heat map
-says of them is noise and gets `UNTAUGHT`. Writes `shifts.json` beside the checkpoint of the fine
-network.
+says of them is noise and gets `UNTAUGHT`. Writes `shifts.json` beside the checkpoint of the vision
+network. Of the regular size they become part of its graph. Compact's decoder learned on heat maps
+without: its folder's configuration holds them, and they choose what is counted (`told.counted`).
 """
 
 import argparse
@@ -120,7 +121,7 @@ def worth(pictures, shifts):
 
 
 def count_errors(pictures, shifts):
-    """{(set, kind): mean error of how many count}, what a tally of them would be wrong by."""
+    """{(set, kind): mean error of how many count}, by which what is told of them is wrong."""
     wrong = {}
     for picture in pictures:
         counts = picture.counts(shifts)
@@ -155,15 +156,17 @@ def main():
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", type=Path, required=True)
+    p.add_argument("--model", choices=("compact", "regular"), default="regular")
     p.add_argument("--most", type=int, default=60, help="pictures of a set, of each of both")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--compact", type=Path, default=Path("models/compact"),
                    help="released folder whose network looks as well")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
-    path = CHECKPOINTS / "vision" / SIZES["regular"].sight / SHIFTS
-    perception, library = perception_of("regular", a.compact), Library(a.data)
-    perception.network.shifts.zero_()
+    path = CHECKPOINTS / "vision" / SIZES[a.model].sight / SHIFTS
+    perception, library = perception_of(a.model, a.compact), Library(a.data)
+    if SIZES[a.model].is_dual:
+        perception.network.shifts.zero_()
     by_sensor, taught = {}, taught_by(library, DENSE)
     for name in DENSE:
         for of, pictures in labelled(perception, library, name, a.most).items():

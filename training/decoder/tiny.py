@@ -24,12 +24,13 @@ from training.decoder.perception import LAYOUT
 from training.decoder.vocabulary import Words
 from training.decoder.wordpieces import SPECIAL
 from training.stored import weights_of
-from training.vision.dual import SENSORS, DualNetwork, put_weights
+from training.vision.dual import MIRRORS, SENSORS, DualNetwork, put_weights
 from training.vision.expert import Expert, ExpertConfig
 from training.vision.network import VisionConfig, VisionNetwork
 
 WORDS = "what does this image show where is find all the ships how many in yes no a b c 1 2 3 ?"
 HEADS = (("class_a", 3), ("label_b", 2))
+NAMES = {"class_a": ["a", "b", "c"], "label_b": ["yes", "no"]}
 KINDS = ("ship", "car")
 INPUT_SIZE, COARSE_SIZE = 128, 96      # of the second also of two networks
 # The file lies in the repository: what is wide for the sake of quality is narrow here.
@@ -66,7 +67,7 @@ def networks(words, seed=7):
         2, len(words.tokens), network.cell_dim, HEADS, len(KINDS), depth=16, positions=96,
         relevance_dim=16, width=32, heads=2))
     for name, parameter in decoder.named_parameters():
-        if parameter.ndim > 1 and not name.startswith(("projector", "tally")):
+        if parameter.ndim > 1 and not name.startswith(("projector", "asked")):
             nn.init.normal_(parameter, std=0.4)
     _wish(decoder, words)
     return network.eval(), decoder.eval()
@@ -123,7 +124,8 @@ def write(folder, smallest=None, is_varied=False):
         if is_varied:
             vary(network), vary(decoder)
         model = write_folder(folder, model_id="tiny_unified", network=network, decoder=decoder,
-                             words_path=path, sizes=[(INPUT_SIZE, 2.0)], smallest=smallest)
+                             words_path=path, sizes=[(INPUT_SIZE, 2.0)], names=NAMES,
+                             smallest=smallest)
     return model, network, decoder, words
 
 
@@ -186,14 +188,14 @@ def write_ladder(folder, source, smallest=None):
     coarse = released(compact, coarse)
     shifts = torch.tensor([[0.2, -0.1]]) * torch.arange(1, len(SENSORS) + 1)[:, None]
     network = DualNetwork(fine, coarse, COARSE_SIZE / INPUT_SIZE, shifts, expert_of(),
-                          {HEADS[0][0]: 0.75}).eval()
+                          {HEADS[0][0]: 0.75}, MIRRORS).eval()
     network.to(memory_format=LAYOUT)         # as it comes from training
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "words.json"
         write_words(path)
         model = write_folder(folder, model_id="tiny_ladder", network=network, decoder=ladder,
                              words_path=path, sizes=[(INPUT_SIZE, 2.0), (COARSE_SIZE, 1.5)],
-                             smallest=smallest, source=source, compact=compact)
+                             names=NAMES, smallest=smallest, source=source, compact=compact)
     return model, network, ladder, words, decoder
 
 

@@ -26,6 +26,7 @@ from eo_nodes.lvlm.assemble import llama
 from eo_nodes.lvlm.unified_scene import MOST_PROMPTS
 from training import schedule
 from training.decoder import pointing
+from training.decoder.asked import Things, asked_for
 from training.decoder.examples import (
     Examples,
     Visual,
@@ -39,12 +40,11 @@ from training.decoder.llama import SPEECH, LlamaDecoder, LlamaDecoderConfig, fro
 from training.decoder.llama_export import Source
 from training.decoder.model import BINS, Decoder, DecoderConfig
 from training.decoder.perception import Coarse, Memory, Perception, store_key
-from training.decoder.tallying import asked_for
 from training.decoder.vocabulary import Words
 from training.instruct.builder import load_images, stream
 from training.recipe import CHECKPOINTS
-from training.stored import weights_of
-from training.vision.dual import read_shifts
+from training.stored import put, weights_of
+from training.vision.dual import PLAIN, read_shifts
 from training.vision.expert import EXPERT
 from training.vision.losses import mask_loss
 from training.vision.plan import DENSE
@@ -74,7 +74,7 @@ SIZES = {"compact": Size(4, 256, 1.75, 4, "compact"),
          "language": Size(17, 448, 2.75, 2, "regular", is_frozen=True),
          "regular": Size(4, 448, 2.75, 4, "regular", True, is_frozen=True)}
 FRESH = ("projector", "ask", "offer", "bias", "marks", "place", "query", "gain", "adapters", "aim",
-         "held", "tally")
+         "held", "asked")
 RATES = (1e-3, 4e-4)       # of what is fresh, of what was trained elsewhere
 COPIED = 0.1               # weight of fields that the pointer copies from a proposal
 NATURAL = ("rsvqa_lr", "rsvqa_hr")     # their exams keep the publishers' shares of answers
@@ -115,6 +115,7 @@ class Trainer:
         self.decoder, self.examples, self.words, self.data = decoder, examples, words, data
         self.split, self.device = [n for _, n in perception.heads], decoder.bias.device
         self.rng, self.longest = random.Random(seed), perception.longest
+        self.things = Things.of(perception.heads, perception.names)
 
     def visual(self, pack, hide, zoom=0.0):
         """zoom: chance that zooms are looked at as well."""
@@ -170,7 +171,7 @@ class Trainer:
             hidden.append(text[b, first:first + len(q.answer)])
             targets.append(torch.tensor(q.answer))
             n = len(q.answer)
-            asked.append((text[b, first], asked_for(q.instruction)))
+            asked.append((text[b, first], asked_for(q.instruction, self.things)))
             weight = torch.ones(n)
             for place, missed, wrong in self._aims(q, seen[b][3], seen_hidden[b],
                                                    text[b, first + 1:]):
@@ -200,12 +201,10 @@ class Trainer:
             losses["relevance"] = 0.3 * torch.stack(relevance).mean()
         if masks:
             losses["mask"] = 0.5 * torch.stack(masks).mean()
-        if getattr(self.decoder, "has_tally", False):
-            said = self.decoder.tally(torch.stack([h for h, _ in asked]))
-            # Decoders of other kinds, as those of tests, are asked for nothing.
-            last = said.shape[1] - 1
-            losses["tally"] = 0.3 * functional.cross_entropy(said, torch.tensor(
-                [min(t, last) for _, t in asked], device=said.device))
+        if getattr(self.decoder, "asked", None) is not None:
+            losses["asked"] = 0.3 * self.decoder.asked.loss(
+                torch.stack([h for h, _ in asked]),
+                torch.tensor([t for _, t in asked], device=self.device))
         if aims:
             losses["aim"] = torch.stack(aims).mean()
         return losses
@@ -258,12 +257,16 @@ def new_decoder(model, perception, words, source=None, layers=None):
     return decoder
 
 
-def perception_of(model, compact, device="cpu"):
-    """Of the checkpoints, and of the released folder ``compact`` where that looks as well."""
+def perception_of(model, compact, device="cpu", mirrors=PLAIN):
+    """Of the checkpoints, and of the released folder ``compact`` where that looks as well.
+
+    mirrors: of two networks. Decoders learn on plain looks, which take half the time; what mirrored
+    ones find is alike, and better.
+    """
     size, folder = SIZES[model], CHECKPOINTS / "vision" / SIZES[model].sight
     expert = CHECKPOINTS / "vision" / "expert" / EXPERT
-    coarse = Coarse(compact, read_shifts(folder), expert if expert.exists() else None
-                    ) if size.is_dual else None
+    coarse = Coarse(compact, read_shifts(folder), expert if expert.exists() else None,
+                    mirrors) if size.is_dual else None
     return Perception(folder / "vision.pt", size.longest, size.upscale, device, coarse)
 
 
@@ -286,6 +289,7 @@ def new_ladder(words, source, compact):
     decoder = LadderDecoder(LadderConfig.of(wide.config, narrow.config), wide,
                             weights_of(compact / "decoder.onnx"))
     decoder.projector.narrow.coarse.load_state_dict(narrow.projector.state_dict())
+    decoder.asked.load_state_dict(narrow.asked.state_dict())
     decoder.query_bias.data = narrow.query_bias.data.clone()
     return decoder
 
@@ -299,8 +303,8 @@ def restored_decoder(state, words, source=None, compact=None):
         decoder = LadderDecoder(config, _llama(config.wide, words, source),
                                 weights_of(compact / "decoder.onnx"))
         speech = tuple(f"wide.{name}" for name in SPEECH)
-        decoder.load_state_dict({
-            k: v for k, v in state["decoder"].items() if not k.startswith(speech)})
+        put(decoder, {k: v for k, v in state["decoder"].items() if not k.startswith(speech)},
+             (*speech, "asked."))
         return decoder
     config["heads_vision"] = tuple(map(tuple, config["heads_vision"]))
     if "taken" in config:
@@ -312,10 +316,7 @@ def restored_decoder(state, words, source=None, compact=None):
     held = state["decoder"]
     if held["bias"].shape != decoder.bias.shape:          # of another vocabulary
         held = {k: v for k, v in held.items() if k != "bias"}
-    missing, unknown = decoder.load_state_dict(held, strict=False)
-    may = ("aim.", "held.", "tally.", "lens.", "bias")
-    if unknown or any(not name.startswith(may) for name in missing):
-        raise ValueError(f"checkpoint lacks {missing} and has {unknown}")
+    put(decoder, held, ("aim.", "held.", "asked.", "lens.", "bias"))
     return decoder
 
 

@@ -1,0 +1,240 @@
+"""Answers that the vision graph gives, copied instead of remembered: numbers, lists, classes.
+
+Theory of operation: at the end of the prompt the decoder says what is asked for: how many there are
+of a kind, whether there is any, where they all are, which class of a group the picture is of,
+whether something that has a label is in it, or something else. For each of these the vision graph
+has answers, written as tokens, each with its chance: the number that the kept proposals give and
+those near it; the boxes of the proposals that are likely enough, and of a few more and less; of a
+group all its names; yes and no. The next token is then a mixture, as ``pointer`` mixes places: an
+answer that agrees with the tokens decoded so far says its own next token, "something else" lets the
+decoder's distribution stand; all are weighed again with every token. So a decoder that learnt usual
+answers from few pictures still says what is seen, and its log-probabilities tell how sure that is.
+How far the vision graph is believed, the folder's graph says: it was measured for each thing asked
+for (``training.decoder.told``). (Copying: Vinyals 2015, mixed with generation as by See 2017.)
+
+Order of the scores: counts of the kinds, count of all; whether there is one of a kind, of any;
+boxes of a kind; the groups of classes; the labels; something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eo_nodes.contracts.errors import ModelError
+from eo_nodes.lvlm import slis, spectrum
+from eo_nodes.lvlm.proposals import COUNTED_SCORE, Proposals, keep
+from eo_nodes.lvlm.visual_prompts import VisualPrompt, rasterise
+
+Float = NDArray[np.float32]
+Double = NDArray[np.float64]
+YES, NO, NONE = "yes", "no", "none"
+_AREAS = ("box", "polygon", "mask")  # places that hold proposals; a point holds none
+_GRID = 128  # cells a side, by which it is told whether a proposal lies in a place
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
+_LEAST = -60.0  # of a log-probability: what is as good as impossible stays finite
+_EDGE = 1e-6  # of a chance, where its logit is taken
+LISTS = ((0.0, 0.5), (-0.5, 0.25), (0.5, 0.25))
+"""How lists of boxes are told: how much stricter each is, as a logit, and its chance."""
+FARTHEST = 3  # numbers on either side of what is counted that it may have been
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Outputs of a head: a group of classes that exclude each other, or labels that do not.
+
+    at: of the first one's chance among those of all heads; names: as an answer says them."""
+
+    at: int
+    names: tuple[str, ...]
+
+
+def size_of(kinds: int, groups: int, labels: int) -> int:
+    """How many scores there are for so many kinds, groups of classes and labels."""
+    return 2 * (kinds + 1) + kinds + groups + labels + 1
+
+
+def counted(found: Proposals, shifts: Mapping[str, Sequence[float]], codes: Float) -> Proposals:
+    """What counts of what the views offered, by heat maps that are shifted for the sensor.
+
+    A kind that was never shown in a sensor's pictures wins there, where nothing holds it down
+    (``training.decoder.shifts``). The decoder learned on places as they are offered, so only what
+    is counted is shifted, and chosen anew.
+
+    Args:
+        found: as ``proposals.keep`` gives it. shifts: (K,) of each of ``spectrum.SENSORS``, added
+            to the logits of a proposal's kinds; those that are missing are none.
+        codes: (C, CODE_SIZE) of the picture's bands.
+    """
+    if not shifts or found.offered is None:
+        return found
+    shares = np.array(spectrum.sensor_shares(codes), np.float32)
+    none = (0.0,) * found.kinds.shape[1]
+    table = np.array([shifts.get(s, none) for s in spectrum.SENSORS], np.float32)
+    chance = np.clip(found.offered.kinds, _EDGE, 1 - _EDGE)
+    odds = chance / (1 - chance) * np.exp(shares @ table)
+    kinds = np.asarray(odds / (1 + odds), np.float32)
+    score = kinds.max(1) if len(kinds) else found.offered.score
+    return keep(replace(found.offered, kinds=kinds, score=score))
+
+
+def numbers(found: Proposals, places: Sequence[VisualPrompt] = ()) -> NDArray[np.int64]:
+    """(K + 1,) proposals of each kind, and of all, that count.
+
+    Args:
+        places: on this image; where one is an area, only what has its centre in it counts.
+    """
+    sure = found.score > COUNTED_SCORE
+    area = next((p for p in places if p.kind in _AREAS), None)
+    if area is not None and len(found.score):
+        weight = rasterise(area, _WHOLE, _GRID, _GRID)
+        centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+        column, row = np.clip((centres * _GRID).astype(np.int64), 0, _GRID - 1).T
+        sure = sure & (weight[row, column] > 0)
+    kinds = found.kinds.shape[1]
+    best = found.kinds.argmax(1) if len(found.score) else np.zeros(0, np.int64)
+    each = np.bincount(best[sure], minlength=kinds)
+    return np.append(each, each.sum()).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An answer. asked: place among the scores of what it answers; ids: its tokens, the end token
+    included; chance: that it is the answer, if that is asked for, in [0, 1]."""
+
+    asked: int
+    ids: tuple[int, ...]
+    chance: float = 1.0
+
+
+class Speller:
+    """Writes answers as tokens, each once."""
+
+    def __init__(self, write: Callable[[str], list[int]], end: int) -> None:
+        """write: text -> tokens, as often as a new text comes; end: token that closes each."""
+        self._write, self._end = write, end
+        self._known: dict[str, tuple[int, ...]] = {}
+
+    def __call__(self, text: str) -> tuple[int, ...]:
+        """Tokens of an answer."""
+        if text not in self._known:
+            self._known[text] = self.once(text)
+        return self._known[text]
+
+    def once(self, text: str) -> tuple[int, ...]:
+        """As a call, of an answer that will hardly come again."""
+        return (*self._write(text), self._end)
+
+
+def near(count: int, spread: float) -> list[tuple[int, float]]:
+    """Numbers that may be meant where so many were counted, with their chances.
+
+    spread: how much less likely each further number is, [0, 1); 0: only this one is.
+    """
+    some = range(max(0, count - FARTHEST), count + FARTHEST + 1)
+    weights = [spread ** abs(n - count) for n in some]
+    total = sum(weights)
+    return [(n, w / total) for n, w in zip(some, weights, strict=True) if w > 0]
+
+
+def boxes_of(found: Proposals, kind: int, least: float) -> str:
+    """The places of a kind whose score is above ``least``, as an answer lists them."""
+    best = found.kinds.argmax(1) if len(found.score) else np.zeros(0, np.int64)
+    chosen = found.boxes[(found.score > least) & (best == kind)]
+    said = [slis.write_value(slis.box_from(x1, y1, x2, y2)) for x1, y1, x2, y2 in chosen.tolist()]
+    return " ".join(said) or NONE
+
+
+def lists(found: Proposals, least: Sequence[float], spell: Speller) -> list[Candidate]:
+    """Lists of boxes of each kind; least: score above which one is in it, 0: none is told."""
+    first, out = 2 * (len(least) + 1), []
+    for kind, limit in enumerate(least):
+        if limit > 0:
+            for stricter, chance in LISTS:
+                odds = limit / (1 - limit) * np.exp(stricter)
+                text = boxes_of(found, kind, odds / (1 + odds))
+                out.append(Candidate(first + kind, spell.once(text), chance))
+    return out
+
+
+def candidates(
+    counts: Sequence[int], groups: Sequence[Classes], labels: Classes | None, chances: Float,
+    spell: Speller, spreads: Sequence[float] = (),
+) -> list[Candidate]:
+    """Every answer that the vision graph has but lists.
+
+    Args:
+        counts: as ``numbers`` gives them. chances: (n,) of all heads, in [0, 1].
+        spreads: of ``near`` for each count; none: 0 for all.
+    """
+    out = [Candidate(place, spell(str(n)), chance)
+           for place, (count, spread) in enumerate(
+               zip(counts, spreads or (0.0,) * len(counts), strict=True))
+           for n, chance in near(count, spread)]
+    out += [Candidate(place, spell(YES if count else NO))
+            for place, count in enumerate(counts, len(counts))]
+    for place, group in enumerate(groups, 3 * len(counts) - 1):
+        own = chances[group.at : group.at + len(group.names)]
+        out += [Candidate(place, spell(name), float(chance))
+                for name, chance in zip(group.names, own, strict=True)]
+    if labels is not None:
+        first = 3 * len(counts) - 1 + len(groups)
+        for place, chance in enumerate(chances[labels.at : labels.at + len(labels.names)], first):
+            out += [Candidate(place, spell(YES), float(chance)),
+                    Candidate(place, spell(NO), 1 - float(chance))]
+    return out
+
+
+class Told:
+    """Follows an answer from its first token; one for an answer."""
+
+    def __init__(self, scores: Float, found: Sequence[Candidate], size: int) -> None:
+        """scores: (size,) logarithms of weights, the last of something else; what has no answer
+        among ``found`` is something else as well. size: as of ``size_of``.
+
+        Raises:
+            ModelError: scores of another number, or not finite: the folder's graph is none of ours.
+        """
+        if len(scores) != size or not np.isfinite(scores).all():
+            raise ModelError(f"asked: {len(scores)} scores for {size} things to ask for, "
+                             f"{int(np.isfinite(scores).sum())} of them finite")
+        self._candidates = [c.ids for c in found]
+        is_told = np.zeros(size, bool)
+        is_told[[c.asked for c in found]] = True
+        with np.errstate(divide="ignore"):
+            each = [float(scores[c.asked]) + np.log(np.float64(c.chance)) for c in found]
+        rest = np.logaddexp.reduce(scores[~is_told].astype(np.float64))
+        weights = np.array([*each, rest], np.float64)
+        self._weights: Double = weights - np.logaddexp.reduce(weights)
+        self._count = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer still agrees with what was decoded."""
+        return bool((self._weights[:-1] > -np.inf).any())
+
+    def mix(self, logprobs: Double) -> Double:
+        """(V,) log-probabilities of the next token, from those of the decoder.
+
+        What the grammar forbids stays forbidden.
+        """
+        weights = np.exp(self._weights - np.logaddexp.reduce(self._weights))
+        out = np.exp(logprobs) * weights[-1]
+        for weight, ids in zip(weights, self._candidates, strict=False):
+            if weight > 0 and np.isfinite(logprobs[ids[self._count]]):
+                out[ids[self._count]] += weight
+        with np.errstate(divide="ignore"):
+            mixed = np.maximum(np.log(out / out.sum()), _LEAST)
+        return np.where(np.isfinite(logprobs), mixed, -np.inf)
+
+    def take(self, token: int, logprob: float) -> None:
+        """The next token was decoded. logprob: of the decoder alone."""
+        self._weights[-1] += logprob
+        for i, ids in enumerate(self._candidates):
+            if self._weights[i] > -np.inf and (
+                    ids[self._count] != token or self._count + 1 == len(ids)):
+                self._weights[i] = -np.inf
+        self._count += 1

@@ -1,0 +1,42 @@
+"""The layer that says what is asked for, and how far the vision graph is believed there."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from eo_nodes.lvlm.told import size_of
+from training.decoder.asked import sizes_of
+
+SILENT = 8.0                    # logit of "something else" at first
+_LEAST = 1e-6                   # of a weight, whose logarithm stays finite
+
+
+class Asked(nn.Module):
+    """States of the prompt's end -> logarithms of weights, as `told.Told` takes them.
+
+    heads: (name, outputs) of the vision network.
+    trust (size - 1,): how far the vision graph's answer is believed, for each thing asked for, in
+    [0, 1]; spreads (kinds + 1,): of counts (`told.near`), which go into the folder's configuration.
+    Both are measured on val (`training.decoder.told`), 1 and 0 until then.
+    """
+
+    def __init__(self, width, kinds, heads):
+        super().__init__()
+        size = size_of(kinds, *sizes_of(heads))
+        self.scores = nn.utils.skip_init(nn.Linear, width, size)
+        nn.init.zeros_(self.scores.weight)
+        nn.init.zeros_(self.scores.bias)
+        self.scores.bias.data[-1] = SILENT
+        self.register_buffer("trust", torch.ones(size - 1))
+        self.register_buffer("spreads", torch.zeros(kinds + 1))
+
+    def forward(self, x):
+        """(N, width) -> (N, size)."""
+        told = self.scores(x).softmax(-1)[:, :-1] * self.trust
+        rest = 1 - told.sum(-1, keepdim=True)
+        return torch.cat([told, rest], -1).clamp_min(_LEAST).log()
+
+    def loss(self, x, places):
+        """Of what is asked for (N,), whatever it is worth. Places beyond (of a decoder that knows
+        fewer kinds) are something else."""
+        return functional.cross_entropy(self.scores(x), places.clamp_max(len(self.trust)))
