@@ -310,8 +310,12 @@ def test_what_the_vision_graph_tells_is_copied_where_it_is_asked_for(tiny_model)
     size = told.size_of(2, 1, 0)
     assert session._scores.shape == (size,)
     assert session._scores.argmax() == size - 1, "silent until it is trained"
-    torch.testing.assert_close(torch.from_numpy(session._scores[None]),
-                               decoder.asked(torch.from_numpy(session._prompt_hidden[None])))
+    state, words = torch.from_numpy(session._prompt_hidden), list(session._prompt_ids)
+    logits = decoder.asks(state, words)
+    chances = torch.cat([logits.softmax(-1)[:-1] * decoder.asked.trust, torch.zeros(1)])
+    chances[-1] = 1 - chances.sum()
+    torch.testing.assert_close(
+        torch.from_numpy(session._scores).exp(), chances, atol=1e-5, rtol=1e-3)
     counts = told.numbers(session.scene.regions[0])
     assert counts.tolist()[:2] == np.rint(np.expm1(
         session.scene.regions[0].counts())).astype(int).tolist() and counts[2] > 0

@@ -143,7 +143,8 @@ class DecoderGraph(nn.Module):
 
     def forward(self, tokens, places, visual, *past):
         m, c = self.model, self.model.config
-        text = m.text_norm(functional.embedding(tokens, self.table_in) + m.positions(places))
+        words = functional.embedding(tokens, self.table_in)
+        text = m.text_norm(words + m.positions(places))
         x = torch.cat([visual, text], 1)
         v, n = visual.shape[1], x.shape[1]
         unseen = blocked(n, past[0].shape[2], v)
@@ -160,7 +161,7 @@ class DecoderGraph(nn.Module):
         last = x[:, -1]
         seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
         logits = functional.linear(last, self.table_out, m.bias)
-        asked = (m.asked(last),) if m.asked is not None else ()
+        asked = () if m.asked is None else (m.asked(last, words),)
         return (logits, last, m.query(last), seen, m.aim(last), m.held(x[:, :v]), *asked,
                 *present)
 

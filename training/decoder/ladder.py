@@ -284,6 +284,12 @@ class LadderDecoder(nn.Module):
     def held(self, x):
         return self.map("held", x)
 
+    def asks(self, state, prompt):
+        """As `model.Decoder.asks`."""
+        ids = torch.as_tensor(prompt, device=state.device)
+        words = functional.embedding(ids, self.value("table_in"))
+        return self.asked.read(state[None], words[None])[0]
+
     def relevance(self, query, visual):
         """Hidden of the prompt's end (B, K, width), of visual tokens (B, V, width) -> (B, K, V)."""
         return self.map("ask", query) @ self.map("offer", visual).transpose(1, 2) / 8 - 1.0

@@ -41,8 +41,8 @@ class LadderGraph(nn.Module):
         read = [rung(self.wide.norm(states, self.ones))
                 for rung, states in zip(self.rungs, heard, strict=True)]
 
-        text = (functional.embedding(tokens, lent["table_in"])
-                + functional.embedding(places, lent["model.positions.weight"]))
+        words = functional.embedding(tokens, lent["table_in"])
+        text = words + functional.embedding(places, lent["model.positions.weight"])
         x = torch.cat([narrow, m.norm(text, "model.text_norm")], 1)
         v, n = visual.shape[1], x.shape[1]
         unseen = blocked(n, past[deep].shape[2], v)
@@ -64,7 +64,7 @@ class LadderGraph(nn.Module):
         last = x[:, -1]
         seen = torch.sigmoid(m.relevance(last[:, None], x[:, :v])[:, 0])
         logits = functional.linear(last + m.lens(last), lent["table_out"], m.bias)
-        asked = (m.asked(last),) if m.asked is not None else ()
+        asked = () if m.asked is None else (m.asked(last, words),)
         return (logits, last, m.query(last), seen, m.aim(last), m.held(x[:, :v]), *asked,
                 *present)
 

@@ -133,6 +133,12 @@ class Decoder(nn.Module):
         """Against the vectors of the words as they came in, and places of their own."""
         return functional.linear(hidden, self.table(self.place_out), self.bias)
 
+    def asks(self, state, prompt):
+        """Logits (size,) of `asked_layer.Asked`; state (width,) at the end of the prompt (ids)."""
+        ids = torch.as_tensor(prompt, device=state.device)
+        words = functional.embedding(ids, self.table(self.place_in))
+        return self.asked.read(state[None], words[None])[0]
+
     def relevance(self, query, visual):
         """Hidden of the prompt's end (B, K, width), of visual tokens (B, V, width) -> (B, K, V)."""
         return self.ask(query) @ self.offer(visual).transpose(1, 2) / 8 - 1.0

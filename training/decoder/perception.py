@@ -13,12 +13,19 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from eo_nodes.lvlm.manifest import sha256_of
 from eo_nodes.lvlm.proposals import Proposals, keep
 from eo_nodes.lvlm.sight import input_shape, prepare_pixels
 from eo_nodes.lvlm.unified_config import read_unified
 from training import schedule
-from training.vision.dual import PLAIN, DualNetwork, put_weights, resized, resized_cells, table_of
+from training.vision.dual import (
+    PLAIN,
+    UNUSED,
+    DualNetwork,
+    put_weights,
+    resized,
+    resized_cells,
+    table_of,
+)
 from training.vision.expert import Expert, ExpertConfig
 from training.vision.network import VisionConfig, VisionNetwork, chances_of
 
@@ -116,7 +123,8 @@ class Perception:
             if c.kinds != tuple(config.kinds):
                 raise ValueError(f"{coarse.folder} knows {c.kinds}, {checkpoint} {config.kinds}")
             shifts = table_of(coarse.shifts, config.kinds)
-            self.key += f" {sha256_of(coarse.folder / 'vision.onnx')} {shifts.tolist()}"
+            held = {k: v for k, v in other.state_dict().items() if not k.startswith(UNUSED)}
+            self.key += f" {_digest(held)} {shifts.tolist()}"
             expert, trust = None, {}
             if coarse.expert is not None:
                 told = schedule.restore(coarse.expert)

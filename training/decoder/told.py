@@ -55,7 +55,7 @@ LEAST = 8                       # questions of val, with fewer nothing is believ
 SHARES = np.linspace(0, 0.99, 100)
 SPREADS = np.linspace(0, 0.9, 19)
 NEVER = 1e-4                    # of a chance: one wrong answer is not the end of trust
-ROUNDS, RATE, DECAY = 400, 0.01, 1e-3
+ROUNDS, RATE, DECAY = 600, 0.01, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +86,19 @@ def drawn(examples):
 
 @torch.no_grad()
 def learned(trainer, packs, say=print):
-    """(N, width) states at the end of prompts and (N,) what they ask for, of drawn packs."""
-    states, places = [], []
+    """What `Asked` reads of (N,) questions of drawn packs, (N, 2 width), and what they ask for."""
+    states, places, asked = [], [], trainer.decoder.asked
+    inputs = asked.scores.register_forward_hook(lambda _, given, out: states.append(given[0][0]))
     for n in range(packs):
         pack = [drawn(trainer.examples)]
         batch, wanted = trainer.packed(pack, [trainer.visual(p, 0.0) for p in pack])
         _, text = trainer.decoder(*batch)
         for b, start, q, _ in wanted:
-            states.append(text[b, start + len(q.prompt) - 1])
+            trainer.decoder.asks(text[b, start + len(q.prompt) - 1], q.prompt)
             places.append(asked_for(q.instruction, trainer.things))
         if n % 100 == 99:
             say(f"{n + 1} of {packs} packs", flush=True)
+    inputs.remove()
     return torch.stack(states).float(), torch.tensor(places)
 
 
@@ -105,7 +107,7 @@ def fit(asked, states, places):
     optimizer = torch.optim.AdamW(asked.parameters(), RATE, weight_decay=DECAY)
     for _ in range(ROUNDS):
         optimizer.zero_grad()
-        asked.loss(states, places).backward()
+        asked.loss(asked.scores(states), places).backward()
         optimizer.step()
     return float((asked.scores(states).argmax(-1) == places).float().mean())
 
@@ -144,7 +146,7 @@ def measure(trainer, questions, teller, data):
         _, text = trainer.decoder(*batch)
         first = len(q.prompt) - 1
         logits = trainer.decoder.logits(text[0, first:first + len(q.answer)]).float()
-        asked = float(trainer.decoder.asked.scores(text[:, first]).softmax(-1)[0, place])
+        asked = float(trainer.decoder.asks(text[0, first], q.prompt).softmax(-1)[place])
         own = -functional.cross_entropy(logits, torch.tensor(q.answer), reduction="sum")
         seen = trainer.examples.seen(q)[0][0]
         counts, found = teller.answers(q, seen.chances.float().numpy(), data)
@@ -221,7 +223,7 @@ def main():
         stream(a.data, "train", 0, epoch, natural=NATURAL, augment=False)
         for epoch in range(EPOCHS)), memory, words, a.data, 0)
     trainer = Trainer(decoder, perception, examples, words, a.data, 0)
-    decoder.asked = Asked(decoder.asked.scores.in_features, len(KINDS), perception.heads)
+    decoder.asked = Asked(decoder.asked.scores.in_features // 2, len(KINDS), perception.heads)
     known = fit(decoder.asked, *learned(trainer, a.packs))
     print(f"what is asked for: {100 * known:.1f} % of training questions known", flush=True)
     shifts = {} if size.is_dual else table_by_sensor(

@@ -171,7 +171,9 @@ class Trainer:
             hidden.append(text[b, first:first + len(q.answer)])
             targets.append(torch.tensor(q.answer))
             n = len(q.answer)
-            asked.append((text[b, first], asked_for(q.instruction, self.things)))
+            if getattr(self.decoder, "asked", None) is not None:
+                asked.append((self.decoder.asks(text[b, first], q.prompt),
+                              asked_for(q.instruction, self.things)))
             weight = torch.ones(n)
             for place, missed, wrong in self._aims(q, seen[b][3], seen_hidden[b],
                                                    text[b, first + 1:]):
@@ -201,9 +203,9 @@ class Trainer:
             losses["relevance"] = 0.3 * torch.stack(relevance).mean()
         if masks:
             losses["mask"] = 0.5 * torch.stack(masks).mean()
-        if getattr(self.decoder, "asked", None) is not None:
+        if asked:
             losses["asked"] = 0.3 * self.decoder.asked.loss(
-                torch.stack([h for h, _ in asked]),
+                torch.stack([logits for logits, _ in asked]),
                 torch.tensor([t for _, t in asked], device=self.device))
         if aims:
             losses["aim"] = torch.stack(aims).mean()
