@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training.decoder import shifts  # noqa: E402
-from training.vision.dual import SENSORS, read_shifts, table_of  # noqa: E402
+from training.vision.dual import SENSORS, read_shares, read_shifts, table_of  # noqa: E402
 from training.vision.plan import KINDS  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -30,7 +30,9 @@ def heat_of(peaks):
 class Eyes:
     """Two ships of a radar picture, which look more like trees, and one thing that is none."""
 
-    network = SimpleNamespace(shifts=torch.ones(len(SENSORS), len(KINDS)))
+    network = SimpleNamespace(shifts=torch.ones(len(SENSORS), len(KINDS)),
+                              shares=torch.zeros(len(SENSORS)))
+    false = 0.12                                               # alarm
 
     def find(self, images):
         (values, _), = images
@@ -39,7 +41,7 @@ class Eyes:
         shape[:, 2:] = float(np.log(4.0))                      # 16 px of 64 x 128
         return {"shape": shape, "heat": heat_of({
             (4, 4, SHIP): 0.6, (4, 4, TREE): 0.8, (10, 20, SHIP): 0.22, (10, 20, TREE): 0.3,
-            (2, 28, SHIP): 0.12})}
+            (2, 28, SHIP): self.false})}
 
 
 class Shelf:
@@ -81,21 +83,49 @@ def test_a_kind_of_which_there_is_none_counts_by_its_false_alarms():
     assert shifts.worth(empty, no_trees)[0] == 0 and shifts.worth(empty, no_trees - 4)[0] == 100
 
 
-def test_chosen_are_shifts_of_all_kinds_together(tmp_path, monkeypatch, capsys):
+class Glare(Eyes):
+    """Of two networks, of which the fine one sees a third ship."""
+
+    @property
+    def false(self):
+        return 0.5 if self.network.shares[0] > 0.3 else 0.12
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """Run the command with some eyes; the folder with what it wrote."""
+    def run(eyes, *options):
+        monkeypatch.setattr(shifts, "perception_of", lambda *_: eyes)
+        monkeypatch.setattr("sys.argv", ["shifts", "--data", "x", *options])
+        shifts.main()
+        return tmp_path / "vision" / "regular"
+
     monkeypatch.setattr(shifts, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(shifts, "perception_of", lambda *_: Eyes())
     monkeypatch.setattr(shifts, "Library", lambda _: Shelf())
     monkeypatch.setattr(shifts, "training_samples", lambda library, name: library.samples(
         name, "train"))
     monkeypatch.setattr(shifts, "DENSE", ("sar_ships",))
-    monkeypatch.setattr("sys.argv", ["shifts", "--data", "x"])
     (tmp_path / "vision" / "regular").mkdir(parents=True)
-    shifts.main()
+    return run
+
+
+def test_chosen_are_shifts_of_all_kinds_together(measured, capsys):
+    folder = measured(Eyes())
     assert not Eyes.network.shifts.any(), "measured without any"
-    found = read_shifts(tmp_path / "vision" / "regular")
+    found = read_shifts(folder)
     assert set(found) == {"sar"} and 0.4 < found["sar"]["ship"] < 1.2
     assert all(v == shifts.UNTAUGHT for k, v in found["sar"].items() if k != "ship")
     assert "with shifts 100.0" in capsys.readouterr().out
     table = table_of(found, KINDS)
     assert table.shape == (len(SENSORS), len(KINDS)) and not table[SENSORS.index("optical")].any()
     assert table[SENSORS.index("sar"), TREE] == shifts.UNTAUGHT
+    assert read_shares(folder).tolist() == [0.5] * len(SENSORS), "no other share is better"
+
+
+def test_a_network_that_is_worse_on_a_sensor_has_less_to_say_there(measured):
+    folder = measured(Glare())
+    shares = dict(zip(SENSORS, read_shares(folder).tolist(), strict=True))
+    assert shares == {"optical": 0.5, "multispectral": 0.5, "sar": 0.25, "thermal": 0.5}
+    (folder / shifts.SHIFTS).write_text('{"thermal": {"ship": -1.5}}')
+    measured(Glare(), "--sets", "sar_ships")
+    assert read_shifts(folder)["thermal"] == {"ship": -1.5}, "of a sensor that was not asked for"

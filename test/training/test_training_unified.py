@@ -342,6 +342,24 @@ def test_classes_are_told_with_the_chances_of_their_head(tiny_model):
     assert sum(session._logprobs) == pytest.approx(float(np.log(chances.max())), abs=1e-3)
 
 
+def test_a_list_that_is_told_is_written_out_though_places_are_copied(tiny_model, monkeypatch):
+    model, *_ = tiny_model
+    session = model.begin(pictures_of_images(images_of(RGB)), "find all the ships", (), 90, None)
+    found = session.scene.regions[0]
+    kind = int(np.bincount(found.kinds.argmax(1)).argmax())
+    own = np.sort(found.score[found.kinds.argmax(1) == kind])[::-1]
+    assert len(own) > 3, "enough to choose from"
+    limit = float(own[2:4].mean())                      # three of them
+    monkeypatch.setattr(model, "config", replace(model.config, listing=(limit, limit)))
+    size = told.size_of(2, 1, 0)
+    scores = np.full(size, -30.0, np.float32)
+    scores[6 + kind] = 0.0
+    session._told = told.Told(scores, session._answers(()), size)
+    session.decode(90)
+    assert session.text == told.boxes_of(found, kind, limit) and session.text.count("<box") == 3
+    assert session._pointer is not None, "the decoder would have copied them by itself"
+
+
 HEADS = (("class_eurosat", 2), ("label_day", 1), ("class_ucm", 3), ("label_objects", 2))
 THINGS = Things.of(HEADS, {"label_objects": ["dock", "sand"]})
 

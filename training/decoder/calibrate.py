@@ -127,11 +127,11 @@ def write(folder, stages, temperature, listing=()):
     return seal(folder, old.family, old.id, list(old.files), golden, old.bands)
 
 
-def calibrate(folder, data, per_score, threads=1, say=print):
+def calibrate(folder, data, per_score, threads=1, say=print, per_list=listing.MOST):
     """Fit and write; returns the stages."""
     model = UnifiedModel(folder, "", RuntimeOptions(threads=threads))
     model.config = replace(model.config, listing=())
-    model.config = replace(model.config, listing=listing.fit(model, data, say=say))
+    model.config = replace(model.config, listing=listing.fit(model, data, per_list, say))
     rows, tempered, right = collect(model, open_library(data), per_score, say)
     stages = {str(s): fit_stage(*rows[s]) for s in STAGES}
     temperature = best_temperature(tempered, right)
@@ -148,9 +148,11 @@ def main():
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--per-score", type=int, default=12, help="questions of each row of the table")
+    p.add_argument("--per-list", type=int, default=listing.MOST,
+                   help="questions of each set and kind where all boxes are asked for")
     p.add_argument("--threads", type=int, default=1)
     a = p.parse_args()
-    calibrate(a.model, a.data, a.per_score, a.threads)
+    calibrate(a.model, a.data, a.per_score, a.threads, per_list=a.per_list)
 
 
 if __name__ == "__main__":

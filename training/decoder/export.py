@@ -39,7 +39,7 @@ from training.decoder.lending import (
     write_weights,
 )
 from training.decoder.llama_export import Source, attach
-from training.decoder.storage import SMALLEST_QUANTISED, store_weights_as_int8
+from training.decoder.storage import SMALLEST_QUANTISED, shorten, store_weights_as_int8
 from training.decoder.train import SIZES, check_sight, perception_of, restored_decoder
 from training.decoder.vocabulary import PATH, Words
 from training.packages import package_file
@@ -123,6 +123,8 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
             others = [PackageLender(package_file(PACKAGE, PATH_INSIDE), eye.end)]
             lend_base(folder / "vision.onnx", others[0])
         write_weights(folder, source, decoder, words.pieces(source.open()), (matrices, eye), others)
+    for name in GRAPHS:
+        shorten(folder / name)
     networks = (network.fine, network.coarse) if isinstance(network, DualNetwork) else (network,)
     looks = [len(m) for m in getattr(network, "mirrors", PLAIN[:1])]
     (input_size, upscale, macs), *coarse = (

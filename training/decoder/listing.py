@@ -20,6 +20,7 @@ from training.instruct.nouns import belongs
 from training.vision.plan import KINDS
 
 LIMITS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+MOST = 40                       # questions of a set and kind
 CLEARLY = 1.0                   # F1 points
 LONGEST = 256                   # tokens of a list
 SAME, SAME_IOU = 0.5, {"trees": 0.4}     # IoU of a right box; as the exams have it
@@ -91,7 +92,7 @@ def chosen(looks, kinds, say=print):
     return tuple(out)
 
 
-def fit(model, data, most=40, say=print):
+def fit(model, data, most=MOST, say=print):
     """What ``listing`` of a folder's configuration is best; empty of a folder that tells nothing.
 
     model: `UnifiedModel` without such."""

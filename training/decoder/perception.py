@@ -93,14 +93,17 @@ def candidates(heat, shape, pixel, most=CANDIDATES):
 
 @dataclass(frozen=True, slots=True)
 class Coarse:
-    """A released folder whose vision network looks as well; shifts: {sensor: {kind: shift of both
-    networks' heat map}}; expert: checkpoint of a scene expert, if there is one; mirrors: as in
+    """A released folder whose vision network looks as well.
+
+    shifts: {sensor: {kind: shift of both networks' heat map}}; shares (SENSORS,) of the fine one in
+    them, None: one half; expert: checkpoint of a scene expert, if there is one; mirrors: as in
     `DualNetwork`."""
 
     folder: Path
     shifts: dict = field(default_factory=dict)
     expert: Path | None = None
     mirrors: tuple = PLAIN
+    shares: torch.Tensor | None = None
 
 
 class Perception:
@@ -125,6 +128,8 @@ class Perception:
             shifts = table_of(coarse.shifts, config.kinds)
             held = {k: v for k, v in other.state_dict().items() if not k.startswith(UNUSED)}
             self.key += f" {_digest(held)} {shifts.tolist()}"
+            if coarse.shares is not None:
+                self.key += f" {coarse.shares.tolist()}"
             expert, trust = None, {}
             if coarse.expert is not None:
                 told = schedule.restore(coarse.expert)
@@ -133,7 +138,7 @@ class Perception:
                 trust = told.get("trust", {})
                 self.key += f" {_digest(told['expert'])} {sorted(trust.items())}"
             network = DualNetwork(network, other, c.input_size / longest, shifts, expert, trust,
-                                  coarse.mirrors)
+                                  coarse.mirrors, coarse.shares)
             self.sizes.append((c.input_size, c.upscale))
         network = network.eval().requires_grad_(False)
         self.network = network.to(device, memory_format=LAYOUT)

@@ -1,4 +1,4 @@
-"""8-bit storage of the weights of an ONNX graph."""
+"""Storage of ONNX graphs: weights in 8 bits, short names."""
 
 import numpy as np
 import onnx
@@ -56,3 +56,26 @@ def store_weights_as_int8(path, smallest=SMALLEST_QUANTISED, but=None, halved=No
     graph.node.extend(nodes + body)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
+
+
+def shorten(path, with_weights=False):
+    """Replace the exporter's names inside a graph: of thousands of nodes they take more than half a
+    megabyte. Names of inputs, outputs and, but for ``with_weights``, of stored weights stay."""
+    model = onnx.load(str(path), load_external_data=False)
+    graph = model.graph
+    kept = {v.name for v in (*graph.input, *graph.output)} | {""}
+    if not with_weights:
+        kept |= {t.name for t in graph.initializer}
+    short = {}
+
+    def name(old):
+        return old if old in kept else short.setdefault(old, f"v{len(short)}")
+
+    for node in graph.node:
+        node.name = ""
+        node.input[:], node.output[:] = map(name, node.input), map(name, node.output)
+    for tensor in graph.initializer:
+        tensor.name = name(tensor.name)
+    del graph.value_info[:]
+    onnx.save(model, str(path))
+    onnx.checker.check_model(str(path))

@@ -9,7 +9,6 @@ import json
 import tempfile
 from pathlib import Path
 
-import onnx
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch import nn
@@ -21,6 +20,7 @@ from training.decoder.ladder import LadderConfig, LadderDecoder
 from training.decoder.llama import LlamaDecoder, LlamaDecoderConfig, frozen_of
 from training.decoder.model import MARKS, Decoder, DecoderConfig
 from training.decoder.perception import LAYOUT
+from training.decoder.storage import shorten
 from training.decoder.vocabulary import Words
 from training.decoder.wordpieces import SPECIAL
 from training.stored import weights_of
@@ -83,26 +83,6 @@ def _wish(decoder, words):
     decoder.bias.data[len(words.tokens) + MARKS:] = -2.0
     for parameter in (decoder.ask.weight, decoder.offer.weight):
         nn.init.normal_(parameter, std=0.12)
-
-
-def shorten(path):
-    """Replace the exporter's names inside a graph, which are longer than these weights."""
-    model = onnx.load(str(path))
-    graph = model.graph
-    kept = {v.name for v in (*graph.input, *graph.output)} | {""}
-    short = {}
-
-    def name(old):
-        return old if old in kept else short.setdefault(old, f"v{len(short)}")
-
-    for node in graph.node:
-        node.name = ""
-        node.input[:], node.output[:] = map(name, node.input), map(name, node.output)
-    for tensor in graph.initializer:
-        tensor.name = name(tensor.name)
-    del graph.value_info[:]
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
 
 
 def vary(module):
@@ -205,7 +185,7 @@ def main():
     folder = p.parse_args().out
     write(folder, SMALLEST)
     for graph in GRAPHS:
-        shorten(folder / graph)
+        shorten(folder / graph, with_weights=True)
     old = read_manifest(folder)
     seal(folder, V2, old.id, FAMILIES[V2], old.golden, old.bands)
 

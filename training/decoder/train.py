@@ -44,7 +44,7 @@ from training.decoder.vocabulary import Words
 from training.instruct.builder import load_images, stream
 from training.recipe import CHECKPOINTS
 from training.stored import put, weights_of
-from training.vision.dual import PLAIN, read_shifts
+from training.vision.dual import PLAIN, read_shares, read_shifts
 from training.vision.expert import EXPERT
 from training.vision.losses import mask_loss
 from training.vision.plan import DENSE
@@ -268,7 +268,7 @@ def perception_of(model, compact, device="cpu", mirrors=PLAIN):
     size, folder = SIZES[model], CHECKPOINTS / "vision" / SIZES[model].sight
     expert = CHECKPOINTS / "vision" / "expert" / EXPERT
     coarse = Coarse(compact, read_shifts(folder), expert if expert.exists() else None,
-                    mirrors) if size.is_dual else None
+                    mirrors, read_shares(folder)) if size.is_dual else None
     return Perception(folder / "vision.pt", size.longest, size.upscale, device, coarse)
 
 

@@ -1,10 +1,10 @@
 """Two vision networks as one: a fine one beside the coarse one of another model, frozen.
 
 Both see the same pictures, each at the size it was trained at. Chances, counts and the language
-space are the means of what both say, heat maps and sizes too: an ensemble errs less than either of
-its members where their errors differ. Cells and pixel maps lie side by side, the fine ones first,
-in the fine grid. A scene expert (`training.vision.expert`), where there is one, has a share in the
-chances.
+space are the means of what both say, sizes and mostly heat maps too: an ensemble errs less than
+either of its members where their errors differ. Cells and pixel maps lie side by side, the fine
+ones first, in the fine grid. A scene expert (`training.vision.expert`), where there is one, has a
+share in the chances.
 """
 
 import json
@@ -18,7 +18,8 @@ from eo_nodes.lvlm import spectrum
 from eo_nodes.lvlm.spectrum import SENSORS
 from training.stored import put, weights_of
 
-SHIFTS = "shifts.json"       # beside the fine network's checkpoint
+SHIFTS, SHARES = "shifts.json", "shares.json"          # beside a vision network's checkpoint
+HALF = 0.5
 UNUSED = ("region_text.", "text_query.", "query_bias", "text_scale", "text_bias")
 # How the fine and the coarse network look (`looked`): plainly, or at mirrored pictures too. A look
 # of the fine one takes 3.5 times as long; with two of it more, little was found on val.
@@ -73,14 +74,16 @@ def looked(network, x, band_codes, mirrors):
 
 class DualNetwork(nn.Module):
     """fine, coarse: `VisionNetwork` of the same heads and kinds; ratio: of the longest sides they
-    are fed, coarse to fine; shifts (SENSORS, kinds): added to the heat maps' logits, so that one
-    chance means the same for every kind, and what no set shows a sensor is not found there
-    (`training.decoder.shifts`); expert: `expert.Expert` of the same heads; trust: {head: share of
-    its logits, 0 where none is named; the rest is the mean of both networks', or the coarse one's
-    where the expert is trusted more than `MOSTLY`: the fine one's outputs are spared then};
-    mirrors: of `looked`, for each network; the expert looks as the coarse one."""
+    are fed, coarse to fine; shares (SENSORS,): of the fine one in the heat maps; shifts (SENSORS,
+    kinds): added to their logits, so that one chance means the same for every kind, and what no set
+    shows a sensor is not found there (`training.decoder.shifts`); expert: `expert.Expert` of the
+    same heads; trust: {head: share of its logits, 0 where none is named; the rest is the mean of
+    both networks', or the coarse one's where the expert is trusted more than `MOSTLY`: the fine
+    one's outputs are spared then}; mirrors: of `looked`, for each network; the expert looks as the
+    coarse one."""
 
-    def __init__(self, fine, coarse, ratio, shifts=None, expert=None, trust=None, mirrors=PLAIN):
+    def __init__(self, fine, coarse, ratio, shifts=None, expert=None, trust=None, mirrors=PLAIN,
+                 shares=None):
         super().__init__()
         if (fine.config.heads, fine.config.kinds) != (coarse.config.heads, coarse.config.kinds):
             raise ValueError("two networks of different heads")
@@ -88,6 +91,8 @@ class DualNetwork(nn.Module):
         kinds = len(fine.config.kinds)
         self.register_buffer(
             "shifts", torch.zeros(len(SENSORS), kinds) if shifts is None else shifts)
+        self.register_buffer(
+            "shares", torch.full((len(SENSORS),), HALF) if shares is None else shares)
         self.expert, self.trust, self.mirrors = expert, trust or {}, mirrors
         if expert is not None:
             fine.pooled = nn.ModuleDict({
@@ -102,8 +107,9 @@ class DualNetwork(nn.Module):
         fine = looked(self.fine, x, band_codes, self.mirrors[0])
         coarse = looked(self.coarse, small, band_codes, self.mirrors[1])
         size = fine["heat"].shape[2:]
-        shift = sensor_of(band_codes) @ self.shifts
-        heat = (fine["heat"] + resized(coarse["heat"], size)) / 2 + shift[:, None, None]
+        sensor = sensor_of(band_codes)
+        share, shift = (sensor * self.shares).sum(), (sensor @ self.shifts)[:, None, None]
+        heat = share * fine["heat"] + (1 - share) * resized(coarse["heat"], size) + shift
         # Sizes are logarithms in steps of the own map: the coarse one's steps are larger.
         # (The factor one lets the exporter see a quotient of free sizes.)
         own, one = coarse["heat"].shape[2:], self.shifts.new_ones(1)
@@ -180,6 +186,13 @@ def read_shifts(folder):
     """{sensor: {kind: shift}} as measured, nothing without the file."""
     path = folder / SHIFTS
     return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def read_shares(folder):
+    """(SENSORS,) of the fine network in heat maps, one half where nothing else was measured."""
+    path = folder / SHARES
+    held = json.loads(path.read_text()) if path.is_file() else {}
+    return torch.tensor([float(held.get(sensor, HALF)) for sensor in SENSORS])
 
 
 def table_of(shifts, kinds):
