@@ -22,7 +22,7 @@ SHIFTS, SHARES = "shifts.json", "shares.json"          # beside a vision network
 HALF = 0.5
 UNUSED = ("region_text.", "text_query.", "query_bias", "text_scale", "text_bias")
 # How the fine and the coarse network look (`looked`): plainly, or at mirrored pictures too. A look
-# of the fine one takes 3.5 times as long; with two of it more, little was found on val.
+# of the fine one takes several times as long, so it has fewer.
 PLAIN = (((),), ((),))
 MIRRORS = (((), (2, 3)), ((), (3,), (2,), (2, 3)))
 MOSTLY = 0.5                 # trust in an expert above which the fine network is not asked
