@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.manifest import answers_digest
 from training.instruct.sources import Library
 
@@ -158,7 +159,10 @@ def main(argv=None):
     names = [job.name for job in todo]
     if unknown := set(a.again) - set(names):
         p.error(f"no job {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    key = " ".join(answers_digest(MODELS / m)[:16] for m in ("compact", "regular"))
+    try:
+        key = " ".join(answers_digest(MODELS / m)[:16] for m in ("compact", "regular"))
+    except ModelError as error:
+        p.error(str(error))
     runner = Runner(OUT, key, max(1, a.jobs))
     runner.forget(a.again)
     if a.list:

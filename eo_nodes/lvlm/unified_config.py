@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.manifest import read_json
 from eo_nodes.lvlm.slis import SlisValueError, SpatialIds
+from eo_nodes.lvlm.spectrum import SENSORS
 from eo_nodes.lvlm.told import Classes
 
 WEIGHTS = "language.bin"
@@ -157,6 +160,9 @@ def read_unified(folder: Path) -> UnifiedConfig:
         raw["labels"] = None if labels is None else _classes(labels)
         raw["counting"] = {str(sensor): tuple(map(float, v))
                            for sensor, v in raw.get("counting", {}).items()}
+        for sensor, row in raw["counting"].items():
+            if sensor not in SENSORS or len(row) != len(raw["kinds"]) or not np.isfinite(row).all():
+                raise ValueError(f"counting of {sensor}: {row}")
         for name, count in (("spreads", len(raw["kinds"]) + 1), ("listing", len(raw["kinds"]))):
             raw[name] = tuple(map(float, raw.get(name, ())))
             if len(raw[name]) not in (0, count) or any(not 0 <= v < 1 for v in raw[name]):

@@ -76,6 +76,28 @@ def test_a_run_goes_on_and_other_weights_begin_anew(tmp_path, said, monkeypatch)
     assert again.done == {"one"}
 
 
+def test_models_that_are_none_are_named(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(refresh, "Library", lambda _: type("L", (), {"names": SETS}))
+    monkeypatch.setattr(refresh, "MODELS", tmp_path)
+    with pytest.raises(SystemExit):
+        refresh.main(["--data", str(tmp_path)])
+    assert "compact holds no manifest.json" in capsys.readouterr().err
+
+
+def test_what_runs_is_ended_with_the_run(tmp_path, said, monkeypatch):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    ended = []
+    runner = Runner(tmp_path, "k", 1, said[1])
+    monkeypatch.setattr(runner, "_start", lambda _: type(
+        "P", (), {"poll": lambda s: None, "terminate": lambda s: ended.append(1)})())
+    monkeypatch.setattr(refresh.time, "sleep", stop)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run([Job("one", FINE)])
+    assert ended == [1]
+
+
 def test_a_name_that_no_job_has_is_told(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(refresh, "Library", lambda _: type("L", (), {"names": SETS}))
     with pytest.raises(SystemExit):

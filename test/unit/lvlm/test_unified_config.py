@@ -9,6 +9,7 @@ import pytest
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm.runtime import RuntimeOptions
+from eo_nodes.lvlm.told import Classes
 from eo_nodes.lvlm.unified import UnifiedModel
 from eo_nodes.lvlm.unified_config import Coarse, Stream, read_unified
 
@@ -34,6 +35,31 @@ def test_what_is_written_is_read_back(folder):
     for config in (two_streams(), replace(two_streams(), coarse=Coarse(96, 1.5, 1000))):
         store(folder, config.as_json())
         assert read_unified(folder) == config
+
+
+def test_what_the_vision_graph_tells_is_read_back(folder):
+    config = replace(
+        read_unified(TINY), classes=(Classes(0, ("a", "b", "c")),), labels=Classes(3, ("d", "e")),
+        counting={"sar": (-4.0, 0.5)}, spreads=(0.5, 0.0, 0.25), listing=(0.3, 0.0))
+    store(folder, config.as_json())
+    assert read_unified(folder) == config
+
+
+@pytest.mark.parametrize(("field", "value", "why"), [
+    ("classes", [{"at": 3, "names": ["a", "b", "c"]}], "beyond the chances"),
+    ("classes", [{"at": -1, "names": ["a"]}], "beyond the chances"),
+    ("classes", [{"names": ["a"]}], "at"),
+    ("labels", {"at": 5, "names": ["a"]}, "beyond the chances"),
+    ("spreads", [0.5], "spreads"), ("spreads", [0.5, 1.0, 0.0], "spreads"),
+    ("listing", [0.3], "listing"), ("listing", [0.3, -0.1], "listing"),
+    ("counting", {"sar": [1.0]}, "counting of sar"),
+    ("counting", {"sonar": [1.0, 0.0]}, "counting of sonar"),
+    ("counting", {"sar": [float("nan"), 0.0]}, "counting of sar"),
+    ("counting", 3, "items")])
+def test_what_cannot_be_told_is_refused_when_the_folder_is_read(folder, field, value, why):
+    store(folder, {**read_unified(TINY).as_json(), field: value})
+    with pytest.raises(ModelError, match=why):
+        read_unified(folder)
 
 
 def test_a_single_stream_may_stand_beside_the_other_fields(folder):
