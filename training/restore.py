@@ -72,10 +72,7 @@ def compact_decoder(folder, config):
             for name, value in zip(("query", "key", "value"), scaled, strict=True):
                 own[f"layers.{n}.{name}.{leaf}"] = value
     put(decoder, own, ("projector.", "words.", "marks.", "place_", "query_bias", "asked."))
-    known = read_unified(folder)
-    decoder.query_bias.data = torch.tensor(known.query_bias)
-    if known.spreads:
-        decoder.asked.spreads.copy_(torch.tensor(known.spreads))
+    decoder.query_bias.data = torch.tensor(read_unified(folder).query_bias)
     return decoder
 
 

@@ -65,11 +65,11 @@ def iou(one: Float, others: Float) -> Float:
     return np.asarray(both / np.maximum(area, 1e-9), np.float32)
 
 
-def keep(proposals: Proposals, most: int = MOST) -> Proposals:
-    """The best, no doubles, in reading order; ``offered`` are all."""
+def keep(proposals: Proposals, most: int = MOST, least: float = LEAST_SCORE) -> Proposals:
+    """The best, no doubles, in reading order; ``offered`` are all. least: score to be kept."""
     chosen: list[int] = []
     for i in np.argsort(-proposals.score, kind="stable"):
-        if proposals.score[i] < LEAST_SCORE or len(chosen) == most:
+        if proposals.score[i] < least or len(chosen) == most:
             break
         if not chosen or iou(proposals.boxes[i], proposals.boxes[chosen]).max() < SAME_IOU:
             chosen.append(int(i))

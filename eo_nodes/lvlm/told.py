@@ -18,28 +18,24 @@ boxes of a kind; the groups of classes; the labels; something else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ModelError
-from eo_nodes.lvlm import slis, spectrum
-from eo_nodes.lvlm.proposals import COUNTED_SCORE, Proposals, keep
-from eo_nodes.lvlm.visual_prompts import VisualPrompt, rasterise
+from eo_nodes.lvlm import slis
+from eo_nodes.lvlm.counting import Counts
+from eo_nodes.lvlm.proposals import Proposals
 
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
 YES, NO, NONE = "yes", "no", "none"
-_AREAS = ("box", "polygon", "mask")  # places that hold proposals; a point holds none
-_GRID = 128  # cells a side, by which it is told whether a proposal lies in a place
-_WHOLE = (0.0, 0.0, 1.0, 1.0)
 _LEAST = -60.0  # of a log-probability: what is as good as impossible stays finite
-_EDGE = 1e-6  # of a chance, where its logit is taken
 LISTS = ((0.0, 0.5), (-0.5, 0.25), (0.5, 0.25))
 """How lists of boxes are told: how much stricter each is, as a logit, and its chance."""
-FARTHEST = 3  # numbers on either side of what is counted that it may have been
+LEAST_CHANCE = 0.005  # of a number that is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,49 +51,6 @@ class Classes:
 def size_of(kinds: int, groups: int, labels: int) -> int:
     """How many scores there are for so many kinds, groups of classes and labels."""
     return 2 * (kinds + 1) + kinds + groups + labels + 1
-
-
-def counted(found: Proposals, shifts: Mapping[str, Sequence[float]], codes: Float) -> Proposals:
-    """What counts of what the views offered, by heat maps that are shifted for the sensor.
-
-    A kind that was never shown in a sensor's pictures wins there, where nothing holds it down
-    (``training.decoder.shifts``). The decoder learned on places as they are offered, so only what
-    is counted is shifted, and chosen anew.
-
-    Args:
-        found: as ``proposals.keep`` gives it. shifts: (K,) of each of ``spectrum.SENSORS``, added
-            to the logits of a proposal's kinds; those that are missing are none.
-        codes: (C, CODE_SIZE) of the picture's bands.
-    """
-    if not shifts or found.offered is None:
-        return found
-    shares = np.array(spectrum.sensor_shares(codes), np.float32)
-    none = (0.0,) * found.kinds.shape[1]
-    table = np.array([shifts.get(s, none) for s in spectrum.SENSORS], np.float32)
-    chance = np.clip(found.offered.kinds, _EDGE, 1 - _EDGE)
-    odds = chance / (1 - chance) * np.exp(shares @ table)
-    kinds = np.asarray(odds / (1 + odds), np.float32)
-    score = kinds.max(1) if len(kinds) else found.offered.score
-    return keep(replace(found.offered, kinds=kinds, score=score))
-
-
-def numbers(found: Proposals, places: Sequence[VisualPrompt] = ()) -> NDArray[np.int64]:
-    """(K + 1,) proposals of each kind, and of all, that count.
-
-    Args:
-        places: on this image; where one is an area, only what has its centre in it counts.
-    """
-    sure = found.score > COUNTED_SCORE
-    area = next((p for p in places if p.kind in _AREAS), None)
-    if area is not None and len(found.score):
-        weight = rasterise(area, _WHOLE, _GRID, _GRID)
-        centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-        column, row = np.clip((centres * _GRID).astype(np.int64), 0, _GRID - 1).T
-        sure = sure & (weight[row, column] > 0)
-    kinds = found.kinds.shape[1]
-    best = found.kinds.argmax(1) if len(found.score) else np.zeros(0, np.int64)
-    each = np.bincount(best[sure], minlength=kinds)
-    return np.append(each, each.sum()).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +82,6 @@ class Speller:
         return (*self._write(text), self._end)
 
 
-def near(count: int, spread: float) -> list[tuple[int, float]]:
-    """Numbers that may be meant where so many were counted, with their chances.
-
-    spread: how much less likely each further number is, [0, 1); 0: only this one is.
-    """
-    some = range(max(0, count - FARTHEST), count + FARTHEST + 1)
-    weights = [spread ** abs(n - count) for n in some]
-    total = sum(weights)
-    return [(n, w / total) for n, w in zip(some, weights, strict=True) if w > 0]
-
-
 def boxes_of(found: Proposals, kind: int, least: float) -> str:
     """The places of a kind whose score is above ``least``, as an answer lists them."""
     best = found.kinds.argmax(1) if len(found.score) else np.zeros(0, np.int64)
@@ -161,27 +103,26 @@ def lists(found: Proposals, least: Sequence[float], spell: Speller) -> list[Cand
 
 
 def candidates(
-    counts: Sequence[int], groups: Sequence[Classes], labels: Classes | None, chances: Float,
-    spell: Speller, spreads: Sequence[float] = (),
+    counts: Counts, groups: Sequence[Classes], labels: Classes | None, chances: Float,
+    spell: Speller,
 ) -> list[Candidate]:
     """Every answer that the vision graph has but lists.
 
     Args:
-        counts: as ``numbers`` gives them. chances: (n,) of all heads, in [0, 1].
-        spreads: of ``near`` for each count; none: 0 for all.
+        chances: (n,) of all heads, in [0, 1].
     """
-    out = [Candidate(place, spell(str(n)), chance)
-           for place, (count, spread) in enumerate(
-               zip(counts, spreads or (0.0,) * len(counts), strict=True))
-           for n, chance in near(count, spread)]
-    out += [Candidate(place, spell(YES if count else NO))
-            for place, count in enumerate(counts, len(counts))]
-    for place, group in enumerate(groups, 3 * len(counts) - 1):
+    things = len(counts.numbers)
+    out = [Candidate(place, spell(str(n)), float(chance))
+           for place, numbers in enumerate(counts.numbers)
+           for n, chance in enumerate(numbers) if chance >= LEAST_CHANCE]
+    for place, chance in enumerate(counts.presence.tolist(), things):
+        out += [Candidate(place, spell(YES), chance), Candidate(place, spell(NO), 1 - chance)]
+    for place, group in enumerate(groups, 3 * things - 1):
         own = chances[group.at : group.at + len(group.names)]
         out += [Candidate(place, spell(name), float(chance))
                 for name, chance in zip(group.names, own, strict=True)]
     if labels is not None:
-        first = 3 * len(counts) - 1 + len(groups)
+        first = 3 * things - 1 + len(groups)
         for place, chance in enumerate(chances[labels.at : labels.at + len(labels.names)], first):
             out += [Candidate(place, spell(YES), float(chance)),
                     Candidate(place, spell(NO), 1 - float(chance))]

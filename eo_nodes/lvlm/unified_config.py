@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from eo_nodes.contracts.errors import ModelError
+from eo_nodes.lvlm.counting import Counting
 from eo_nodes.lvlm.manifest import read_json
 from eo_nodes.lvlm.slis import SlisValueError, SpatialIds
 from eo_nodes.lvlm.spectrum import SENSORS
@@ -76,8 +75,7 @@ class UnifiedConfig:
         temperature: divides the logits for the session's confidence; fitted on val.
         classes: groups of classes that the heads tell apart, in the order of ``told``.
         labels: what a head says is in a picture or not, in that order, None: nothing is told of it.
-        counting: shifts by sensor with which proposals are counted, see ``told.counted``.
-        spreads: of each count, see ``told.near``; none: what is counted is said.
+        counting: how peaks count in the pictures of each sensor.
         listing: least score of each kind in lists of boxes, see ``told.lists``; none: none is told.
     """
 
@@ -100,8 +98,7 @@ class UnifiedConfig:
     coarse: Coarse | None = None
     classes: tuple[Classes, ...] = ()
     labels: Classes | None = None
-    counting: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    spreads: tuple[float, ...] = ()
+    counting: Mapping[str, Counting] = field(default_factory=dict)
     listing: tuple[float, ...] = ()
 
     @property
@@ -127,8 +124,8 @@ class UnifiedConfig:
                 "coarse": None if self.coarse is None else asdict(self.coarse),
                 "classes": [_plain(g) for g in self.classes],
                 "labels": None if self.labels is None else _plain(self.labels),
-                "counting": {sensor: list(v) for sensor, v in self.counting.items()},
-                "spreads": list(self.spreads), "listing": list(self.listing)}
+                "counting": {sensor: asdict(v) for sensor, v in self.counting.items()},
+                "listing": list(self.listing)}
 
 
 def _plain(outputs: Classes) -> dict[str, Any]:
@@ -158,15 +155,16 @@ def read_unified(folder: Path) -> UnifiedConfig:
         raw["classes"] = tuple(_classes(g) for g in raw.get("classes", ()))
         labels = raw.get("labels")
         raw["labels"] = None if labels is None else _classes(labels)
-        raw["counting"] = {str(sensor): tuple(map(float, v))
-                           for sensor, v in raw.get("counting", {}).items()}
-        for sensor, row in raw["counting"].items():
-            if sensor not in SENSORS or len(row) != len(raw["kinds"]) or not np.isfinite(row).all():
-                raise ValueError(f"counting of {sensor}: {row}")
-        for name, count in (("spreads", len(raw["kinds"]) + 1), ("listing", len(raw["kinds"]))):
-            raw[name] = tuple(map(float, raw.get(name, ())))
-            if len(raw[name]) not in (0, count) or any(not 0 <= v < 1 for v in raw[name]):
-                raise ValueError(f"{name} {raw[name]}")
+        kinds = len(raw["kinds"])
+        raw["counting"] = {str(sensor): Counting(**{k: tuple(map(float, v))
+                                                    for k, v in rule.items()})
+                           for sensor, rule in raw.get("counting", {}).items()}
+        for sensor, rule in raw["counting"].items():
+            if sensor not in SENSORS or len(rule.shifts) != kinds:
+                raise ValueError(f"counting of {sensor}: {rule}")
+        raw["listing"] = tuple(map(float, raw.get("listing", ())))
+        if len(raw["listing"]) not in (0, kinds) or any(not 0 <= v < 1 for v in raw["listing"]):
+            raise ValueError(f"listing {raw['listing']}")
         told = [*raw["classes"], *([] if labels is None else [raw["labels"]])]
         if any(g.at < 0 or g.at + len(g.names) > raw["chances"] for g in told):
             raise ValueError("classes or labels beyond the chances")

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm import slis
+from eo_nodes.lvlm.counting import count, rule_of, shifted
 from eo_nodes.lvlm.pointer import KINDS, Offer, Pointer
+from eo_nodes.lvlm.proposals import keep
 from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
 from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
 from eo_nodes.lvlm.said import Said
-from eo_nodes.lvlm.told import Candidate, Told, candidates, counted, lists, numbers, size_of
+from eo_nodes.lvlm.told import Candidate, Told, candidates, lists, size_of
 from eo_nodes.lvlm.unified_pictures import check_request, pictures_of
 from eo_nodes.lvlm.unified_scene import Scene, mask_logits
 from eo_nodes.lvlm.views import ViewTensor
@@ -74,10 +76,11 @@ class UnifiedSession(GreedySession):
     def _answers(self, places: Sequence[VisualPrompt]) -> list[Candidate]:
         """What the vision graph would answer about the only image."""
         c, (feed, seen) = self._model.config, self._scene.seen[0]
-        found, spell = counted(self._scene.regions[0], c.counting, feed.codes), self._model.spell
-        counts = numbers(found, places).tolist()
-        return [*candidates(counts, c.classes, c.labels, seen.chances[0], spell, c.spreads),
-                *lists(found, c.listing, spell)]
+        found, spell = self._scene.regions[0], self._model.spell
+        rule = rule_of(c.counting, feed.codes, len(c.kinds))
+        counts = count(found, rule, places)
+        return [*candidates(counts, c.classes, c.labels, seen.chances[0], spell),
+                *lists(keep(shifted(found, rule)), c.listing, spell)]
 
     def zoomed_in(self, views: Sequence[ViewTensor]) -> UnifiedSession:
         """The same question at tap 1, now with zooms: the overviews are not seen again.

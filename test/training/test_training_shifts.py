@@ -1,5 +1,7 @@
 """Where chances of kinds are brought to one scale: what is kept of whole pictures, by sensor."""
 
+import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.decoder import shifts  # noqa: E402
+from eo_nodes.lvlm.counting import count  # noqa: E402
+from training.decoder import counting, shifts  # noqa: E402
 from training.vision.dual import SENSORS, read_shares, read_shifts, table_of  # noqa: E402
 from training.vision.plan import KINDS  # noqa: E402
 
@@ -129,3 +132,60 @@ def test_a_network_that_is_worse_on_a_sensor_has_less_to_say_there(measured):
     (folder / shifts.SHIFTS).write_text('{"thermal": {"ship": -1.5}}')
     measured(Glare(), "--sets", "sar_ships")
     assert read_shifts(folder)["thermal"] == {"ship": -1.5}, "of a sensor that was not asked for"
+
+
+@pytest.fixture
+def counted(tmp_path, monkeypatch):
+    """Run `decoder.counting` with some eyes; the rules that it wrote."""
+    def run(eyes, *options):
+        monkeypatch.setattr(counting, "perception_of", lambda *_, **__: eyes)
+        monkeypatch.setattr("sys.argv", ["counting", "--data", "x", "--most", "3", *options])
+        counting.main()
+        return counting.read_counting(folder)
+
+    monkeypatch.setattr(counting, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(counting, "Library", lambda _: Shelf())
+    monkeypatch.setattr(counting, "DENSE", ("sar_ships",))
+    monkeypatch.setattr(counting, "LEAST", 4)
+    folder = tmp_path / "vision" / "compact"
+    folder.mkdir(parents=True)
+    (tmp_path / "vision" / "regular").mkdir()
+    (folder / shifts.SHIFTS).write_text('{"sar": {"tree": -4.0}}')
+    return run
+
+
+def test_what_counts_is_learnt_from_true_numbers(counted, capsys):
+    found = counted(Eyes(), "--model", "compact")
+    assert found["sar"].shifts[TREE] == -4.0, "what kinds compete with stays"
+    (_, pictures), = shifts.labelled(Eyes(), Shelf(), "sar_ships", 2).items()
+    assert pictures[0].counts(np.array(found["sar"].shifts))[SHIP].tolist() == [1, 1, 2]
+    seen, *_ = counting.seen_of(Eyes(), Shelf(), "sar_ships", 1)
+    assert seen.true[SHIP] == 2 and seen.known.tolist() == [k == SHIP for k in range(len(KINDS))]
+    now = count(seen.found, found["sar"])
+    assert now.numbers[SHIP].argmax() == 2 and now.presence[SHIP] > 0.9
+    assert now.numbers[SHIP][3] < now.numbers[SHIP][2], "the false one is fainter"
+    plain_ = counting.plain(len(KINDS))
+    assert found["sar"].offsets[TREE] == plain_.offsets[TREE], "of no tree nothing is learnt"
+    assert "slope, offset, spread" in capsys.readouterr().out
+
+
+def test_halves_are_exchanged_and_sensors_that_were_not_asked_for_stay(counted):
+    first = counted(Eyes(), "--model", "compact")
+    seen = counting.seen_of(Eyes(), Shelf(), "sar_ships", 3)
+    halves = [replace(p, is_even=i % 2 == 0) for i, p in enumerate(seen)]
+    rule = replace(counting.plain(len(KINDS)), shifts=first["sar"].shifts)
+    rows = counting.exchanged(halves, SHIP, rule)
+    assert rows["threshold"][0] == 0 and rows["threshold"][3] == 1, "one of the two is found"
+    assert rows["counting"][0] == 100 and rows["counting"][3] == 0
+    assert rows["counting"][2] < rows["threshold"][2]
+    assert counting.exchanged(halves[::2], SHIP, rule) == {}, "one half only"
+    path = counting.CHECKPOINTS / "vision" / "compact" / counting.FILE
+    known = json.loads(path.read_text())
+    path.write_text(json.dumps({"thermal": known["sar"]}))
+    assert set(counted(Eyes(), "--model", "compact")) == {"thermal", "sar"}
+
+
+def test_of_two_networks_the_graph_has_the_shifts_already(counted):
+    counted(Eyes(), "--model", "regular")
+    found = counting.read_counting(counting.CHECKPOINTS / "vision" / "regular")
+    assert not any(found["sar"].shifts)

@@ -26,7 +26,7 @@ _TYPES = {onnx.TensorProto.FLOAT: "tensor(float)", onnx.TensorProto.INT64: "tens
 _TRUNKS = {16: "lite0", 23: "lite2"}          # by their number of blocks
 # What graphs hold in another form (tables, joined products) or do not use at all.
 _NOT_IN_GRAPHS = ("network.", "projector.", "model.projector.", "model.words.", "model.marks.",
-                  "model.place_", "model.query_bias", "model.layers.", "model.asked.spreads")
+                  "model.place_", "model.query_bias", "model.layers.")
 
 
 class Folder:

@@ -20,8 +20,7 @@ class Asked(nn.Module):
 
     heads: (name, outputs) of the vision network.
     trust (size - 1,): how far the vision graph's answer is believed, for each thing asked for, in
-    [0, 1]; spreads (kinds + 1,): of counts (`told.near`), which go into the folder's configuration.
-    Both are measured on val (`training.decoder.told`), 1 and 0 until then.
+    [0, 1], as measured on val (`training.decoder.told`), 1 until then.
     """
 
     def __init__(self, width, kinds, heads):
@@ -32,7 +31,6 @@ class Asked(nn.Module):
         nn.init.zeros_(self.scores.bias)
         self.scores.bias.data[-1] = SILENT
         self.register_buffer("trust", torch.ones(size - 1))
-        self.register_buffer("spreads", torch.zeros(kinds + 1))
 
     def read(self, state, words):
         """state (N, width), words (N, T, width) of the prompt -> (N, size) logits."""

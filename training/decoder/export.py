@@ -26,6 +26,7 @@ from eo_nodes.lvlm.unified import UnifiedModel
 from eo_nodes.lvlm.unified_config import WEIGHTS, Coarse, Stream, UnifiedConfig
 from training import schedule
 from training.decoder.asked import classes_of
+from training.decoder.counting import read_counting
 from training.decoder.graphs import export_decoder, export_pair, export_scene, export_vision
 from training.decoder.int8 import compute_in_int8
 from training.decoder.ladder import LadderDecoder
@@ -44,7 +45,7 @@ from training.decoder.train import SIZES, check_sight, perception_of, restored_d
 from training.decoder.vocabulary import PATH, Words
 from training.packages import package_file
 from training.recipe import CHECKPOINTS
-from training.vision.dual import MIRRORS, PLAIN, SENSORS, DualNetwork, read_shifts, table_of
+from training.vision.dual import MIRRORS, PLAIN, DualNetwork
 from training.vision.expert import BASE, BLOCKS, PACKAGE, PATH_INSIDE
 from training.vision.expert import macs_per_cell as expert_macs
 
@@ -78,13 +79,6 @@ def macs_per_cell(network, cells=4, bands=3):
     return (total + stem) // cells**2
 
 
-def table_by_sensor(shifts, kinds):
-    """{sensor: a shift of each kind} of what `read_shifts` gives, as the configuration holds it."""
-    rows = table_of(shifts, kinds).tolist() if shifts else []
-    return {sensor: tuple(round(v, 3) for v in row)
-            for sensor, row in zip(SENSORS, rows, strict=False)}
-
-
 def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
                  names=None, counting=None, smallest=SMALLEST_QUANTISED, source=None, compact=None,
                  computes_int8=False):
@@ -92,7 +86,7 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
 
     sizes: (longest side, upscale) of each network, as `Perception.sizes`.
     names: {head: [label of each output]}, of the classes that it tells; None: it tells none.
-    counting: `read_shifts` of one network, whose graph has none.
+    counting: of `counting.read_counting`.
     smallest: own weights of at least so many numbers are stored as int8; None: none are.
     source, compact: `llama_export.Source` and the compact folder, which lend a ladder its weights.
     computes_int8: the decoder without frozen weights computes so too (`int8.compute_in_int8`).
@@ -143,8 +137,7 @@ def write_folder(folder, *, model_id, network, decoder, words_path, sizes,
         query_bias=decoder.query_bias.item(), spatial=words.slis.ids,
         vision_macs_per_cell=macs, temperature=1.0,
         classes=tuple(classes), labels=labels,
-        counting={} if coarse else table_by_sensor(counting or {}, kinds),
-        spreads=tuple(round(v, 3) for v in decoder.asked.spreads.tolist()))
+        counting=counting or {})
     (folder / "config.json").write_text(json.dumps(config.as_json(), indent=1) + "\n")
     (folder / "calibration.json").write_text(json.dumps(neutral_calibration(), indent=1) + "\n")
     model = UnifiedModel(folder, "", RuntimeOptions())
@@ -168,7 +161,7 @@ def write_model(folder, model, source=None, compact=None, computes_int8=False):
     perception, decoder = load_decoder(model, Words(), source, compact)
     write_folder(folder, model_id=model, network=perception.network, decoder=decoder,
                  words_path=PATH, sizes=perception.sizes, names=perception.names,
-                 counting=read_shifts(CHECKPOINTS / "vision" / SIZES[model].sight), source=source,
+                 counting=read_counting(CHECKPOINTS / "vision" / SIZES[model].sight), source=source,
                  compact=compact, computes_int8=computes_int8)
     return perception, decoder
 

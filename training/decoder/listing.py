@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eo_nodes.lvlm.counting import rule_of, shifted
 from eo_nodes.lvlm.infer import ImageInput
-from eo_nodes.lvlm.told import counted
+from eo_nodes.lvlm.proposals import keep
 from eo_nodes.lvlm.unified_pictures import pictures_of_images
 from training.decoder.asked import Things, asked_for, subject
 from training.evaluation import metrics, readers
@@ -58,7 +59,8 @@ def look(model, instruction, kind, data):
         instruction.targets.boxes, instruction.targets.labels, strict=True)
         if belongs(label, subject(instruction))]
     scene = session.scene
-    found = counted(scene.regions[0], model.config.counting, scene.seen[0][0].codes)
+    rule = rule_of(model.config.counting, scene.seen[0][0].codes, len(model.config.kinds))
+    found = keep(shifted(scene.regions[0], rule))
     mine = found.kinds.argmax(1) == kind if len(found.score) else np.zeros(0, bool)
     lists = [readers.boxes_of(session.text, size)]
     lists += [(found.boxes[mine & (found.score > limit)] * _SIDE).tolist() for limit in LIMITS]

@@ -15,8 +15,8 @@ unless another is better by more than `CLEARLY`.
 A kind that no training set labels in a sensor's pictures was not taught there; what its heat map
 says of them is noise and gets `UNTAUGHT`. Writes `shifts.json`, and of two networks `shares.json`,
 beside the checkpoint of the vision network. Of the regular size they become part of its graph.
-Compact's decoder learned on heat maps without: its folder's configuration holds them, and they
-choose what is counted (`told.counted`).
+Compact's decoder learned on heat maps without: its folder's configuration holds them, and kinds
+compete with them where objects are counted and listed (`training.decoder.counting`).
 """
 
 import argparse
@@ -42,6 +42,7 @@ from training.vision.dual import (
     read_shares,
     read_shifts,
     sensor_of,
+    table_of,
 )
 from training.vision.plan import BOX_KINDS, DENSE, KINDS
 from training.vision.targets import labelled_kinds, training_samples
@@ -83,6 +84,13 @@ class Labelled:
             want = self.boxes[self.kinds == k]
             out[k] = matched(got, want, SAME.get(self.name, 0.5)), len(got), len(want)
         return out
+
+
+def table_by_sensor(shifts, kinds):
+    """{sensor: a shift of each kind} of what `read_shifts` gives."""
+    rows = table_of(shifts, kinds).tolist() if shifts else []
+    return {of: tuple(round(v, 3) for v in row)
+            for of, row in zip(SENSORS, rows, strict=False)}
 
 
 def sensor(sample):

@@ -4,11 +4,11 @@
 
 First the layer `asked` of a decoder that is otherwise left alone learns from training questions
 what is asked for: a count, whether there is any, the class of a group, or something else. Then val
-says, for each of these, what the graph's answer is worth: the share of trust, and of counts their
-spread (`told.near`), with which the mixture of it and the decoder's own words gives the right
-answers the highest likelihood. (On pictures that
+says, for each of these, what the graph's answer is worth: the share of trust with which the mixture
+of it and the decoder's own words gives the right answers the highest likelihood. (On pictures that
 a decoder learned from it knows the answers better than on others; val tells what is so on those.)
-What val does not ask often enough is left to the decoder.
+What val does not ask often enough is left to the decoder. ``--packs 0`` leaves the layer as it is.
+How numbers come about, `training.decoder.counting` measures before.
 
 Questions of val come at their natural frequencies. Prints, for each thing asked for, how often the
 graph's answer and the decoder's are right; keeps both parts in the decoder's checkpoint.
@@ -25,14 +25,15 @@ import torch
 from torch.nn import functional
 
 from eo_nodes.lvlm import spectrum
+from eo_nodes.lvlm.counting import count, rule_of
 from eo_nodes.lvlm.proposals import Proposals, keep
-from eo_nodes.lvlm.told import Speller, candidates, counted, near, numbers
+from eo_nodes.lvlm.told import Speller, candidates
 from eo_nodes.lvlm.visual_prompts import parse_prompt
 from training import schedule
 from training.decoder.asked import asked_for, classes_of
 from training.decoder.asked_layer import Asked
+from training.decoder.counting import read_counting
 from training.decoder.examples import Examples, Question, prompts_of
-from training.decoder.export import table_by_sensor
 from training.decoder.llama_export import Source
 from training.decoder.perception import Memory
 from training.decoder.perception import candidates as peaks_of
@@ -47,13 +48,12 @@ from training.decoder.train import (
 from training.decoder.vocabulary import Words
 from training.instruct.builder import load_images, stream
 from training.recipe import CHECKPOINTS
-from training.vision.dual import MIRRORS, read_shifts
+from training.vision.dual import MIRRORS
 from training.vision.plan import KINDS
 
 EPOCHS, TOGETHER = 3, 24        # of wordings; most questions on a picture
 LEAST = 8                       # questions of val, with fewer nothing is believed
 SHARES = np.linspace(0, 0.99, 100)
-SPREADS = np.linspace(0, 0.9, 19)
 NEVER = 1e-4                    # of a chance: one wrong answer is not the end of trust
 ROUNDS, RATE, DECAY = 600, 0.01, 1e-3
 
@@ -61,20 +61,14 @@ ROUNDS, RATE, DECAY = 600, 0.01, 1e-3
 @dataclass(frozen=True, slots=True)
 class Case:
     """A question of val. place: among the scores; asked: chance that the decoder knows so; own:
-    that it gives the right answer; told: that the graph does, of counts without spread; is_right:
-    whether the graph's likeliest answer is it; counted, true: numbers, of counts."""
+    that it gives the right answer; told: that the graph does; is_right: whether the graph's
+    likeliest answer is it."""
 
     place: int
     asked: float
     own: float
     told: float
     is_right: bool
-    counted: int = 0
-    true: int = 0
-
-    def chance(self, spread):
-        """That the graph gives the right answer, counts spread so."""
-        return dict(near(self.counted, spread)).get(self.true, 0.0) if spread else self.told
 
 
 def drawn(examples):
@@ -115,25 +109,24 @@ def fit(asked, states, places):
 class Teller:
     """What the runtime will be told of a question's picture.
 
-    shifts: as `told.counted` takes them."""
+    table: of `counting.rule_of`."""
 
-    def __init__(self, perception, words, shifts):
-        self.perception, self.shifts = perception, shifts
+    def __init__(self, perception, words, table):
+        self.perception, self.table = perception, table
         self.spell = Speller(words.slis.encode, words.end)
         self.classes, self.labels = classes_of(perception.heads, perception.names)
 
     @torch.no_grad()
     def answers(self, question, chances, data):
-        """(counts, `told.candidates`); chances (n,) of the picture."""
+        """`told.candidates`; chances (n,) of the picture."""
         values, bands = load_images(question.instruction, data)[0][:2]
         found = self.perception.find([(values, bands)])
         offered = [v[0].numpy() for v in peaks_of(
             found["heat"], found["shape"], found["pixel"] if "pixel" in found else found["heat"])]
         codes = spectrum.codes(spectrum.parse_bands(bands))
-        kept = counted(keep(Proposals(*offered)), self.shifts, codes)
-        counts = numbers(kept, prompts_of(question))
-        return counts, candidates(
-            counts.tolist(), self.classes, self.labels, chances, self.spell)
+        counts = count(keep(Proposals(*offered)), rule_of(self.table, codes, len(KINDS)),
+                       prompts_of(question))
+        return candidates(counts, self.classes, self.labels, chances, self.spell)
 
 
 @torch.no_grad()
@@ -149,30 +142,25 @@ def measure(trainer, questions, teller, data):
         asked = float(trainer.decoder.asks(text[0, first], q.prompt).softmax(-1)[place])
         own = -functional.cross_entropy(logits, torch.tensor(q.answer), reduction="sum")
         seen = trainer.examples.seen(q)[0][0]
-        counts, found = teller.answers(q, seen.chances.float().numpy(), data)
-        mine = [c for c in found if c.asked == place]
+        mine = [c for c in teller.answers(q, seen.chances.float().numpy(), data)
+                if c.asked == place]
         told = sum(c.chance for c in mine if c.ids == tuple(q.answer))
         best = max(mine, key=lambda c: c.chance)
-        is_count = place < len(counts)
-        out.append(Case(place, asked, float(own.exp()), told, best.ids == tuple(q.answer),
-                        *((int(counts[place]), int(q.instruction.answer)) if is_count else ())))
+        out.append(Case(place, asked, float(own.exp()), told, best.ids == tuple(q.answer)))
         if n % 200 == 199:
             print(f"{n + 1} of {len(questions)} questions of val", flush=True)
     return out
 
 
-def trusted(cases, spreads):
-    """(share of trust, spread) that give the right answers of cases the highest likelihood."""
+def trusted(cases):
+    """Share of trust that gives the right answers of cases the highest likelihood."""
     if len(cases) < LEAST:
-        return 0.0, 0.0
-    own, asked = (np.array([getattr(c, n) for c in cases])[:, None] for n in ("own", "asked"))
-    best = []
-    for spread in spreads:
-        told = np.array([c.chance(spread) for c in cases])[:, None]
-        share = SHARES * asked
-        likely = np.log(np.maximum(share * told + (1 - share) * own, NEVER)).sum(0)
-        best.append((likely.max(), float(SHARES[likely.argmax()]), float(spread)))
-    return max(best)[1:]
+        return 0.0
+    own, asked, told = (np.array([getattr(c, n) for c in cases])[:, None]
+                        for n in ("own", "asked", "told"))
+    share = SHARES * asked
+    likely = np.log(np.maximum(share * told + (1 - share) * own, NEVER)).sum(0)
+    return float(SHARES[likely.argmax()])
 
 
 def weighed_of(things):
@@ -204,7 +192,8 @@ def main():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", choices=("compact", "regular"), required=True)
     p.add_argument("--data", type=Path, required=True)
-    p.add_argument("--packs", type=int, default=400, help="drawn from the training questions")
+    p.add_argument("--packs", type=int, default=400,
+                   help="drawn from the training questions; 0: only measure trust")
     p.add_argument("--most", type=int, default=150, help="questions of val of a set and kind")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--source", type=Path, help="file of the frozen weights")
@@ -223,26 +212,23 @@ def main():
         stream(a.data, "train", 0, epoch, natural=NATURAL, augment=False)
         for epoch in range(EPOCHS)), memory, words, a.data, 0)
     trainer = Trainer(decoder, perception, examples, words, a.data, 0)
-    decoder.asked = Asked(decoder.asked.scores.in_features // 2, len(KINDS), perception.heads)
-    known = fit(decoder.asked, *learned(trainer, a.packs))
-    print(f"what is asked for: {100 * known:.1f} % of training questions known", flush=True)
-    shifts = {} if size.is_dual else table_by_sensor(
-        read_shifts(CHECKPOINTS / "vision" / size.sight), KINDS)
+    if a.packs:
+        decoder.asked = Asked(decoder.asked.scores.in_features // 2, len(KINDS), perception.heads)
+        known = fit(decoder.asked, *learned(trainer, a.packs))
+        print(f"what is asked for: {100 * known:.1f} % of training questions known", flush=True)
+    table = read_counting(CHECKPOINTS / "vision" / size.sight)
     cases = measure(trainer, of_val(a.data, words, trainer.things, a.most),
-                    Teller(perception, words, shifts), a.data)
+                    Teller(perception, words, table), a.data)
     for what, places in weighed_of(trainer.things):
         mine = [c for c in cases if c.place in places]
-        is_count = places[0] <= len(KINDS)
-        trust, spread = trusted(mine, SPREADS if is_count else (0.0,))
+        trust = trusted(mine)
         decoder.asked.trust[places] = trust
-        if is_count:
-            decoder.asked.spreads[places] = spread
         if mine:
             known, told, own = (100 * np.mean([getattr(c, n) for c in mine])
                                 for n in ("asked", "is_right", "own"))
             print(f"{what:24} n = {len(mine):4}  known {known:5.1f} %  told right {told:5.1f} %"
-                  f"  chance of the decoder's right answer {own:5.1f} %  trust {trust:.2f}"
-                  + (f"  spread {spread:.2f}" if is_count else ""), flush=True)
+                  f"  chance of the decoder's right answer {own:5.1f} %  trust {trust:.2f}",
+                  flush=True)
     state["decoder"] |= {f"asked.{k}": v for k, v in decoder.asked.state_dict().items()}
     schedule.save(path, state)
 

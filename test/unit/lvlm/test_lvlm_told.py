@@ -1,4 +1,4 @@
-"""Answers of the vision graph: what is counted, which classes, the mixture with own words."""
+"""Answers of the vision graph: numbers, lists, classes, the mixture with own words."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eo_nodes.contracts.errors import ModelError
-from eo_nodes.lvlm import spectrum
+from eo_nodes.lvlm.counting import Counts
 from eo_nodes.lvlm.proposals import Proposals, keep
 from eo_nodes.lvlm.told import (
     Candidate,
@@ -15,13 +15,9 @@ from eo_nodes.lvlm.told import (
     Told,
     boxes_of,
     candidates,
-    counted,
     lists,
-    near,
-    numbers,
     size_of,
 )
-from eo_nodes.lvlm.visual_prompts import box, point
 
 END, DIGIT = 9, {str(n): n for n in range(6)} | {"yes": 6, "no": 7, "sea": 8}
 NONE = -1
@@ -44,8 +40,15 @@ def told_of(scores, found):
     return Told(scores, found, len(scores))
 
 
-def answers_of(counts, groups=(), chances=(), labels=None):
-    return candidates(counts, groups, labels, np.array(chances, np.float32), Speller(write, END))
+def surely(*numbers):
+    """`Counts` without a doubt, of kinds and of all."""
+    return Counts(np.array([float(n > 0) for n in numbers]),
+                  tuple(np.eye(1, n + 1, n)[0] for n in numbers))
+
+
+def answers_of(numbers, groups=(), chances=(), labels=None):
+    return candidates(surely(*numbers), groups, labels, np.array(chances, np.float32),
+                      Speller(write, END))
 
 
 def sure_of(choice, size):
@@ -73,34 +76,6 @@ def decoded(told, logprobs, steps=4):
 
 
 FOUND = proposals((0.2, 0.2, 0, 0.9), (0.8, 0.2, 0, 0.5), (0.3, 0.3, 1, 0.4), (0.5, 0.5, 1, 0.2))
-PANCHROMATIC, RADAR = (spectrum.codes(spectrum.parse_bands([name])) for name in ("pan", "SAR VV"))
-
-
-def test_what_is_sure_enough_counts_by_its_best_kind():
-    assert numbers(FOUND).tolist() == [2, 1, 3]
-    assert numbers(proposals()).tolist() == [0, 0, 0]
-
-
-def test_an_area_that_is_pointed_at_holds_what_has_its_centre_in_it():
-    left = box(0, 0, 0.5, 1)
-    assert numbers(FOUND, [left]).tolist() == [1, 1, 2]
-    assert numbers(FOUND, [point(0.8, 0.2), left]).tolist() == [1, 1, 2]
-    assert numbers(FOUND, [point(0.8, 0.2)]).tolist() == [2, 1, 3]
-
-
-def test_a_sensor_has_shifts_of_its_own_for_what_is_counted():
-    kept = keep(replace(FOUND, score=FOUND.kinds.max(1)))
-    assert numbers(kept).tolist() == [2, 2, 4]
-    shifts = {"sar": (-4.0, 0.5)}
-    assert counted(kept, shifts, PANCHROMATIC).kinds == pytest.approx(kept.kinds, abs=1e-5)
-    shifted = counted(kept, shifts, RADAR)
-    # 0.9 becomes 0.14, and 0.2 beside it 0.29: the first kind was never shown there.
-    assert numbers(shifted).tolist() == [0, 2, 2]
-    odds = 0.8 / 0.2 * np.exp(0.5)
-    assert shifted.score.max() == pytest.approx(odds / (1 + odds), abs=1e-5)
-    assert counted(kept, {}, RADAR) is kept
-    assert counted(FOUND, shifts, RADAR) is FOUND, "nothing else was offered"
-    assert numbers(counted(keep(proposals()), shifts, RADAR)).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("asked", "said"), [
@@ -148,17 +123,17 @@ def test_a_name_that_two_groups_share_has_the_chance_of_both():
     np.testing.assert_allclose(mixed[[8, 4, 5]], [0.2 + 0.36, 0.3, 0.04], atol=2e-3)
 
 
-def test_numbers_near_the_counted_one_may_be_meant():
-    assert near(4, 0.0) == [(4, 1.0)]
-    found = dict(near(1, 0.5))
-    assert sorted(found) == [0, 1, 2, 3, 4] and sum(found.values()) == pytest.approx(1)
-    assert found[0] == found[2] == pytest.approx(found[1] / 2) == pytest.approx(2 * found[3])
-    spread = candidates(
-        [2, 0, 2], (), None, np.zeros(0, np.float32), Speller(write, END), [0.5, 0, 0])
-    told = told_of(sure_of(0, 9), spread)
-    mixed = np.exp(told.mix(logprobs_of(t9=0.9)))
-    assert mixed[2] == pytest.approx(2 * mixed[3], rel=1e-3) == pytest.approx(2 * mixed[1])
-    assert mixed[:6].argmax() == 2
+def test_numbers_and_presence_have_the_chances_that_were_counted():
+    counts = Counts(np.array([0.7, 0.0, 0.7]), (
+        np.array([0.3, 0.5, 0.197, 0.003]), np.ones(1), np.array([0.3, 0.5, 0.2])))
+    found = candidates(counts, (), None, np.zeros(0, np.float32), Speller(write, END))
+    assert [(c.ids[0], c.chance) for c in found if c.asked == 0] == [(0, 0.3), (1, 0.5), (2, 0.197)]
+    mixed = np.exp(told_of(sure_of(0, 9), found).mix(logprobs_of(t9=0.9)))
+    assert mixed[[0, 1, 2]] == pytest.approx([0.3, 0.5, 0.2], abs=3e-3)
+    mixed = np.exp(told_of(sure_of(3, 9), found).mix(logprobs_of(t9=0.9)))
+    assert mixed[[6, 7]] == pytest.approx([0.7, 0.3], abs=1e-3)
+    mixed = np.exp(told_of(sure_of(4, 9), found).mix(logprobs_of(t9=0.9)))
+    assert mixed[[6, 7]] == pytest.approx([0.0, 1.0], abs=1e-3)
 
 
 def test_a_class_without_any_chance_is_not_said():

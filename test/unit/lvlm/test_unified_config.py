@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from eo_nodes.contracts.errors import ModelError
+from eo_nodes.lvlm.counting import Counting, plain
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.told import Classes
 from eo_nodes.lvlm.unified import UnifiedModel
@@ -26,6 +27,10 @@ def store(folder, content):
     (folder / "config.json").write_text(json.dumps(content))
 
 
+def rule(kinds):
+    return asdict(plain(kinds))
+
+
 def two_streams():
     config = read_unified(TINY)
     return replace(config, streams=(Stream(3, 4, 1, 8, 1234), *config.streams))
@@ -40,7 +45,8 @@ def test_what_is_written_is_read_back(folder):
 def test_what_the_vision_graph_tells_is_read_back(folder):
     config = replace(
         read_unified(TINY), classes=(Classes(0, ("a", "b", "c")),), labels=Classes(3, ("d", "e")),
-        counting={"sar": (-4.0, 0.5)}, spreads=(0.5, 0.0, 0.25), listing=(0.3, 0.0))
+        counting={"sar": Counting((-4.0, 0.5), (4.0, 1.0), (0.0, -1.0), (0.5, 0.0))},
+        listing=(0.3, 0.0))
     store(folder, config.as_json())
     assert read_unified(folder) == config
 
@@ -50,11 +56,12 @@ def test_what_the_vision_graph_tells_is_read_back(folder):
     ("classes", [{"at": -1, "names": ["a"]}], "beyond the chances"),
     ("classes", [{"names": ["a"]}], "at"),
     ("labels", {"at": 5, "names": ["a"]}, "beyond the chances"),
-    ("spreads", [0.5], "spreads"), ("spreads", [0.5, 1.0, 0.0], "spreads"),
     ("listing", [0.3], "listing"), ("listing", [0.3, -0.1], "listing"),
-    ("counting", {"sar": [1.0]}, "counting of sar"),
-    ("counting", {"sonar": [1.0, 0.0]}, "counting of sonar"),
-    ("counting", {"sar": [float("nan"), 0.0]}, "counting of sar"),
+    ("counting", {"sar": rule(1)}, "counting of sar"),
+    ("counting", {"sonar": rule(2)}, "counting of sonar"),
+    ("counting", {"sar": rule(2) | {"slopes": [1.0, float("nan")]}}, "counting"),
+    ("counting", {"sar": rule(2) | {"bias": [1.0, 1.0]}}, "bias"),
+    ("counting", {"sar": [1.0]}, "items"),
     ("counting", 3, "items")])
 def test_what_cannot_be_told_is_refused_when_the_folder_is_read(folder, field, value, why):
     store(folder, {**read_unified(TINY).as_json(), field: value})
