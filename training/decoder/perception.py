@@ -92,7 +92,7 @@ def candidates(heat, shape, pixel, most=CANDIDATES):
 
 
 @dataclass(frozen=True, slots=True)
-class Coarse:
+class CoarseSight:
     """A released folder whose vision network looks as well.
 
     shifts: {sensor: {kind: shift of both networks' heat map}}; shares (SENSORS,) of the fine one in
@@ -109,7 +109,7 @@ class Coarse:
 class Perception:
     """Runs the vision network of a checkpoint.
 
-    longest, upscale: of `input_shape`; device: where to compute; coarse: `Coarse` or None.
+    longest, upscale: of `input_shape`; device: where to compute; coarse: `CoarseSight` or None.
     key: changes with the weights and shifts.
     """
 

@@ -39,7 +39,7 @@ from training.decoder.ladder import LadderConfig, LadderDecoder
 from training.decoder.llama import SPEECH, LlamaDecoder, LlamaDecoderConfig, frozen_of
 from training.decoder.llama_export import Source
 from training.decoder.model import BINS, Decoder, DecoderConfig
-from training.decoder.perception import Coarse, Memory, Perception, store_key
+from training.decoder.perception import CoarseSight, Memory, Perception, store_key
 from training.decoder.vocabulary import Words
 from training.instruct.builder import load_images, stream
 from training.recipe import CHECKPOINTS
@@ -267,8 +267,8 @@ def perception_of(model, compact, device="cpu", mirrors=PLAIN):
     """
     size, folder = SIZES[model], CHECKPOINTS / "vision" / SIZES[model].sight
     expert = CHECKPOINTS / "vision" / "expert" / EXPERT
-    coarse = Coarse(compact, read_shifts(folder), expert if expert.exists() else None,
-                    mirrors, read_shares(folder)) if size.is_dual else None
+    coarse = CoarseSight(compact, read_shifts(folder), expert if expert.exists() else None,
+                         mirrors, read_shares(folder)) if size.is_dual else None
     return Perception(folder / "vision.pt", size.longest, size.upscale, device, coarse)
 
 
