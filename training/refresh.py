@@ -29,7 +29,6 @@ QUARTERS = 4                    # in which the evaluation is asked
 POLL_S = 0.5
 TAIL = 12                       # lines shown of a log that ends badly
 AFTER = """by hand:
-  `routing` of build/study/table.json into config/params/space.yaml
   make gallery demo && python -m docs, and read what README says of the models"""
 
 
@@ -76,6 +75,7 @@ def jobs(data, sets, parts=2):
             "build/eval/scores.json"), ("scores", "heads")))
     out.append(Job("fixtures", ("training.evaluation.fixtures", *at), tuple(cards)))
     out.append(Job("study", ("eo_sim.study", "--keep"), ("facts", "regions")))
+    out.append(Job("fly", ("eo_sim.study.fly",), ("study",)))
     return out
 
 
