@@ -28,7 +28,7 @@ from eo_nodes.lvlm.manifest import MANIFEST
 from eo_nodes.lvlm.model import load_model
 from eo_nodes.lvlm.unified_config import WEIGHTS
 from training import curves
-from training.decoder import card, listing
+from training.decoder import card, choosing, listing
 from training.decoder.calibrate import calibrate
 from training.evaluation.sets import open_library
 
@@ -152,7 +152,7 @@ def release(a):
                             "freeze_lower": a.freeze_lower}
     record["world"] = a.world
     complete(made, record, a, checkpoints_of(a.model))
-    calibrate(made, a.data, a.per_score, a.threads, per_list=a.per_list)
+    calibrate(made, a.data, a.per_score, a.threads, per_list=a.per_list, per_choice=a.per_choice)
     own = check(made)
     put(made, a.out)
     write_card(a)
@@ -182,6 +182,8 @@ def arguments(argv):
     p.add_argument("--per-score", type=int, default=12, help="val questions of each row")
     p.add_argument("--per-list", type=int, default=listing.MOST,
                    help="val questions of each set and kind where all boxes are asked for")
+    p.add_argument("--per-choice", type=int, default=choosing.MOST,
+                   help="val questions of each set and order in which one object is meant")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--world", type=int, default=0, help="scenes an epoch the decoder saw")
     p.add_argument("--vision-on", default="two CPU cores", help="for the card")

@@ -111,6 +111,12 @@ def inside(found: Proposals, places: Sequence[VisualPrompt]) -> NDArray[np.bool_
     return np.asarray(weight[row, column] > 0)
 
 
+def there(scores: Float, rule: Counting, kind: int) -> Double:
+    """(n,) chance that a peak of this score is an object of the kind."""
+    over = logits(scores) - _CENTRE
+    return np.asarray(1 / (1 + np.exp(-(rule.slopes[kind] * over + rule.offsets[kind]))))
+
+
 def of_independent(chances: Sequence[float] | Double) -> Double:
     """(n + 1,) chance of each number of n independent events (Poisson binomial)."""
     out = np.ones(1)
@@ -145,11 +151,9 @@ def count(found: Proposals, rule: Counting, places: Sequence[VisualPrompt] = ())
     some = peaks(found, rule)
     kinds = len(rule.shifts)
     best = some.kinds.argmax(1) if len(some.score) else np.zeros(0, np.int64)
-    counted, heights = inside(some, places), logits(some.score) - _CENTRE
-    each = []
-    for k in range(kinds):
-        x = heights[counted & (best == k)]
-        each.append(of_independent(1 / (1 + np.exp(-(rule.slopes[k] * x + rule.offsets[k])))))
+    counted = inside(some, places)
+    each = [of_independent(there(some.score[counted & (best == k)], rule, k))
+            for k in range(kinds)]
     every = np.ones(1)
     for numbers in each:
         every = np.convolve(every, numbers)

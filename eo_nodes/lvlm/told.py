@@ -13,7 +13,8 @@ How far the vision graph is believed, the folder's graph says: it was measured f
 for (``training.decoder.told``). (Copying: Vinyals 2015, mixed with generation as by See 2017.)
 
 Order of the scores: counts of the kinds, count of all; whether there is one of a kind, of any;
-boxes of a kind; the groups of classes; the labels; something else.
+boxes of a kind; the groups of classes; the labels; of each order the one of each kind that is meant
+(``choosing``); something else.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from numpy.typing import NDArray
 
 from eo_nodes.contracts.errors import ModelError
 from eo_nodes.lvlm import slis
-from eo_nodes.lvlm.counting import Counts
+from eo_nodes.lvlm.choosing import ORDERS, meant
+from eo_nodes.lvlm.counting import Counting, Counts
 from eo_nodes.lvlm.proposals import Proposals
+from eo_nodes.lvlm.visual_prompts import VisualPrompt
 
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -36,6 +39,7 @@ _LEAST = -60.0  # of a log-probability: what is as good as impossible stays fini
 LISTS = ((0.0, 0.5), (-0.5, 0.25), (0.5, 0.25))
 """How lists of boxes are told: how much stricter each is, as a logit, and its chance."""
 LEAST_CHANCE = 0.005  # of a number that is told
+_UNASKED = -5.0  # of a score: hardly what is asked for, its answers are not worth spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Classes:
 
 def size_of(kinds: int, groups: int, labels: int) -> int:
     """How many scores there are for so many kinds, groups of classes and labels."""
-    return 2 * (kinds + 1) + kinds + groups + labels + 1
+    return 2 * (kinds + 1) + kinds + groups + labels + len(ORDERS) * kinds + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,29 @@ def lists(found: Proposals, least: Sequence[float], spell: Speller) -> list[Cand
                 odds = limit / (1 - limit) * np.exp(stricter)
                 text = boxes_of(found, kind, odds / (1 + odds))
                 out.append(Candidate(first + kind, spell.once(text), chance))
+    return out
+
+
+def choices(
+    found: Proposals, rule: Counting, told: Sequence[bool], places: Sequence[VisualPrompt],
+    scores: Float, spell: Speller,
+) -> list[Candidate]:
+    """Boxes of the one that may be meant, of each order and kind that may be asked for.
+
+    Args:
+        found, rule, places: as ``choosing.meant`` takes them. told: whether, of each order; none:
+            nothing is. scores: as ``Told`` takes them.
+    """
+    kinds, out = len(rule.shifts), []
+    first = len(scores) - 1 - len(ORDERS) * kinds
+    for n, (order, is_told) in enumerate(zip(ORDERS, told, strict=False)):
+        for kind in range(kinds) if is_told else ():
+            place = first + n * kinds + kind
+            if scores[place] < _UNASKED:
+                continue
+            for i, chance in zip(*meant(found, rule, kind, order, places), strict=True):
+                text = slis.write_value(slis.box_from(*found.boxes[i].tolist()))
+                out.append(Candidate(place, spell.once(text), float(chance)))
     return out
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from eo_nodes.contracts.errors import ModelError
+from eo_nodes.lvlm.choosing import ORDERS
 from eo_nodes.lvlm.counting import Counting
 from eo_nodes.lvlm.manifest import read_json
 from eo_nodes.lvlm.slis import SlisValueError, SpatialIds
 from eo_nodes.lvlm.spectrum import SENSORS
-from eo_nodes.lvlm.told import Classes
+from eo_nodes.lvlm.told import Classes, size_of
 
 WEIGHTS = "language.bin"
 """Weights of the decoder graph that are put together at set-up, where a folder has such."""
@@ -77,6 +78,7 @@ class UnifiedConfig:
         labels: what a head says is in a picture or not, in that order, None: nothing is told of it.
         counting: how peaks count in the pictures of each sensor.
         listing: least score of each kind in lists of boxes, see ``told.lists``; none: none is told.
+        choosing: whether what the vision graph says of each of ``choosing.ORDERS`` is told.
     """
 
     id: str
@@ -100,6 +102,13 @@ class UnifiedConfig:
     labels: Classes | None = None
     counting: Mapping[str, Counting] = field(default_factory=dict)
     listing: tuple[float, ...] = ()
+    choosing: tuple[bool, ...] = ()
+
+    @property
+    def asked_size(self) -> int:
+        """Scores of what is asked for."""
+        labels = 0 if self.labels is None else len(self.labels.names)
+        return size_of(len(self.kinds), len(self.classes), labels)
 
     @property
     def width(self) -> int:
@@ -125,7 +134,7 @@ class UnifiedConfig:
                 "classes": [_plain(g) for g in self.classes],
                 "labels": None if self.labels is None else _plain(self.labels),
                 "counting": {sensor: asdict(v) for sensor, v in self.counting.items()},
-                "listing": list(self.listing)}
+                "listing": list(self.listing), "choosing": list(self.choosing)}
 
 
 def _plain(outputs: Classes) -> dict[str, Any]:
@@ -165,6 +174,10 @@ def read_unified(folder: Path) -> UnifiedConfig:
         raw["listing"] = tuple(map(float, raw.get("listing", ())))
         if len(raw["listing"]) not in (0, kinds) or any(not 0 <= v < 1 for v in raw["listing"]):
             raise ValueError(f"listing {raw['listing']}")
+        raw["choosing"] = tuple(raw.get("choosing", ()))
+        if len(raw["choosing"]) not in (0, len(ORDERS)) or any(
+                not isinstance(v, bool) for v in raw["choosing"]):
+            raise ValueError(f"choosing {raw['choosing']}")
         told = [*raw["classes"], *([] if labels is None else [raw["labels"]])]
         if any(g.at < 0 or g.at + len(g.names) > raw["chances"] for g in told):
             raise ValueError("classes or labels beyond the chances")

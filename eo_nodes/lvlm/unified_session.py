@@ -20,7 +20,7 @@ from eo_nodes.lvlm.proposals import keep
 from eo_nodes.lvlm.runtime import CancelFlag, Cancelled
 from eo_nodes.lvlm.runtime_greedy import GreedyPlan, GreedySession, Step
 from eo_nodes.lvlm.said import Said
-from eo_nodes.lvlm.told import Candidate, Told, candidates, lists, size_of
+from eo_nodes.lvlm.told import Candidate, Told, candidates, choices, lists
 from eo_nodes.lvlm.unified_pictures import check_request, pictures_of
 from eo_nodes.lvlm.unified_scene import Scene, mask_logits
 from eo_nodes.lvlm.views import ViewTensor
@@ -64,23 +64,22 @@ class UnifiedSession(GreedySession):
             self._pointer = Pointer([Offer(boxes, held[row : row + len(boxes)])
                                      for row, boxes in scene.offered])
         if self._scores is not None and len(scene.regions) == 1:
-            labels = 0 if c.labels is None else len(c.labels.names)
-            self._told = Told(self._scores, self._answers(places),
-                              size_of(len(c.kinds), len(c.classes), labels))
+            self._told = Told(self._scores, self._answers(places, self._scores), c.asked_size)
         rows, cols = scene.grid
         plan = GreedyPlan(max_tokens, frozenset([c.end_token]), c.temperature,
                           model.words.decode)
         super().__init__(step, relevance[: rows * cols].reshape(rows, cols), plan=plan,
                          cancel=cancel)
 
-    def _answers(self, places: Sequence[VisualPrompt]) -> list[Candidate]:
-        """What the vision graph would answer about the only image."""
+    def _answers(self, places: Sequence[VisualPrompt], scores: Float) -> list[Candidate]:
+        """What the vision graph would answer about the only image; scores: as ``Told`` takes."""
         c, (feed, seen) = self._model.config, self._scene.seen[0]
         found, spell = self._scene.regions[0], self._model.spell
         rule = rule_of(c.counting, feed.codes, len(c.kinds))
-        counts = count(found, rule, places)
+        counts, kept = count(found, rule, places), keep(shifted(found, rule))
         return [*candidates(counts, c.classes, c.labels, seen.chances[0], spell),
-                *lists(keep(shifted(found, rule)), c.listing, spell)]
+                *lists(kept, c.listing, spell),
+                *choices(kept, rule, c.choosing, places, scores, spell)]
 
     def zoomed_in(self, views: Sequence[ViewTensor]) -> UnifiedSession:
         """The same question at tap 1, now with zooms: the overviews are not seen again.

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from eo_nodes.lvlm import spectrum  # noqa: E402
-from training.decoder import listing, told  # noqa: E402
+from training.decoder import choosing, listing, told  # noqa: E402
 from training.decoder.asked import Things  # noqa: E402
 from training.decoder.asked_layer import Asked  # noqa: E402
 from training.vision.dual import MIRRORS, looked, mirrored  # noqa: E402
@@ -37,11 +37,11 @@ def test_what_is_hardly_recognised_earns_its_trust_all_the_same():
     assert told.trusted(hardly) > told.trusted(known)
 
 
-def test_everything_but_lists_is_weighed_once():
+def test_everything_but_boxes_is_weighed_once():
     weighed = told.weighed_of(THINGS)
     places = [p for _, some in weighed for p in some]
     lists = set(range(14, 20))
-    assert sorted(places) == sorted(set(range(THINGS.size - 1)) - lists)
+    assert sorted(places) == sorted(set(range(THINGS.first_choice)) - lists)
     named = dict(weighed)
     assert named["how many: any"] == [6] and named["is there: aircraft"] == [7]
     assert named["class of eurosat"] == [20] and named["labels"] == [21, 22]
@@ -77,6 +77,19 @@ def test_lists_are_told_where_val_says_they_are_better():
 
 def test_a_folder_that_tells_nothing_lists_nothing(tmp_path):
     assert listing.fit(SimpleNamespace(tells=False), tmp_path) == ()
+
+
+def test_choices_are_told_where_the_vision_graph_is_right_more_often():
+    said = []
+    looks = [choosing.Chosen("a", 3, own=False, told=True), choosing.Chosen("a", 3, True, True),
+             choosing.Chosen("b", 3, False, False), choosing.Chosen("b", 0, True, True)]
+    found = choosing.chosen(looks, lambda text, **_: said.append(text))
+    assert found == (False, False, False, True) + (False,) * 5, "as good is not better"
+    assert len(said) == 2 and "decoder 25.0" in said[1] and "vision graph 50.0" in said[1]
+    assert choosing.fit(SimpleNamespace(tells=False), "") == ()
+    true = (0, 0, 10, 10)
+    assert choosing.is_right([(1, 0, 10, 10)], true) and not choosing.is_right([], true)
+    assert not choosing.is_right([true, true], true), "one was asked for"
 
 
 class Marked:

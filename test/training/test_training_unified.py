@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from gguf_writer import tiny_llama  # noqa: E402
 
 from eo_nodes.lvlm import pointer, spectrum, told  # noqa: E402
+from eo_nodes.lvlm.choosing import ORDERS, meant  # noqa: E402
 from eo_nodes.lvlm.counting import count, plain  # noqa: E402
 from eo_nodes.lvlm.infer import ImageInput  # noqa: E402
 from eo_nodes.lvlm.proposals import Proposals, keep  # noqa: E402
@@ -29,6 +30,7 @@ from training.instruct.records import ImageRef  # noqa: E402
 from training.vision.dual import SENSORS, DualNetwork, sensor_of  # noqa: E402
 from training.vision.expert import exported_convs  # noqa: E402
 from training.vision.network import VisionNetwork, chances_of  # noqa: E402
+from training.vision.plan import KINDS  # noqa: E402
 
 pytestmark = pytest.mark.training
 TOLERANCE = 1e-3        # of logits up to 40
@@ -320,7 +322,7 @@ def test_what_the_vision_graph_tells_is_copied_where_it_is_asked_for(tiny_model)
     assert count(session.scene.regions[0], plain(2)).presence[2] > 0.95
     scores = np.full(size, -30.0, np.float32)
     scores[5] = 0.0                                     # whether there is any
-    session._told = told.Told(scores, session._answers(()), size)
+    session._told = told.Told(scores, session._answers((), scores), size)
     session.decode(8)
     assert session.text == "yes" and session.confidence > 0.9
     two = model.begin(pictures_of_images(images_of(RGB, RGB)), "is this a ship ?", (), 8, None)
@@ -335,10 +337,25 @@ def test_classes_are_told_with_the_chances_of_their_head(tiny_model):
     size = told.size_of(2, 1, 0)
     scores = np.full(size, -30.0, np.float32)
     scores[8] = 0.0
-    session._told = told.Told(scores, session._answers(()), size)
+    session._told = told.Told(scores, session._answers((), scores), size)
     session.decode(8)
     assert session.text == "abc"[int(chances.argmax())]
     assert sum(session._logprobs) == pytest.approx(float(np.log(chances.max())), abs=1e-3)
+
+
+def test_the_one_that_is_meant_is_told(tiny_model, monkeypatch):
+    model, *_ = tiny_model
+    monkeypatch.setattr(model, "config", replace(model.config, choosing=(True,) * len(ORDERS)))
+    session = model.begin(pictures_of_images(images_of(RGB)), "the largest ship ?", (), 8, None)
+    found = session.scene.regions[0]
+    kind = int(np.bincount(found.kinds.argmax(1)).argmax())
+    scores = np.full(model.config.asked_size, -30.0, np.float32)
+    scores[len(scores) - 1 - 2 * len(ORDERS) + 2 * ORDERS.index("largest") + kind] = 0.0
+    session._told = told.Told(scores, session._answers((), scores), len(scores))
+    session.decode(8)
+    index, chances = meant(found, plain(2), kind, "largest")
+    assert session.text == told.boxes_of(found.take([int(index[chances.argmax()])]), kind, 0.0)
+    np.testing.assert_allclose(sum(session._logprobs), np.log(chances.max()), atol=0.05)
 
 
 def test_a_list_that_is_told_is_written_out_though_places_are_copied(tiny_model, monkeypatch):
@@ -353,7 +370,7 @@ def test_a_list_that_is_told_is_written_out_though_places_are_copied(tiny_model,
     size = told.size_of(2, 1, 0)
     scores = np.full(size, -30.0, np.float32)
     scores[6 + kind] = 0.0
-    session._told = told.Told(scores, session._answers(()), size)
+    session._told = told.Told(scores, session._answers((), scores), size)
     session.decode(90)
     assert session.text == told.boxes_of(found, kind, limit) and session.text.count("<box") == 3
     assert session._pointer is not None, "the decoder would have copied them by itself"
@@ -361,20 +378,22 @@ def test_a_list_that_is_told_is_written_out_though_places_are_copied(tiny_model,
 
 HEADS = (("class_eurosat", 2), ("label_day", 1), ("class_ucm", 3), ("label_objects", 2))
 THINGS = Things.of(HEADS, {"label_objects": ["dock", "sand"]})
+ELSE = THINGS.size - 1
 
 
 @pytest.mark.parametrize(("name", "kind", "images", "place"), [
     ("count.count.vehicle", "count", 1, 1), ("count.count.vehicle.w@3", "count", 1, 1),
     ("count.count_in.boat.in", "count_in", 1, 2), ("vqa.presence.tree.w", "presence", 1, 11),
     ("count.count.object", "count", 1, 6), ("vqa.presence.object", "presence", 1, 13),
-    ("count.count.car", "count", 1, 24), ("count.detect.vehicle", "detect", 1, 15),
-    ("count.detect.object", "detect", 1, 24), ("count.detect_count.ship", "detect_count", 1, 24),
-    ("count.count.vehicle", "count", 2, 24), ("caption.caption", "caption", 1, 24)])
+    ("count.count.car", "count", 1, ELSE), ("count.detect.vehicle", "detect", 1, 15),
+    ("count.detect.object", "detect", 1, ELSE),
+    ("count.detect_count.ship", "detect_count", 1, ELSE),
+    ("count.count.vehicle", "count", 2, ELSE), ("caption.caption", "caption", 1, ELSE)])
 def test_what_an_instruction_asks_for(name, kind, images, place):
     one = SimpleNamespace(id=f"set/a:1:{name}", set="hit_uav", kind=kind, images=(None,) * images)
     assert asked_for(one, THINGS) == place
     one.set = "ucm_multilabel"
-    assert asked_for(one, THINGS) == 24, "its labels are no boxes"
+    assert asked_for(one, THINGS) == ELSE, "its labels are no boxes"
 
 
 def test_a_class_is_asked_for_in_its_group():
@@ -384,9 +403,9 @@ def test_a_class_is_asked_for_in_its_group():
     one.set = "eurosat_ms"
     assert asked_for(one, THINGS) == 20
     one.set = "mstar"
-    assert asked_for(one, THINGS) == 24, "these heads have no such group"
+    assert asked_for(one, THINGS) == ELSE, "these heads have no such group"
     one.kind, one.id = "presence", "a:1:vqa.presence.sand@2"
-    assert asked_for(one, THINGS) == 24, "another set's labels"
+    assert asked_for(one, THINGS) == ELSE, "another set's labels"
     one.set = "ucm_multilabel"
     assert asked_for(one, THINGS) == 23
     found, labels = classes_of(
@@ -394,6 +413,28 @@ def test_a_class_is_asked_for_in_its_group():
         {"class_eurosat": ["SeaLake", "Forest"], "label_objects": ["dock", "sand"]})
     assert [(g.at, g.names) for g in found] == [(1, ("sea or lake", "forest"))]
     assert (labels.at, labels.names) == (3, ("dock", "sand"))
+
+
+@pytest.mark.parametrize(("name", "kind", "prompt", "order", "of"), [
+    ("grounding.box_superlative.ship.0", "box_superlative", "Find the westernmost vessel.",
+     "leftmost", "ship"),
+    ("grounding.box_superlative.car.1", "box_superlative", "Where is the most central lorry?",
+     "most central", "vehicle"),
+    ("grounding.box_nearest.person.0", "box_nearest", "the person nearest to <point 1 2>",
+     "nearest", "person"),
+    ("grounding.box_only.boat.0@1", "box_only", "Mark the boat.", "only", "ship"),
+    ("grounding.box_superlative.object.0", "box_superlative", "the lowest object", None, None),
+    ("grounding.box_relation.ship.0", "box_relation", "the ship nearest to the dock", None, None),
+    ("grounding.point.ship", "point", "Point at the lowest ship.", None, None)])
+def test_which_one_an_instruction_means(name, kind, prompt, order, of):
+    one = SimpleNamespace(id=f"set/a:1:{name}", set="s2_ships", kind=kind, images=(None,),
+                          prompt=prompt)
+    wanted = ELSE
+    if order:
+        wanted = THINGS.first_choice + ORDERS.index(order) * len(KINDS) + KINDS.index(of)
+    assert asked_for(one, THINGS) == wanted
+    one.set = "indian_pines"
+    assert asked_for(one, THINGS) == ELSE, "it labels no objects"
 
 
 def test_greedy_tokens_equal_torch_without_a_cache(tiny_model):

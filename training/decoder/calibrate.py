@@ -2,10 +2,10 @@
 
     python -m training.decoder.calibrate --data DIR --model FOLDER [--per-score 12]
 
-First which lists of boxes the vision graph tells (`listing`). Then temperature and the confidence
-of the three stages: real sets only, the same number of questions of each row of the evaluation's
-table that has a right and a wrong: answers in words, numbers (right within a tenth), areas (IoU at
-least one half). Folds are whole scenes. Needs no torch; the folder is sealed anew.
+First which boxes the vision graph tells (`listing`, `choosing`). Then temperature and the
+confidence of the three stages: real sets only, the same number of questions of each row of the
+evaluation's table that has a right and a wrong: answers in words, numbers (right within a tenth),
+areas (IoU at least one half). Folds are whole scenes. Needs no torch; the folder is sealed anew.
 """
 
 import argparse
@@ -22,10 +22,11 @@ from eo_nodes.lvlm.lengths import TAP2_TOKENS
 from eo_nodes.lvlm.manifest import read_manifest, seal
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.unified import UnifiedModel
+from eo_nodes.lvlm.unified_config import read_unified
 from eo_nodes.lvlm.unified_pictures import pictures_of_images
 from eo_nodes.lvlm.visual_prompts import compose
 from training.confidence import TEMPERATURES, best_temperature, features, fit_stage
-from training.decoder import listing
+from training.decoder import choosing, listing
 from training.evaluation import cells, exams, metrics
 from training.evaluation.sets import draw, open_library
 
@@ -112,30 +113,31 @@ def by_stage(rows):
             np.array([r[2] for r in chosen]))
 
 
-def write(folder, stages, temperature, listing=()):
-    """Put the fit into a folder and seal it anew."""
+def write(folder, stages, temperature, config=None):
+    """Put the fit into a folder and seal it anew; config: its `UnifiedConfig`, None as it is."""
     old = read_manifest(folder)
     path = folder / "calibration.json"
     held = json.loads(path.read_text()) | {"stages": stages}
     path.write_text(json.dumps(held, indent=1) + "\n")
-    config = json.loads((folder / "config.json").read_text())
-    config["temperature"] = round(temperature, 3)
-    config["listing"] = list(listing)
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    config = replace(config or read_unified(folder), temperature=round(temperature, 3))
+    (folder / "config.json").write_text(json.dumps(config.as_json(), indent=1) + "\n")
     model = UnifiedModel(folder, "", RuntimeOptions())
     golden = golden_entry(model, old.golden["prompt"], old.golden["max_tokens"])
     return seal(folder, old.family, old.id, list(old.files), golden, old.bands)
 
 
-def calibrate(folder, data, per_score, threads=1, say=print, per_list=listing.MOST):
+def calibrate(folder, data, per_score, threads=1, say=print, per_list=listing.MOST,
+              per_choice=choosing.MOST):
     """Fit and write; returns the stages."""
     model = UnifiedModel(folder, "", RuntimeOptions(threads=threads))
-    model.config = replace(model.config, listing=())
-    model.config = replace(model.config, listing=listing.fit(model, data, per_list, say))
+    model.config = replace(model.config, listing=(), choosing=())
+    told = {"listing": listing.fit(model, data, per_list, say),
+            "choosing": choosing.fit(model, data, per_choice, say)}
+    model.config = replace(model.config, **told)
     rows, tempered, right = collect(model, open_library(data), per_score, say)
     stages = {str(s): fit_stage(*rows[s]) for s in STAGES}
     temperature = best_temperature(tempered, right)
-    write(folder, stages, temperature, model.config.listing)
+    write(folder, stages, temperature, model.config)
     say(f"{len(right)} val questions, {right.mean():.3f} right, temperature {temperature:.2f}")
     for stage, fit in stages.items():
         say(f"stage {stage}: n {fit['n']}, ECE {fit['ece']}, AUROC {fit['auroc']}, answer above "
@@ -150,9 +152,12 @@ def main():
     p.add_argument("--per-score", type=int, default=12, help="questions of each row of the table")
     p.add_argument("--per-list", type=int, default=listing.MOST,
                    help="questions of each set and kind where all boxes are asked for")
+    p.add_argument("--per-choice", type=int, default=choosing.MOST,
+                   help="questions of each set and order in which one object is meant")
     p.add_argument("--threads", type=int, default=1)
     a = p.parse_args()
-    calibrate(a.model, a.data, a.per_score, a.threads, per_list=a.per_list)
+    calibrate(a.model, a.data, a.per_score, a.threads, per_list=a.per_list,
+              per_choice=a.per_choice)
 
 
 if __name__ == "__main__":

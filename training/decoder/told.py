@@ -164,9 +164,9 @@ def trusted(cases):
 
 
 def weighed_of(things):
-    """[(what is asked for, in words, [its places])] of what answers have a likelihood for; of lists
-    of boxes `decoder.listing` says whether they are told. Labels are weighed together."""
-    kinds, last = (*KINDS, "any"), things.size - 1
+    """[(what is asked for, in words, [its places])] of what answers have a likelihood for; of boxes
+    `decoder.listing` says whether they are told. Labels are weighed together."""
+    kinds, last = (*KINDS, "any"), things.first_choice
     first = last - len(things.labels)
     return [*((f"how many: {k}", [i]) for i, k in enumerate(kinds)),
             *((f"is there: {k}", [i]) for i, k in enumerate(kinds, len(kinds))),

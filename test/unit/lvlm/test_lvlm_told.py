@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from eo_nodes.contracts.errors import ModelError
-from eo_nodes.lvlm.counting import Counts
+from eo_nodes.lvlm.choosing import ORDERS
+from eo_nodes.lvlm.counting import Counts, plain
 from eo_nodes.lvlm.proposals import Proposals, keep
 from eo_nodes.lvlm.told import (
     Candidate,
@@ -15,6 +16,7 @@ from eo_nodes.lvlm.told import (
     Told,
     boxes_of,
     candidates,
+    choices,
     lists,
     size_of,
 )
@@ -87,7 +89,7 @@ def test_each_question_has_its_answer(asked, said):
     chances = [1.0, 0.3, 0.7, 1.0, 0.6, 0.4, 0.8, 0.3]
     found = answers_of([2, 0, 2], groups, chances, Classes(6, ("dock", "sand")))
     size = size_of(2, 2, 2)
-    assert max(c.asked for c in found) + 2 == size
+    assert max(c.asked for c in found) + 2 == size - 2 * len(ORDERS)
     told = Told(sure_of(asked, size), found, size)
     assert decoded(told, logprobs_of(t5=0.9)) == said
     assert not told.is_open, "the answer is whole"
@@ -151,11 +153,11 @@ def test_what_the_grammar_forbids_stays_forbidden():
     assert mixed[2] == -np.inf and int(mixed.argmax()) == 5
 
 
-@pytest.mark.parametrize(("size", "value"), [(8, 0.0), (10, 0.0), (9, np.nan), (9, np.inf)])
+@pytest.mark.parametrize(("size", "value"), [(26, 0.0), (28, 0.0), (27, np.nan), (27, np.inf)])
 def test_scores_that_cannot_be_are_refused(size, value):
     scores = sure_of(0, size)
     scores[0] = value
-    with pytest.raises(ModelError, match=r"asked: \d+ scores for 9 things"):
+    with pytest.raises(ModelError, match=r"asked: \d+ scores for 27 things"):
         Told(scores, answers_of([2, 0, 2]), size_of(2, 0, 0))
 
 
@@ -190,3 +192,24 @@ def test_an_answer_is_spelled_once():
     calls = []
     spell = Speller(lambda text: [calls.append(text) or 1], END)
     assert spell("sea") == spell("sea") == (1, END) and calls == ["sea"]
+
+
+def test_the_one_that_is_meant_is_told_where_it_may_be_asked_for():
+    kept = keep(replace(FOUND, score=FOUND.kinds.max(1)))
+    size = size_of(2, 0, 0)
+    scores = sure_of(size - 1 - 2 * len(ORDERS) + 2 * ORDERS.index("rightmost"), size)
+    told = [True] * len(ORDERS)
+    texts = []
+
+    def written(text):
+        texts.append(text)
+        return [len(texts)]
+
+    found = choices(kept, plain(2), told, (), scores, Speller(written, END))
+    assert sum(c.chance for c in found) == pytest.approx(1) and len(texts) == 2
+    best = max(found, key=lambda c: c.chance)
+    assert texts[best.ids[0] - 1] == boxes_of(kept.take([1]), 0, 0.1), "the one on the right"
+    assert {c.asked for c in found} == {int(scores.argmax())}, "no other is worth spelling"
+    told[ORDERS.index("rightmost")] = False
+    assert not choices(kept, plain(2), told, (), scores, Speller(written, END))
+    assert not choices(kept, plain(2), (), (), scores, Speller(written, END))

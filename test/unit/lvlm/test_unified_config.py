@@ -46,7 +46,7 @@ def test_what_the_vision_graph_tells_is_read_back(folder):
     config = replace(
         read_unified(TINY), classes=(Classes(0, ("a", "b", "c")),), labels=Classes(3, ("d", "e")),
         counting={"sar": Counting((-4.0, 0.5), (4.0, 1.0), (0.0, -1.0), (0.5, 0.0))},
-        listing=(0.3, 0.0))
+        listing=(0.3, 0.0), choosing=(True, False) * 4 + (True,))
     store(folder, config.as_json())
     assert read_unified(folder) == config
 
@@ -56,6 +56,7 @@ def test_what_the_vision_graph_tells_is_read_back(folder):
     ("classes", [{"at": -1, "names": ["a"]}], "beyond the chances"),
     ("classes", [{"names": ["a"]}], "at"),
     ("labels", {"at": 5, "names": ["a"]}, "beyond the chances"),
+    ("choosing", [True], "choosing"), ("choosing", [1.0] * 9, "choosing"),
     ("listing", [0.3], "listing"), ("listing", [0.3, -0.1], "listing"),
     ("counting", {"sar": rule(1)}, "counting of sar"),
     ("counting", {"sonar": rule(2)}, "counting of sonar"),
