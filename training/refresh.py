@@ -53,13 +53,15 @@ def jobs(data, sets, parts=2):
         out.extend(made)
         return tuple(job.name for job in made)
 
+    # It seals the folder, as heads do; answers stay.
+    out.append(Job("kinds", ("training.evaluation.kinds", *at, "--model", models[1], "--write")))
     asked = several("collect", ("training.decision.collect", *at, *models))
-    out.append(Job("heads", ("training.decision.train", *models), asked))
+    out.append(Job("heads", ("training.decision.train", *models), (*asked, "kinds")))
     traced = several("trace", ("eo_sim.study.collect", *at, *models), ("heads",))
     out.append(Job("facts", ("eo_sim.study.facts", *models[:2], "--trace",
                              "sim/assets/study/trace.npz"), traced))
     out.append(Job("regions", ("training.evaluation.regions", *at, "--answers", "--scenes", "4",
-                               "--keep")))
+                               "--keep"), ("kinds",)))
     evaluate, quarters = ("training.evaluation", *at, "--as-cards"), []
     for i in range(QUARTERS):
         some = ",".join(sets[i::QUARTERS])
