@@ -102,4 +102,4 @@ def test_a_name_that_no_job_has_is_told(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(refresh, "Library", lambda _: type("L", (), {"names": SETS}))
     with pytest.raises(SystemExit):
         refresh.main(["--data", str(tmp_path), "--again", "nothing"])
-    assert "no job nothing; there are collect-1" in capsys.readouterr().err
+    assert "no job nothing; there are kinds, collect-1" in capsys.readouterr().err
