@@ -1,16 +1,17 @@
 """Answers that the vision graph gives, copied instead of remembered: numbers, lists, classes.
 
 Theory of operation: at the end of the prompt the decoder says what is asked for: how many there are
-of a kind, whether there is any, where they all are, which class of a group the picture is of,
-whether something that has a label is in it, or something else. For each of these the vision graph
-has answers, written as tokens, each with its chance: the number that the kept proposals give and
-those near it; the boxes of the proposals that are likely enough, and of a few more and less; of a
-group all its names; yes and no. The next token is then a mixture, as ``pointer`` mixes places: an
-answer that agrees with the tokens decoded so far says its own next token, "something else" lets the
-decoder's distribution stand; all are weighed again with every token. So a decoder that learnt usual
-answers from few pictures still says what is seen, and its log-probabilities tell how sure that is.
-How far the vision graph is believed, the folder's graph says: it was measured for each thing asked
-for (``training.decoder.told``). (Copying: Vinyals 2015, mixed with generation as by See 2017.)
+of a kind, whether there is any, where they all are, which one of them is meant, which class of a
+group the picture is of, whether something that has a label is in it, or something else. For each of
+these the vision graph has answers, written as tokens, each with its chance: every number and
+whether there is one (``counting``); the boxes of the proposals that are likely enough, and of a few
+more and less; the box of each that may be meant (``choosing``); of a group all its names; yes and
+no. The next token is then a mixture, as ``pointer`` mixes places: an answer that agrees with the
+tokens decoded so far says its own next token, "something else" lets the decoder's distribution
+stand; all are weighed again with every token. So a decoder that learnt usual answers from few
+pictures still says what is seen, and its log-probabilities tell how sure that is. How far the
+vision graph is believed, the folder's graph says: it was measured for each thing asked for
+(``training.decoder.told``). (Copying: Vinyals 2015, mixed with generation as by See 2017.)
 
 Order of the scores: counts of the kinds, count of all; whether there is one of a kind, of any;
 boxes of a kind; the groups of classes; the labels; of each order the one of each kind that is meant

@@ -12,6 +12,8 @@ import numpy as np
 
 from eo_nodes.contracts.errors import ConfigError
 from eo_nodes.lvlm.assemble.folder import RECIPE
+from eo_nodes.lvlm.choosing import ORDERS
+from eo_nodes.lvlm.counting import plain
 from eo_nodes.lvlm.manifest import answers_digest, read_json
 from eo_nodes.lvlm.runtime import RuntimeOptions
 from eo_nodes.lvlm.sight import Picture
@@ -37,6 +39,7 @@ SEED = """Seed {seed}{processor}. The budget is wall-clock time: another machine
 these exact weights."""
 LOGGED = """Losses on what was learnt from, smoothed, each term's mean over the sets: some points of
 `curves.json`."""
+TOLD = "Mixed with the decoder's own words as far as val says it is right (docs/slis.md):"
 CARRIED = """The vision network and the decoder layers of `compact` are carried along as they are;
 what they took stands in that model's card and is not among the minutes above."""
 TRAINED_PART = ("EfficientNet-Lite", "Apache-2.0", "vision network, started from ImageNet weights")
@@ -73,7 +76,7 @@ TEXT = """# {id}: card
 {ran}
 
 {led}
-{curves}
+{curves}{told}
 ## Data
 
 Learnt from are the train splits (and `extra`), without the share that is held for routing heads
@@ -273,6 +276,28 @@ def mechanisms_text(stage):
     ]) + "."
 
 
+def told_text(config):
+    """Section about what the vision graph answers by itself, of a `UnifiedConfig`."""
+    lists = [f"{k} from a score of {v:g} on" for k, v in zip(config.kinds, config.listing,
+                                                             strict=False) if v]
+    meant = [order for order, is_told in zip(ORDERS, config.choosing, strict=False) if is_told]
+    said = [f"how many there are of {', '.join(config.kinds)}, and whether there is any",
+            f"classes of {len(config.classes)} groups" if config.classes else "",
+            f"{len(config.labels.names)} labels" if config.labels else "",
+            f"lists of boxes of {', '.join(lists)}" if lists else "",
+            f"the one that is meant ({', '.join(meant)})" if meant else ""]
+    text = fill(f"{TOLD} {'; '.join(filter(None, said))}. Peaks of the heat map count as follows, "
+                f"others as good as by a threshold (slope 4).")
+    known = plain(len(config.kinds))
+    rows = [f"| {sensor} | {kind} | {rule.shifts[k]:+.1f} | {rule.slopes[k]:.1f} | "
+            f"{rule.offsets[k]:+.1f} | {rule.spreads[k]:.2f} |"
+            for sensor, rule in config.counting.items() for k, kind in enumerate(config.kinds)
+            if (rule.slopes[k], rule.offsets[k]) != (known.slopes[k], known.offsets[k])]
+    return "\n".join(["", "## What the vision graph answers by itself", "", text, "",
+                      "| sensor | kind | shift | slope | offset | spread |",
+                      "|---|---|---:|---:|---:|---:|", *rows, ""])
+
+
 def card(folder, library, record, scores=None, note="", limits=""):
     """Text of card.md.
 
@@ -319,6 +344,7 @@ def card(folder, library, record, scores=None, note="", limits=""):
         ran="\n".join(ran), led="\n\n".join(map(fill, led)),
         curves=f"\n{points}\n\n{fill(LOGGED)}\n" if points else "",
         column=" index, SHA-256 |" if indexes else "", rule="---|" if indexes else "",
+        told=told_text(model.config) if model.tells else "",
         data=data_rows(library, record["sets"], indexes), world=fill(world),
         stages="\n".join(stages), split=split, scores=table, limits=limits and f" {limits}")
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import pytest
 
 from eo_nodes.contracts.errors import ConfigError, ModelError
 from eo_nodes.lvlm.calibration import read_calibration
+from eo_nodes.lvlm.counting import plain
 from eo_nodes.lvlm.manifest import answers_digest, read_manifest
 from eo_nodes.lvlm.model import load_model
 from eo_nodes.lvlm.sight import Picture
@@ -220,6 +222,18 @@ def test_card_says_how_the_vision_network_was_led_none_included():
     assert "galileo, minilm; PCMA: 900 steps; merged specialists: yes" in all_of_them
     assert "compact's weights; frozen blocks: all up to stride 4." in all_of_them
     assert card.mechanisms_text({"teachers": []}).count("not recorded") == 4
+
+
+def test_card_says_what_the_vision_graph_answers():
+    kinds = ("ship", "tree")
+    rule = replace(plain(2), slopes=(2.0, 4.0), offsets=(-1.5, 0.0), spreads=(0.3, 0.0))
+    config = SimpleNamespace(
+        kinds=kinds, listing=(0.25, 0.0), choosing=(False, True) + (False,) * 7, classes=(1, 2),
+        labels=None, counting={"sar": rule})
+    text = card.told_text(config)
+    assert "boxes of ship from a score of 0.25 on; the one that is meant (topmost)." in text
+    assert "classes of 2 groups" in text and "labels" not in text
+    assert text.count("| sar |") == 1 and "| sar | ship | +0.0 | 2.0 | -1.5 | 0.30 |" in text
 
 
 def log_of(path, *steps):
