@@ -231,7 +231,8 @@ def test_card_says_what_the_vision_graph_answers():
         kinds=kinds, listing=(0.25, 0.0), choosing=(False, True) + (False,) * 7, classes=(1, 2),
         labels=None, counting={"sar": rule})
     text = card.told_text(config)
-    assert "boxes of ship from a score of 0.25 on; the one that is meant (topmost)." in text
+    flat = " ".join(text.split())
+    assert "boxes of ship from a score of 0.25 on; the one that is meant (topmost)." in flat
     assert "classes of 2 groups" in text and "labels" not in text
     assert text.count("| sar |") == 1 and "| sar | ship | +0.0 | 2.0 | -1.5 | 0.30 |" in text
 
