@@ -385,7 +385,8 @@ ELSE = THINGS.size - 1
     ("count.count.vehicle", "count", 1, 1), ("count.count.vehicle.w@3", "count", 1, 1),
     ("count.count_in.boat.in", "count_in", 1, 2), ("vqa.presence.tree.w", "presence", 1, 11),
     ("count.count.object", "count", 1, 6), ("vqa.presence.object", "presence", 1, 13),
-    ("count.count.car", "count", 1, ELSE), ("count.detect.vehicle", "detect", 1, 15),
+    ("count.count.car", "count", 1, 1), ("count.detect.vehicle", "detect", 1, 15),
+    ("count.count.truck", "count", 1, ELSE), ("count.detect.car", "detect", 1, 15),
     ("count.detect.object", "detect", 1, ELSE),
     ("count.detect_count.ship", "detect_count", 1, ELSE),
     ("count.count.vehicle", "count", 2, ELSE), ("caption.caption", "caption", 1, ELSE)])

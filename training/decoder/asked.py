@@ -14,10 +14,11 @@ CLASS, LABELS = "class_", "label_objects"        # how heads of groups begin; th
 LABELLED_BY = "ucm_multilabel"         # the set whose labels those are
 ALL = len(KINDS)                       # place of all kinds together
 ONE_OF = "box_"                        # how instructions begin that ask for one object's box
-# What a question may be about (a key of `instruct.nouns.NOUNS`) and the vision network's kind. Cars
-# and lorries are vehicles, but a count of vehicles is none of cars.
-SUBJECTS = {kind: i for i, kind in enumerate(KINDS)} | {"boat": KINDS.index("ship"), "object": ALL}
-# Of which one is meant among cars, the vehicles are a good guess all the same.
+# What a question may be about (a key of `instruct.nouns.NOUNS`) and the vision network's kind.
+# Nearly all labelled vehicles are cars, few are lorries: of those a count of vehicles says nothing.
+SUBJECTS = {kind: i for i, kind in enumerate(KINDS)} | {
+    "boat": KINDS.index("ship"), "car": KINDS.index("vehicle"), "object": ALL}
+# Of which one is meant among lorries, the vehicles are a guess all the same.
 NEAR = {kind: KINDS.index("vehicle") for kind in VEHICLES}
 # Words of `instruct.tasks.grounding` and which of `choosing.ORDERS` they mean.
 WORDS = {word: order for words, *_ in grounding.ORDERS for word in words
