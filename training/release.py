@@ -22,9 +22,10 @@ import platform
 import shutil
 from pathlib import Path
 
-from eo_nodes.contracts.errors import ConfigError, EoError
+from eo_nodes.contracts.errors import ConfigError, EoError, ModelError
+from eo_nodes.lvlm.assemble import read_recipe
 from eo_nodes.lvlm.folders import state_of
-from eo_nodes.lvlm.manifest import MANIFEST
+from eo_nodes.lvlm.manifest import MANIFEST, sha256_of
 from eo_nodes.lvlm.model import load_model
 from eo_nodes.lvlm.unified_config import WEIGHTS
 from training import curves
@@ -119,9 +120,15 @@ def check(folder):
     """Load as the nodes do, self test included, and hold the size.
 
     Raises:
-        ModelError: the folder is refused.  ValueError: more of its own than the repository takes.
+        ModelError: the folder is refused, or the one beside it that lends it layers is another than
+            at its export.  ValueError: more of its own than the repository takes.
     """
     model = load_model(folder)
+    recipe = read_recipe(folder)
+    for one in recipe.siblings if recipe else ():
+        path = folder.absolute().parent / one.folder / one.file
+        if not path.is_file() or sha256_of(path) != one.file_sha256:
+            raise ModelError(f"{path} has changed since {folder} was exported: release it again")
     own = sum(f.stat().st_size for f in folder.iterdir() if f.name != WEIGHTS)
     most = MOST_BYTES.get(model.id, max(MOST_BYTES.values()))
     if own > most:

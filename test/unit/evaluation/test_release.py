@@ -14,7 +14,7 @@ import pytest
 from eo_nodes.contracts.errors import ConfigError, ModelError
 from eo_nodes.lvlm.calibration import read_calibration
 from eo_nodes.lvlm.counting import plain
-from eo_nodes.lvlm.manifest import answers_digest, read_manifest
+from eo_nodes.lvlm.manifest import answers_digest, read_manifest, sha256_of
 from eo_nodes.lvlm.model import load_model
 from eo_nodes.lvlm.sight import Picture
 from training import confidence, curves, release
@@ -327,4 +327,19 @@ def test_a_damaged_or_too_large_release_is_refused(folder, monkeypatch):
         release.check(folder)
     (folder / "scene.onnx").write_bytes(b"0")
     with pytest.raises(ModelError, match=r"scene\.onnx"):
+        release.check(folder)
+
+
+def test_layers_lent_by_a_folder_that_changed_meanwhile_are_no_release(folder, monkeypatch):
+    lent = folder.parent / "lender" / "decoder.onnx"
+    lent.parent.mkdir(exist_ok=True)
+    lent.write_bytes(b"1")
+    one = SimpleNamespace(folder="lender", file=lent.name, file_sha256=sha256_of(lent))
+    monkeypatch.setattr(release, "read_recipe", lambda _: SimpleNamespace(siblings=(one,)))
+    assert release.check(folder) > 0
+    lent.write_bytes(b"2")
+    with pytest.raises(ModelError, match="has changed since"):
+        release.check(folder)
+    lent.unlink()
+    with pytest.raises(ModelError, match="has changed since"):
         release.check(folder)
