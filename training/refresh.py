@@ -13,6 +13,7 @@ five core-hours. What a person decides afterwards is printed at the end.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -172,6 +173,7 @@ def main(argv=None):
             print("done" if job.name in runner.done else "    ", f"{job.name:12}",
                   "python -m", *job.command)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))   # ends what runs
     if not runner.run(todo):
         raise SystemExit(1)
     print(AFTER)

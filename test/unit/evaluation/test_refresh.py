@@ -1,6 +1,10 @@
 """What hangs on a release, made anew in order: what waits for what, what is done, what failed."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -103,3 +107,31 @@ def test_a_name_that_no_job_has_is_told(capsys, monkeypatch, tmp_path):
     with pytest.raises(SystemExit):
         refresh.main(["--data", str(tmp_path), "--again", "nothing"])
     assert "no job nothing; there are kinds, collect-1" in capsys.readouterr().err
+
+
+def test_a_run_that_is_ended_from_outside_ends_its_processes(tmp_path):
+    """As `kill` and a shutdown end it."""
+    code = """
+import signal, sys
+from pathlib import Path
+from training import refresh
+from training.refresh import Job
+refresh.OUT = Path(sys.argv[1])
+refresh.Library = lambda _: type("L", (), {"names": []})
+refresh.answers_digest = lambda _: "k"
+refresh.jobs = lambda *_: [Job("long", ("timeit", "-n1", "-r1", "import time; time.sleep(60)"))]
+refresh.main(["--data", "x"])
+"""
+    run = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE,
+                           text=True)
+    assert "long: python -m timeit" in run.stdout.readline()
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    deadline = time.monotonic() + 20
+    while not (of := children.read_text().split()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.terminate()
+    assert run.wait(20) == 128 + signal.SIGTERM and of
+    run.stdout.close()
+    while Path(f"/proc/{of[0]}").exists() and time.monotonic() < deadline + 20:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{of[0]}").exists()
