@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eo_nodes.lvlm.counting import Counting, there
+from eo_nodes.lvlm.counting import Counting, odds_of, there
 from eo_nodes.lvlm.proposals import Proposals
 from eo_nodes.lvlm.visual_prompts import VisualPrompt
 
@@ -41,7 +41,6 @@ _KEYS: dict[str, _Key | None] = {
 }
 ORDERS = tuple(_KEYS)
 """In the order of ``told``'s scores. ``nearest``: to the point that is part of the prompt."""
-_SURE = 1 - 1e-6  # of a chance, whose odds stay finite
 
 
 def of_first(chances: Double, key: Double) -> Double:
@@ -69,7 +68,7 @@ def meant(
     mine = np.flatnonzero(found.kinds.argmax(1) == kind)
     if not len(mine):
         return none
-    chances = np.minimum(there(found.score[mine], rule, kind), _SURE)
+    chances = there(found.score[mine], rule, kind)
     boxes = found.boxes[mine].astype(np.float64)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     key = _KEYS[order]
@@ -79,7 +78,8 @@ def meant(
             return none
         weights = of_first(chances, _apart(centres, np.array(point.xy[:2], np.float64)))
     elif key is None:
-        weights = chances / (1 - chances)
+        odds = odds_of(found.score[mine], rule, kind)
+        weights = np.exp(odds - odds.max())
     else:
         weights = of_first(chances, key(centres, (boxes[:, 2:] - boxes[:, :2]).prod(1)))
     total = weights.sum()

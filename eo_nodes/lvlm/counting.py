@@ -26,7 +26,7 @@ Double = NDArray[np.float64]
 FARTHEST = 6  # numbers on either side that a spread reaches
 FAINTEST = 0.02  # least score of a peak that may count
 _MOST = 48  # peaks that count at most: as many as the graph offers of a view
-_AREAS = ("box", "polygon", "mask")  # places that hold proposals; a point holds none
+_AREAS = ("box", "mask")  # places that hold proposals; a point holds none
 _GRID = 128  # cells a side, by which it is told whether a proposal lies in a place
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 _EDGE = 1e-6  # of a chance, where its logit is taken
@@ -67,7 +67,9 @@ def rule_of(table: Mapping[str, Counting], codes: Float, kinds: int) -> Counting
 
     table: of each of ``spectrum.SENSORS``; codes: (C, CODE_SIZE) of the picture's bands.
     """
-    shares = spectrum.sensor_shares(codes)
+    # Differences of single precision: none of them is below zero.
+    shares = np.clip(np.array(spectrum.sensor_shares(codes), np.float64), 0.0, None)
+    shares /= shares.sum()
     rules = [table.get(s, plain(kinds)) for s in spectrum.SENSORS]
     mean = {f.name: sum(share * np.array(getattr(rule, f.name))
                         for share, rule in zip(shares, rules, strict=True))
@@ -91,7 +93,8 @@ def shifted(found: Proposals, rule: Counting) -> Proposals:
     if not any(rule.shifts):
         return offered
     kinds = (1 / (1 + np.exp(-(logits(offered.kinds) + rule.shifts)))).astype(np.float32)
-    score = kinds.max(1) if len(kinds) else offered.score
+    # Score 0 is no peak: so the graph fills up what it offers of a small picture.
+    score = np.where(offered.score > 0, kinds.max(1, initial=0), 0).astype(np.float32)
     return replace(offered, kinds=kinds, score=score)
 
 
@@ -111,10 +114,14 @@ def inside(found: Proposals, places: Sequence[VisualPrompt]) -> NDArray[np.bool_
     return np.asarray(weight[row, column] > 0)
 
 
+def odds_of(scores: Float, rule: Counting, kind: int) -> Double:
+    """(n,) logarithm of the odds that a peak of this score is an object of the kind."""
+    return np.asarray(rule.slopes[kind] * (logits(scores) - _CENTRE) + rule.offsets[kind])
+
+
 def there(scores: Float, rule: Counting, kind: int) -> Double:
     """(n,) chance that a peak of this score is an object of the kind."""
-    over = logits(scores) - _CENTRE
-    return np.asarray(1 / (1 + np.exp(-(rule.slopes[kind] * over + rule.offsets[kind]))))
+    return np.asarray(1 / (1 + np.exp(-odds_of(scores, rule, kind))))
 
 
 def of_independent(chances: Sequence[float] | Double) -> Double:
@@ -137,7 +144,7 @@ def widened(numbers: Double, spread: float) -> Double:
 @dataclass(frozen=True, slots=True)
 class Counts:
     """presence: (K + 1,) chance that there is one of each kind, of any; numbers: of each kind and
-    of all (n,) chances of 0, 1, 2..."""
+    of all (n,) chances of 0, 1, 2... Spreads were measured for kinds: that of all has none."""
 
     presence: Double
     numbers: tuple[Double, ...]

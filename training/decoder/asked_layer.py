@@ -20,7 +20,8 @@ class Asked(nn.Module):
 
     heads: (name, outputs) of the vision network.
     trust (size - 1,): how far the vision graph's answer is believed, for each thing asked for, in
-    [0, 1], as measured on val (`training.decoder.told`), 1 until then.
+    [0, 1], as measured on val (`training.decoder.told`), 1 until then. Of boxes it stays 1: whether
+    these are told at all stands in the folder's configuration.
     """
 
     def __init__(self, width, kinds, heads):

@@ -7,10 +7,13 @@ and of whether there is one at all, in pictures that no network learns from: val
 the training split that is held for routing. Of compact, whose graph has no shifts, those of
 `training.decoder.shifts` stay what kinds compete with.
 
-Prints what it is worth by exchange of halves: each half of the pictures is counted with what the
-other half gave, beside a threshold (the peaks of a score above `COUNTED_SCORE`, `spread` fitted
-likewise). Writes `counting.json` beside the checkpoint of the vision network; the folder's
-configuration holds it.
+Prints what it is worth by exchange of halves, whole scenes in one: each is counted with what the
+other gave, beside a threshold (the peaks of a score above `COUNTED_SCORE`; how far its numbers are
+spread, and how often it is right where it finds one and where none, come from the other half too).
+Shifts are not exchanged: they were chosen on these pictures.
+
+Writes `counting.json` beside the checkpoint of the vision network; the folder's configuration holds
+it.
 """
 
 import argparse
@@ -57,7 +60,7 @@ _CENTRE = float(logits(np.array(COUNTED_SCORE)))
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A picture. sensor; found: `Proposals` as kept; true (K,) objects; known (K,) labelled ones;
-    is_even: in which half it is."""
+    is_even: in which half its scene is."""
 
     sensor: str
     found: Proposals
@@ -77,7 +80,7 @@ def seen_of(perception, library, name, most):
                 found["heat"], found["shape"], found["heat"])]
             kinds = [KINDS.index(BOX_KINDS[n]) for n in sample.facts["box_labels"]
                      if n in BOX_KINDS]
-            is_even = hashlib.sha256(sample.id.encode()).digest()[0] % 2 == 0
+            is_even = hashlib.sha256(str(sample.scene).encode()).digest()[0] % 2 == 0
             out.append(Seen(sensor(sample), keep(Proposals(*offered)),
                             np.bincount(kinds, minlength=len(KINDS)),
                             labelled_kinds(sample) > 0, is_even))
@@ -123,10 +126,24 @@ def with_kind(rule, kind, values):
         ("slopes", "offsets", "spreads"), values, strict=True)})
 
 
-def threshold(pictures, kind, rule):
-    """[(chances of numbers, presence)] of what is above the threshold."""
-    counts = [int((heights(p, kind, rule) > 0).sum()) for p in pictures]
-    return [(np.eye(1, n + 1, n)[0], float(n > 0)) for n in counts]
+def threshold(pictures, kind, rule, fit):
+    """[(chances of numbers, presence)] of what is above the threshold; spread and how far presence
+    is believed are those of the pictures ``fit``."""
+    def counts(some):
+        return [int((heights(p, kind, rule) > 0).sum()) for p in some]
+
+    def alone(n):
+        return np.eye(1, n + 1, n)[0]
+
+    own, trues = counts(fit), [int(p.true[kind]) for p in fit]
+    there = {}
+    for is_found in (False, True):
+        same = [true > 0 for n, true in zip(own, trues, strict=True) if (n > 0) == is_found]
+        there[is_found] = (sum(same) + is_found) / (len(same) + 1)
+    spread = min(SPREADS, key=lambda s: np.mean([
+        cost(widened(alone(n), s), there[n > 0], true)
+        for n, true in zip(own, trues, strict=True)]))
+    return [(widened(alone(n), spread), there[n > 0]) for n in counts(pictures)]
 
 
 def judged(pairs, trues):
@@ -147,12 +164,7 @@ def exchanged(pictures, kind, rule):
         if not fit or not test:
             return {}
         trues = [int(p.true[kind]) for p in test]
-        own = threshold(fit, kind, rule)
-        spread = min(SPREADS, key=lambda s: np.mean([
-            cost(widened(n, s), there, int(p.true[kind]))
-            for (n, there), p in zip(own, fit, strict=True)]))
-        rows["threshold"].append((len(test), judged(
-            [(widened(n, spread), there) for n, there in threshold(test, kind, rule)], trues)))
+        rows["threshold"].append((len(test), judged(threshold(test, kind, rule, fit), trues)))
         tried = with_kind(rule, kind, chosen(fit, kind, rule))
         found = [count(p.found, tried) for p in test]
         rows["counting"].append((len(test), judged(
@@ -187,11 +199,17 @@ def rules(pictures, shifts, say=print):
     return out
 
 
-def read_counting(folder):
-    """{sensor: `Counting`} of a checkpoint's folder; empty: nothing was measured."""
-    path = Path(folder) / FILE
+def read_counting(model):
+    """{sensor: `Counting`} of a size's checkpoints, as far as they were measured.
+
+    Of two networks, the graph has the shifts; of one, the rules have them.
+    """
+    folder = CHECKPOINTS / "vision" / SIZES[model].sight
+    shifts = {} if SIZES[model].is_dual else table_by_sensor(read_shifts(folder), KINDS)
+    path = folder / FILE
     known = json.loads(path.read_text()) if path.is_file() else {}
-    return {of: Counting(**{k: tuple(v) for k, v in rule.items()}) for of, rule in known.items()}
+    return {of: replace(plain(len(KINDS)), shifts=row) for of, row in shifts.items()} | {
+        of: Counting(**{k: tuple(v) for k, v in rule.items()}) for of, rule in known.items()}
 
 
 def main():
@@ -215,7 +233,7 @@ def main():
         pictures += seen_of(perception, library, name, a.most)
         print(f"{name}: {len(pictures)} pictures seen", flush=True)
     shifts = {} if size.is_dual else table_by_sensor(read_shifts(folder), KINDS)
-    found = read_counting(folder) | rules(pictures, shifts)
+    found = read_counting(a.model) | rules(pictures, shifts)
     (folder / FILE).write_text(json.dumps({of: asdict(r) for of, r in found.items()}) + "\n")
 
 

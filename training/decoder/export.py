@@ -161,7 +161,7 @@ def write_model(folder, model, source=None, compact=None, computes_int8=False):
     perception, decoder = load_decoder(model, Words(), source, compact)
     write_folder(folder, model_id=model, network=perception.network, decoder=decoder,
                  words_path=PATH, sizes=perception.sizes, names=perception.names,
-                 counting=read_counting(CHECKPOINTS / "vision" / SIZES[model].sight), source=source,
+                 counting=read_counting(model), source=source,
                  compact=compact, computes_int8=computes_int8)
     return perception, decoder
 

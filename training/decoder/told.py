@@ -216,7 +216,7 @@ def main():
         decoder.asked = Asked(decoder.asked.scores.in_features // 2, len(KINDS), perception.heads)
         known = fit(decoder.asked, *learned(trainer, a.packs))
         print(f"what is asked for: {100 * known:.1f} % of training questions known", flush=True)
-    table = read_counting(CHECKPOINTS / "vision" / size.sight)
+    table = read_counting(a.model)
     cases = measure(trainer, of_val(a.data, words, trainer.things, a.most),
                     Teller(perception, words, table), a.data)
     for what, places in weighed_of(trainer.things):

@@ -227,13 +227,16 @@ def test_card_says_how_the_vision_network_was_led_none_included():
 def test_card_says_what_the_vision_graph_answers():
     kinds = ("ship", "tree")
     rule = replace(plain(2), slopes=(2.0, 4.0), offsets=(-1.5, 0.0), spreads=(0.3, 0.0))
+    spread = replace(plain(2), shifts=(-4.0, 0.0), spreads=(0.5, 0.45))
     config = SimpleNamespace(
         kinds=kinds, listing=(0.25, 0.0), choosing=(False, True) + (False,) * 7, classes=(1, 2),
-        labels=None, counting={"sar": rule})
+        labels=None, counting={"sar": rule, "optical": spread})
     text = card.told_text(config)
     flat = " ".join(text.split())
     assert "boxes of ship from a score of 0.25 on; the one that is meant (topmost)." in flat
     assert "classes of 2 groups" in text and "labels" not in text
+    assert "| optical | tree | +0.0 | 4.0 | +0.0 | 0.45 |" in text
+    assert "| optical | ship |" not in text, "never shown"
     assert text.count("| sar |") == 1 and "| sar | ship | +0.0 | 2.0 | -1.5 | 0.30 |" in text
 
 

@@ -50,6 +50,9 @@ def test_the_only_one_is_the_surest():
     found = proposals([(0.2, 0.5, 0.1, 0, 0.3), (0.6, 0.5, 0.1, 0, 0.45)])
     index, chances = meant(found, RULE, 0, "only")
     assert index[chances.argmax()] == 1 and chances[0] > 0.01
+    found = proposals([(0.2, 0.5, 0.1, 0, 0.93), (0.6, 0.5, 0.1, 0, 0.999)])
+    _, chances = meant(found, RULE, 0, "only")
+    assert chances[1] > 0.99, "sure and surer are not the same"
 
 
 def test_of_a_kind_that_is_not_there_none_is_meant():

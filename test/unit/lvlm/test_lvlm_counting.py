@@ -114,3 +114,18 @@ def test_a_sensor_has_a_rule_of_its_own():
 def test_a_rule_that_cannot_be_meant_is_refused(row):
     with pytest.raises(ValueError, match="counting"):
         Counting(*row)
+
+
+def test_shares_of_sensors_that_round_below_zero_mix_all_the_same():
+    wide = {of: replace(PLAIN, spreads=(0.6, 0.6)) for of in ("optical", "sar", "thermal")}
+    one, other = (spectrum.codes(spectrum.parse_bands([n])) for n in ("SAR VV", "thermal"))
+    for radar in range(1, 7):
+        for thermal in range(1, 7):
+            codes = np.concatenate([one] * radar + [other] * thermal)
+            assert rule_of(wide, codes, 2).spreads == pytest.approx((0.6, 0.6))
+
+
+def test_what_only_fills_up_an_offer_is_no_peak():
+    rows = proposals((0.2, 0.2, 0.9, 0.1), (0.21, 0.2, 0.85, 0.1))
+    found = keep(replace(rows, score=np.array([0.9, 0.0], np.float32)))
+    assert len(peaks(found, replace(PLAIN, shifts=(0.5, 0.0))).score) == 1
