@@ -28,6 +28,7 @@ OUT = Path("build/refresh")
 MODELS = Path("models")
 QUARTERS = 4                    # in which the evaluation is asked
 POLL_S = 0.5
+GRACE_S = 20.0                  # for a process that is to end
 TAIL = 12                       # lines shown of a log that ends badly
 AFTER = """by hand:
   make gallery demo && python -m docs, and read what README says of the models"""
@@ -88,6 +89,18 @@ def ready(waiting, done, running, failed):
             and job.name not in failed and all(n in done for n in job.needs)]
 
 
+def end(processes):
+    """Stop processes, and see them gone."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 class Runner:
     """Runs jobs as processes. key: what they were made of; what another key did does not count."""
 
@@ -118,8 +131,7 @@ class Runner:
                     process, since = running.pop(name)
                     self._end(name, process.returncode, time.monotonic() - since)
         finally:
-            for process, _ in running.values():
-                process.terminate()
+            end([process for process, _ in running.values()])
         left = [job.name for job in todo if job.name not in self.done]
         self.say(f"{len(todo) - len(left)} of {len(todo)} done after "
                  f"{(time.monotonic() - begun) / 60:.1f} min"

@@ -95,11 +95,24 @@ def test_what_runs_is_ended_with_the_run(tmp_path, said, monkeypatch):
     ended = []
     runner = Runner(tmp_path, "k", 1, said[1])
     monkeypatch.setattr(runner, "_start", lambda _: type(
-        "P", (), {"poll": lambda s: None, "terminate": lambda s: ended.append(1)})())
+        "P", (), {"poll": lambda s: None, "terminate": lambda s: ended.append(1),
+                "wait": lambda s, _: ended.append(2)})())
     monkeypatch.setattr(refresh.time, "sleep", stop)
     with pytest.raises(KeyboardInterrupt):
         runner.run([Job("one", FINE)])
-    assert ended == [1]
+    assert ended == [1, 2]
+
+
+def test_what_does_not_end_when_asked_to_is_killed(monkeypatch):
+    monkeypatch.setattr(refresh, "GRACE_S", 0.1)
+    code = ("import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+            "print(1, flush=True); time.sleep(60)")
+    deaf = subprocess.Popen([sys.executable, "-c", code],
+                            stdout=subprocess.PIPE)
+    assert deaf.stdout.read(1) == b"1"
+    refresh.end([deaf])
+    assert deaf.returncode == -signal.SIGKILL
+    deaf.stdout.close()
 
 
 def test_a_name_that_no_job_has_is_told(capsys, monkeypatch, tmp_path):
@@ -132,6 +145,4 @@ refresh.main(["--data", "x"])
     run.terminate()
     assert run.wait(20) == 128 + signal.SIGTERM and of
     run.stdout.close()
-    while Path(f"/proc/{of[0]}").exists() and time.monotonic() < deadline + 20:
-        time.sleep(0.05)
     assert not Path(f"/proc/{of[0]}").exists()
