@@ -142,6 +142,7 @@ refresh.main(["--data", "x"])
     deadline = time.monotonic() + 20
     while not (of := children.read_text().split()) and time.monotonic() < deadline:
         time.sleep(0.05)
+    time.sleep(0.5)                           # a process is only known once its start is over
     run.terminate()
     assert run.wait(20) == 128 + signal.SIGTERM and of
     run.stdout.close()
