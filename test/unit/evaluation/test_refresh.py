@@ -140,9 +140,13 @@ refresh.main(["--data", "x"])
     assert "long: python -m timeit" in run.stdout.readline()
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     deadline = time.monotonic() + 20
-    while not (of := children.read_text().split()) and time.monotonic() < deadline:
+    of = []
+    while time.monotonic() < deadline:
+        of = children.read_text().split()
+        if of and b"timeit" in Path(f"/proc/{of[0]}/cmdline").read_bytes():
+            break
         time.sleep(0.05)
-    time.sleep(0.5)                           # a process is only known once its start is over
+    time.sleep(0.5)                           # it is known once its start is over
     run.terminate()
     assert run.wait(20) == 128 + signal.SIGTERM and of
     run.stdout.close()
