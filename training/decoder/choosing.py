@@ -18,6 +18,7 @@ from eo_nodes.lvlm.proposals import iou, keep
 from eo_nodes.lvlm.unified_pictures import pictures_of_images
 from eo_nodes.lvlm.visual_prompts import parse_prompt
 from training.decoder.asked import Things, asked_for
+from training.decoder.listing import looked
 from training.evaluation import readers
 from training.instruct.builder import load_images, stream
 
@@ -96,9 +97,5 @@ def fit(model, data, most=MOST, say=print):
     model: `UnifiedModel` without such."""
     if not model.tells:
         return ()
-    looks = []
-    for n, one in enumerate(questions(data, len(model.config.kinds), most)):
-        looks.append(look(model, *one, data))
-        if n % 50 == 49:
-            say(f"{n + 1} choices", flush=True)
-    return chosen(looks, say)
+    some = questions(data, len(model.config.kinds), most)
+    return chosen(looked(some, lambda one: look(model, *one, data), "choices", say), say)

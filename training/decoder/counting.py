@@ -16,12 +16,10 @@ Writes `counting.json` beside the checkpoint of the vision network; the folder's
 it.
 """
 
-import argparse
 import hashlib
 import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -37,7 +35,7 @@ from eo_nodes.lvlm.counting import (
 )
 from eo_nodes.lvlm.proposals import COUNTED_SCORE, Proposals, keep
 from training.decoder.perception import candidates
-from training.decoder.shifts import sensor, table_by_sensor
+from training.decoder.shifts import arguments, sensor, table_by_sensor
 from training.decoder.train import SIZES, perception_of
 from training.evaluation.sets import draw
 from training.instruct.sources import Library
@@ -213,17 +211,7 @@ def read_counting(model):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", type=Path, required=True)
-    p.add_argument("--model", choices=("compact", "regular"), required=True)
-    p.add_argument("--most", type=int, default=150, help="pictures of a set, of each of both")
-    p.add_argument("--sets", nargs="+", choices=DENSE,
-                   help="only these; what is known of other sensors stays")
-    p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--compact", type=Path, default=Path("models/compact"),
-                   help="released folder whose network looks as well")
-    a = p.parse_args()
+    a = arguments(__doc__, most=150)
     torch.set_num_threads(a.threads)
     size = SIZES[a.model]
     folder, library = CHECKPOINTS / "vision" / size.sight, Library(a.data)

@@ -94,6 +94,16 @@ def chosen(looks, kinds, say=print):
     return tuple(out)
 
 
+def looked(some, look, what, say):
+    """What ``look`` makes of each of some questions; ``what`` they are is said on the way."""
+    out = []
+    for one in some:
+        out.append(look(one))
+        if len(out) % 50 == 0:
+            say(f"{len(out)} {what}", flush=True)
+    return out
+
+
 def fit(model, data, most=MOST, say=print):
     """What ``listing`` of a folder's configuration is best; empty of a folder that tells nothing.
 
@@ -101,9 +111,5 @@ def fit(model, data, most=MOST, say=print):
     if not model.tells:
         return ()
     kinds = len(model.config.kinds)
-    looks = []
-    for n, (instruction, kind) in enumerate(questions(data, kinds, most)):
-        looks.append(look(model, instruction, kind, data))
-        if n % 50 == 49:
-            say(f"{n + 1} lists", flush=True)
-    return chosen(looks, kinds, say)
+    some = questions(data, kinds, most)
+    return chosen(looked(some, lambda one: look(model, *one, data), "lists", say), kinds, say)

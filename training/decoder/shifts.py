@@ -173,19 +173,24 @@ def chosen(pictures, taught, say=print):
     return shifts
 
 
-@torch.no_grad()
-def main():
-    p = argparse.ArgumentParser(description=__doc__,
+def arguments(text, most):
+    """Of a command that measures heat maps by sensor; text: its help."""
+    p = argparse.ArgumentParser(description=text,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--model", choices=("compact", "regular"), default="regular")
-    p.add_argument("--most", type=int, default=60, help="pictures of a set, of each of both")
+    p.add_argument("--most", type=int, default=most, help="pictures of a set, of each of both")
     p.add_argument("--sets", nargs="+", choices=DENSE,
                    help="only these; what is known of other sensors stays")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--compact", type=Path, default=Path("models/compact"),
                    help="released folder whose network looks as well")
-    a = p.parse_args()
+    return p.parse_args()
+
+
+@torch.no_grad()
+def main():
+    a = arguments(__doc__, most=60)
     torch.set_num_threads(a.threads)
     folder = CHECKPOINTS / "vision" / SIZES[a.model].sight
     perception, library = perception_of(a.model, a.compact), Library(a.data)
